@@ -1,0 +1,206 @@
+// swift-tools-version: 6.2
+// A section a target, leaves first, each with its tests. Arrows between targets run one way; the build
+// holds them with `--explicit-target-dependency-import-check error` (see the Makefile).
+
+import PackageDescription
+
+/// Warnings are errors for our own targets only: a dependency's new warning must not stop a build.
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+let package = Package(
+    name: "eiced",
+    products: [
+        .executable(name: "eiced", targets: ["eiced"]),
+        .executable(name: "eicectl", targets: ["eicectl"]),
+        .executable(name: "eice-emulator", targets: ["eice-emulator"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        // C libraries of the system, and what Swift's Glibc module does not import.
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CExpat", providers: [.apt(["libexpat1-dev"])]),
+        .target(name: "CLinux"),
+        .target(name: "CTOML"),
+
+        // The error every part reports with.
+        .target(name: "Failures", swiftSettings: strict),
+        .testTarget(name: "FailuresTests", dependencies: ["Failures"], swiftSettings: strict),
+
+        // Descriptors and Dispatch; knows no TLS, no AWS.
+        .target(name: "SocketIO", dependencies: ["CLinux"], swiftSettings: strict),
+        .testTarget(name: "SocketIOTests", dependencies: ["SocketIO", "CLinux", "TestSupport"], swiftSettings: strict),
+
+        // The only importer of COpenSSL.
+        .target(name: "OpenSSL", dependencies: ["COpenSSL"], swiftSettings: strict),
+        .testTarget(name: "OpenSSLTests", dependencies: ["OpenSSL", "TestSupport"], swiftSettings: strict),
+
+        // RFC 6455, both roles; no I/O, no clock.
+        .target(name: "WebSocket", dependencies: ["OpenSSL"], swiftSettings: strict),
+        .testTarget(
+            name: "WebSocketTests",
+            dependencies: ["WebSocket", "OpenSSL", "TestSupport"],
+            swiftSettings: strict),
+
+        // Credentials, signing, EC2's API over libcurl and expat.
+        .target(name: "AWS", dependencies: ["CCurl", "CExpat", "Failures", "OpenSSL", logging], swiftSettings: strict),
+        .testTarget(
+            name: "AWSTests",
+            dependencies: ["AWS", "Failures", "OpenSSL", "TestSupport"],
+            swiftSettings: strict),
+
+        // What is special to EC2 Instance Connect Endpoints.
+        .target(name: "InstanceConnect", dependencies: ["AWS", "Failures", "OpenSSL", logging], swiftSettings: strict),
+        .testTarget(
+            name: "InstanceConnectTests",
+            dependencies: ["InstanceConnect", "AWS", "Failures", "TestSupport"],
+            swiftSettings: strict),
+
+        // Forwards, pools, tunnels: the data path.
+        .target(
+            name: "Tunnels",
+            dependencies: [
+                "AWS",
+                "Failures",
+                "InstanceConnect",
+                "OpenSSL",
+                "SocketIO",
+                "WebSocket",
+                logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "TunnelsTests",
+            dependencies: ["Tunnels", "AWS", "Failures", "InstanceConnect", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
+            swiftSettings: strict),
+
+        // The control protocol: its types, its two ends.
+        .target(name: "ControlProtocol", dependencies: ["Failures"], swiftSettings: strict),
+        .testTarget(
+            name: "ControlProtocolTests",
+            dependencies: ["ControlProtocol", "Failures", "TestSupport"],
+            swiftSettings: strict),
+
+        .target(
+            name: "ControlServer",
+            dependencies: [
+                "ControlProtocol",
+                "Failures",
+                "SocketIO",
+                logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ControlServerTests",
+            dependencies: ["ControlServer", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            swiftSettings: strict),
+
+        .target(
+            name: "ControlClient",
+            dependencies: [
+                "ControlProtocol",
+                "Failures",
+                "SocketIO",
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ControlClientTests",
+            dependencies: ["ControlClient", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            swiftSettings: strict),
+
+        // The only importer of CSystemd.
+        .target(
+            name: "ServiceManager",
+            dependencies: [
+                "CSystemd",
+                "Failures",
+                "SocketIO",
+                logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ServiceManagerTests",
+            dependencies: ["ServiceManager", "SocketIO", "TestSupport"],
+            swiftSettings: strict),
+
+        // Configuration and wiring.
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "AWS",
+                "CTOML",
+                "ControlProtocol",
+                "ControlServer",
+                "Failures",
+                "InstanceConnect",
+                "OpenSSL",
+                "ServiceManager",
+                "SocketIO",
+                "Tunnels",
+                argumentParser,
+                logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "DaemonTests",
+            dependencies: ["Daemon", "Failures", "ControlProtocol", "InstanceConnect", "TestSupport"],
+            swiftSettings: strict),
+
+        // The companion: a file a command. Links neither OpenSSL nor libsystemd nor libcurl.
+        .target(
+            name: "EicectlCommands",
+            dependencies: [
+                "ControlClient",
+                "ControlProtocol",
+                "Failures",
+                "SocketIO",
+                argumentParser,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "EicectlCommandsTests",
+            dependencies: ["EicectlCommands", "ControlClient", "ControlProtocol", "Failures", "TestSupport"],
+            swiftSettings: strict),
+
+        // A local EICE, for demos, tests and users' CI.
+        .target(
+            name: "EICEEmulator",
+            dependencies: [
+                "Failures",
+                "OpenSSL",
+                "SocketIO",
+                "WebSocket",
+                argumentParser,
+                logging,
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "EICEEmulatorTests",
+            dependencies: ["EICEEmulator", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
+            swiftSettings: strict),
+
+        // The programs: each main under 30 lines.
+        .executableTarget(name: "eiced", dependencies: ["Daemon"], swiftSettings: strict),
+        .executableTarget(name: "eicectl", dependencies: ["EicectlCommands"], swiftSettings: strict),
+        .executableTarget(name: "eice-emulator", dependencies: ["EICEEmulator"], swiftSettings: strict),
+
+        // What the tests share, and the tests that run the built programs.
+        .target(
+            name: "TestSupport",
+            dependencies: ["CLinux", "Failures", "SocketIO"],
+            path: "Tests/TestSupport",
+            swiftSettings: strict),
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            swiftSettings: strict),
+    ],
+    cxxLanguageStandard: .cxx17
+)

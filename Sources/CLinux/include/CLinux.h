@@ -1,0 +1,47 @@
+#pragma once
+// Linux interfaces that Swift's Glibc module does not import: epoll, eventfd, timerfd, netlink, and the
+// control-message macros of <sys/socket.h> as functions.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/// The most descriptors one message may carry; what a peer sends beyond it is an error (MSG_CTRUNC).
+enum { CLINUX_MAX_DESCRIPTORS = 8 };
+
+/// The peer of a Unix socket, as the kernel knows it (SO_PEERCRED).
+typedef struct {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+} clinux_peer_credentials;
+
+/// Sends `length` bytes and `count` descriptors in one message. Returns what sendmsg(2) returns.
+ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count);
+
+/// Receives bytes and at most CLINUX_MAX_DESCRIPTORS descriptors, close-on-exec. `*count` tells how many
+/// came, `*truncated` whether the kernel had to drop some. Returns what recvmsg(2) returns.
+ssize_t clinux_receive_descriptors(int socket, void *bytes, size_t capacity, int flags, int *descriptors,
+                                   size_t *count, int *truncated);
+
+/// SO_PEERCRED. 0, or -1 with errno.
+int clinux_peer_credentials_of(int socket, clinux_peer_credentials *credentials);
+
+/// pidfd_open(2), which glibc 2.36 declares in a header that clashes with <signal.h> in modules.
+int clinux_pidfd_open(pid_t pid);

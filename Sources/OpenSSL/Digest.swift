@@ -1,0 +1,44 @@
+import COpenSSL
+
+/// Hashes and message authentication, as signing (SigV4) and the WebSocket upgrade need them.
+public enum Digest {
+    public static func sha256(_ message: some Sequence<UInt8>) -> [UInt8] { hash(Array(message), EVP_sha256()) }
+
+    /// SHA-1, only for `Sec-WebSocket-Accept` (RFC 6455, section 4.2.2) and the names of SSO cache files, where
+    /// the protocol demands it; never where strength matters.
+    public static func sha1(_ message: some Sequence<UInt8>) -> [UInt8] { hash(Array(message), EVP_sha1()) }
+
+    public static func hmacSHA256(key: [UInt8], message: some Sequence<UInt8>) -> [UInt8] {
+        let message = Array(message)
+        var result = [UInt8](repeating: 0, count: 32)
+        var length: UInt32 = 0
+        let done = HMAC(EVP_sha256(), key, Int32(key.count), message, message.count, &result, &length)
+        // HMAC fails only when OpenSSL has no SHA-256 or no memory: nothing can be signed or checked then.
+        precondition(done != nil && length == 32, "OpenSSL could not compute HMAC-SHA256")
+        return result
+    }
+
+    /// Whether two byte strings are equal, in a time that depends on their length alone.
+    public static func constantTimeEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+        a.count == b.count && CRYPTO_memcmp(a, b, a.count) == 0
+    }
+
+    /// Small letters, as AWS's signatures are written.
+    public static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    private static func hash(_ message: [UInt8], _ algorithm: OpaquePointer?) -> [UInt8] {
+        var result = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var length: UInt32 = 0
+        let done = EVP_Digest(message, message.count, &result, &length, algorithm, nil)
+        precondition(done == 1, "OpenSSL could not compute a digest")
+        return Array(result.prefix(Int(length)))
+    }
+}
