@@ -78,7 +78,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "TunnelsTests",
-            dependencies: ["Tunnels", "AWS", "Failures", "InstanceConnect", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
+            dependencies: [
+                "Tunnels", "AWS", "Failures", "InstanceConnect", "OpenSSL", "SocketIO", "WebSocket", "TestSupport",
+            ],
             swiftSettings: strict),
 
         // The control protocol: its types, its two ends.

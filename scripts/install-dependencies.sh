@@ -1,0 +1,34 @@
+#!/bin/bash
+# Installs the Debian packages that building, testing and the demo need beside a Swift toolchain, and only those that
+# are missing. Does nothing, and needs no network and no root, where all of them are there.
+set -euo pipefail
+
+packages=(
+    # What the programs are built with.
+    libssl-dev libsystemd-dev libcurl4-openssl-dev libexpat1-dev libtomlplusplus-dev libstdc++-12-dev
+    # What tests and demo run: a private sshd, certificates, the unit check, and the tools that a script would
+    # speak the control protocol with.
+    openssh-server openssh-client openssl systemd jq netcat-openbsd
+    # What lint runs.
+    shellcheck
+)
+
+missing=()
+for package in "${packages[@]}"; do
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
+    [ "$state" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "deps: error: these packages are missing: ${missing[*]}" >&2
+    echo "deps: hint: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+    exit 1
+fi
+
+echo "deps: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+# Lists that are missing or old make apt ask for files that are gone; a new attempt after an update mends both.
+apt-get install -y -q --no-install-recommends "${missing[@]}" && exit 0
+apt-get update -q
+apt-get install -y -q --no-install-recommends "${missing[@]}"

@@ -1,0 +1,61 @@
+#!/bin/bash
+# What the compiler and the formatter do not see: shell scripts, who imports what, what the programs link, the units.
+# Run by `make lint` after a debug build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+failed=0
+complain() {
+    echo "lint: error: $*" >&2
+    failed=1
+}
+
+# Shell scripts.
+scripts=(scripts/*.sh .ci/run)
+for script in "${scripts[@]}"; do
+    bash -n "$script" || complain "$script does not parse"
+    [ -x "$script" ] || complain "$script is not executable"
+done
+shellcheck "${scripts[@]}" || complain "shellcheck has objections"
+
+# Full Foundation costs start-up time and size in every program; FoundationEssentials has what is needed.
+import='^[[:space:]]*(@[a-zA-Z_]+[[:space:]]+)*((public|package|internal|private|fileprivate)[[:space:]]+)?import[[:space:]]+'
+if grep -rnE "${import}(struct |class |enum |func )?(Foundation|FoundationNetworking|FoundationXML|FoundationInternationalization)([. ]|\$)" \
+    Sources --include '*.swift'; then
+    complain "Sources import no Foundation beyond FoundationEssentials"
+fi
+
+# A C library has one importer.
+only_in() {
+    local library=$1 module=$2 found
+    found=$(grep -rlE "${import}${library}\$" Sources Tests --include '*.swift' | grep -v "^Sources/${module}/" || true)
+    [ -z "$found" ] || complain "$library may be imported by Sources/$module alone, not by" "$found"
+}
+only_in COpenSSL OpenSSL
+only_in CSystemd ServiceManager
+only_in CCurl AWS
+only_in CExpat AWS
+
+# eicectl starts for each `ssh`: what it must not have comes in through a dependency, unnoticed.
+linked=$(ldd .build/debug/eicectl)
+for library in libssl libcrypto libsystemd libcurl libexpat libFoundation.so libFoundationNetworking; do
+    if grep -qF "$library" <<<"$linked"; then complain "eicectl links $library"; fi
+done
+
+# No unfinished business.
+if grep -rnE '\b(TODO|FIXME|XXX)\b' Sources Tests scripts/[!l]* Makefile --include '*.swift' --include '*.sh' --include Makefile; then
+    complain "a TODO is an issue, not a comment"
+fi
+
+# The units, with the program that was built in place of the installed one, since systemd looks whether it is there.
+units=$(mktemp -d)
+trap 'rm -rf "$units"' EXIT
+sed "s#=/usr/bin/#=$PWD/.build/debug/#" systemd/eiced.service > "$units/eiced.service"
+cp systemd/eiced.socket "$units/"
+if ! said=$(XDG_RUNTIME_DIR=$units systemd-analyze --user verify "$units/eiced.service" "$units/eiced.socket" 2>&1) ||
+    [ -n "$said" ]; then
+    complain "systemd-analyze --user verify:" "$said"
+fi
+
+[ $failed -eq 0 ] && echo "lint: clean"
+exit $failed
