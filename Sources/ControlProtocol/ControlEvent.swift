@@ -1,0 +1,67 @@
+import Failures
+
+/// `events.subscribe`.
+public struct EventsSubscribeParameters: Codable, Hashable, Sendable {
+    /// The kinds of interest; nil: all.
+    public var events: [ControlEvent.Kind]?
+
+    public init(events: [ControlEvent.Kind]? = nil) { self.events = events }
+}
+
+public struct EventsSubscribeResult: Codable, Hashable, Sendable {
+    public init() {}
+}
+
+/// Something that happened, told to who subscribed. Which fields are there follows from `event`.
+public struct ControlEvent: Codable, Hashable, Sendable {
+    public var event: Kind
+    public var time: Timestamp
+    public var forward: ForwardInfo?
+    public var tunnel: TunnelInfo?
+    public var endpoint: EndpointInfo?
+    /// Why a tunnel closed, in words.
+    public var reason: String?
+    /// The failure that a tunnel closed with.
+    public var failure: Failure?
+    /// Seconds until the tunnel's end.
+    public var expiresIn: Int?
+    public var login: NeededLogin?
+    /// How many events this subscriber missed, since it read too slowly.
+    public var dropped: Int?
+
+    public init(_ event: Kind, at time: Timestamp) {
+        self.event = event
+        self.time = time
+    }
+
+    /// A kind of event: an open set, since a newer daemon may tell of more.
+    public struct Kind: RawRepresentable, Codable, Hashable, Sendable {
+        public let rawValue: String
+
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        public init(from decoder: any Decoder) throws {
+            rawValue = try decoder.singleValueContainer().decode(String.self)
+        }
+
+        public func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            try container.encode(rawValue)
+        }
+
+        public static let forwardAdded = Self(rawValue: "forward.added")
+        public static let forwardRemoved = Self(rawValue: "forward.removed")
+        public static let tunnelOpened = Self(rawValue: "tunnel.opened")
+        public static let tunnelClosed = Self(rawValue: "tunnel.closed")
+        public static let tunnelExpiring = Self(rawValue: "tunnel.expiring")
+        public static let endpointFull = Self(rawValue: "endpoint.full")
+        public static let loginNeeded = Self(rawValue: "login.needed")
+        public static let eventsDropped = Self(rawValue: "events.dropped")
+
+        /// The kinds that this version knows.
+        public static let all: [Self] = [
+            .forwardAdded, .forwardRemoved, .tunnelOpened, .tunnelClosed, .tunnelExpiring, .endpointFull,
+            .loginNeeded, .eventsDropped,
+        ]
+    }
+}
