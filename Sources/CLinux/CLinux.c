@@ -1,3 +1,6 @@
+// For struct ucred and SYS_pidfd_open; here alone, since in the header it would give this module another fd_set
+// than Swift's Glibc has.
+#define _GNU_SOURCE
 #include "CLinux.h"
 
 ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count) {
@@ -61,6 +64,10 @@ int clinux_peer_credentials_of(int socket, clinux_peer_credentials *credentials)
     credentials->uid = peer.uid;
     credentials->gid = peer.gid;
     return 0;
+}
+
+int clinux_accept(int listener) {
+    return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 int clinux_pidfd_open(pid_t pid) {

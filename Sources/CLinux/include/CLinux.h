@@ -1,7 +1,6 @@
 #pragma once
 // Linux interfaces that Swift's Glibc module does not import: epoll, eventfd, timerfd, netlink, and the
 // control-message macros of <sys/socket.h> as functions.
-#define _GNU_SOURCE
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -42,6 +41,9 @@ ssize_t clinux_receive_descriptors(int socket, void *bytes, size_t capacity, int
 
 /// SO_PEERCRED. 0, or -1 with errno.
 int clinux_peer_credentials_of(int socket, clinux_peer_credentials *credentials);
+
+/// accept4(2), non-blocking and close-on-exec. Returns what accept4(2) returns.
+int clinux_accept(int listener);
 
 /// pidfd_open(2), which glibc 2.36 declares in a header that clashes with <signal.h> in modules.
 int clinux_pidfd_open(pid_t pid);

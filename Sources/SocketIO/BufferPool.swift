@@ -1,0 +1,56 @@
+/// A stretch of memory with a filled part: bytes come in at its end and go out at its start.
+///
+/// Belongs to one loop; not for sharing.
+public final class Buffer {
+    public let memory: UnsafeMutableRawBufferPointer
+    /// The filled part: `start..<end`.
+    public var start = 0
+    public var end = 0
+
+    init(capacity: Int) {
+        memory = .allocate(byteCount: capacity, alignment: 64)
+    }
+
+    deinit { memory.deallocate() }
+
+    public var count: Int { end - start }
+    public var isEmpty: Bool { start == end }
+    public var room: Int { memory.count - end }
+
+    /// The filled part.
+    public var filled: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(rebasing: memory[start..<end]) }
+    /// What is free behind it.
+    public var free: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(rebasing: memory[end...]) }
+
+    /// Takes `count` bytes out at the start. An emptied buffer begins at 0 again.
+    public func consume(_ count: Int) {
+        start += count
+        if start == end { clear() }
+    }
+
+    public func clear() {
+        start = 0
+        end = 0
+    }
+}
+
+/// The buffers of one loop. An idle connection holds none; the pool keeps a few, so that traffic does not allocate,
+/// and gives the rest back to the system.
+public final class BufferPool {
+    /// Room for a message of 64 KiB with its WebSocket header, or for the same as TLS records.
+    public static let capacity = 64 * 1_024 + 4 * 1_024
+    private static let kept = 16
+
+    private var spare: [Buffer] = []
+
+    init() {}
+
+    /// An empty buffer of ``capacity`` bytes.
+    public func borrow() -> Buffer { spare.popLast() ?? Buffer(capacity: Self.capacity) }
+
+    public func giveBack(_ buffer: Buffer) {
+        guard spare.count < Self.kept else { return }
+        buffer.clear()
+        spare.append(buffer)
+    }
+}

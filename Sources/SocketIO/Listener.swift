@@ -1,0 +1,111 @@
+// A byte's way, step 1 of 5: a local connection is accepted. Next: Tunnel (2), in Tunnels.
+
+import CLinux
+import Glibc
+
+/// A listening socket on a loop: accepts whatever comes and hands it on. It ends only when it is closed: an accept that
+/// fails, even for want of descriptors, makes it wait and try again.
+public final class Listener: ReadinessHandler {
+    public let descriptor: FileDescriptor
+    /// Where it listens, with the port that the kernel chose if 0 was asked for.
+    public let address: SocketAddress
+    private let onAccept: (FileDescriptor) -> Void
+    private let onTrouble: (SystemError, Duration) -> Void
+    private var registration: Registration?
+    private var retry: Deadline?
+    private var backoff = Listener.shortestBackoff
+
+    private static let shortestBackoff = Duration.milliseconds(5)
+    private static let longestBackoff = Duration.seconds(1)
+    /// Connections taken in one turn, so that a flood of them does not delay those that are open.
+    private static let acceptsPerTurn = 64
+
+    /// Watches a socket that already listens.
+    ///
+    /// - Parameters:
+    ///   - onAccept: on the loop, takes each connection over, close-on-exec and non-blocking.
+    ///   - onTrouble: on the loop, told why accepting pauses, and for how long. Called once per pause.
+    public init(
+        adopting descriptor: FileDescriptor,
+        on loop: isolated Loop,
+        onTrouble: @escaping (SystemError, Duration) -> Void,
+        onAccept: @escaping (FileDescriptor) -> Void
+    ) throws(SystemError) {
+        guard let address = SocketAddress.local(of: descriptor) else { throw SystemError("adopt a listener") }
+        try descriptor.setNonBlocking()
+        self.descriptor = descriptor
+        self.address = address
+        self.onAccept = onAccept
+        self.onTrouble = onTrouble
+        registration = try loop.register(descriptor, self)
+    }
+
+    /// A bound, listening socket.
+    ///
+    /// - Parameter backlog: connections that may wait to be accepted; the kernel's own limit is `somaxconn`.
+    /// - Throws: the errno of bind(2) or listen(2): EADDRINUSE, EACCES, EADDRNOTAVAIL.
+    public static func bind(to address: SocketAddress, backlog: CInt = 4_096) throws(SystemError) -> FileDescriptor {
+        let descriptor = try FileDescriptor.socket(address.domain)
+        if address.family != .unix {
+            // A listener that ends leaves connections in TIME_WAIT, which must not keep the next one from its port.
+            descriptor.set(SOL_SOCKET, SO_REUSEADDR, 1)
+        }
+        if address.family == .ipv6 {
+            // Its own family alone: the IPv4 address of the same port is a listener of its own.
+            descriptor.set(CInt(IPPROTO_IPV6), IPV6_V6ONLY, 1)
+        }
+        guard address.withSockaddr({ Glibc.bind(descriptor.raw, $0, $1) }) == 0 else { throw SystemError("bind") }
+        guard listen(descriptor.raw, backlog) == 0 else { throw SystemError("listen") }
+        return descriptor
+    }
+
+    public func isReady(_ readiness: Readiness, on loop: isolated Loop) {
+        guard retry == nil else { return }
+        acceptAll(on: loop)
+    }
+
+    private func acceptAll(on loop: isolated Loop) {
+        for _ in 0..<Self.acceptsPerTurn {
+            // The callback may have closed the listener.
+            guard registration != nil else { return }
+            let number = clinux_accept(descriptor.raw)
+            if number >= 0 {
+                backoff = Self.shortestBackoff
+                onAccept(FileDescriptor(takingOwnership: number))
+                continue
+            }
+            switch errno {
+            case EAGAIN: return
+            // The connection was gone before it was accepted; errors of the new socket are reported here too (accept(2)).
+            case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
+                ENETUNREACH, EPERM:
+                continue
+            default:
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection stays in the backlog, so trying at once would spin.
+                pause(because: SystemError("accept a connection"), on: loop)
+                return
+            }
+        }
+        if let registration { loop.callAgain(registration) }
+    }
+
+    private func pause(because error: SystemError, on loop: isolated Loop) {
+        let length = backoff
+        backoff = min(backoff * 2, Self.longestBackoff)
+        retry = loop.schedule(after: length) { [weak self] in
+            guard let self else { return }
+            retry = nil
+            acceptAll(on: loop)
+        }
+        onTrouble(error, length)
+    }
+
+    /// Stops listening and closes the socket; connections still in the backlog are refused by the kernel.
+    public func close(on loop: isolated Loop) {
+        if let registration { loop.deregister(registration) }
+        registration = nil
+        if let retry { loop.cancel(retry) }
+        retry = nil
+        descriptor.close()
+    }
+}

@@ -1,0 +1,109 @@
+import CLinux
+import Glibc
+import Synchronization
+
+/// Names to addresses by the system's resolver. One look-up per name at a time, however many ask; answers are kept
+/// for at most 60 seconds.
+public final class Resolver: Sendable {
+    public typealias Answer = Result<[SocketAddress], ResolveError>
+
+    private struct Entry {
+        var waiters: [@Sendable (Answer) -> Void]
+    }
+
+    private struct State {
+        var running: [String: Entry] = [:]
+        var answers: [String: (addresses: [SocketAddress], until: ContinuousClock.Instant)] = [:]
+    }
+
+    /// How long an answer is used again.
+    public static let timeToLive = Duration.seconds(60)
+
+    private let state = Mutex(State())
+    private let pool: BlockingPool
+
+    public init(pool: BlockingPool = .shared) { self.pool = pool }
+
+    /// Looks up a host name, or takes an IP address as it stands. `completion` comes on any thread, once, or never if
+    /// the system's resolver hangs: the caller has a deadline of its own.
+    public func resolve(_ host: String, port: UInt16, completion: @escaping @Sendable (Answer) -> Void) {
+        if let address = SocketAddress(ip: host, port: port) {
+            completion(.success([address]))
+            return
+        }
+        let deliver: @Sendable (Answer) -> Void = { answer in
+            completion(answer.map { $0.map { $0.with(port: port) } })
+        }
+        enum Step {
+            case answered([SocketAddress])
+            case joined, start
+        }
+        let step = state.withLock { state -> Step in
+            if let known = state.answers[host], known.until > .now { return .answered(known.addresses) }
+            if state.running[host] != nil {
+                state.running[host]?.waiters.append(deliver)
+                return .joined
+            }
+            state.running[host] = Entry(waiters: [deliver])
+            return .start
+        }
+        switch step {
+        case .answered(let addresses): deliver(.success(addresses))
+        case .joined: break
+        case .start: pool.run { self.lookUp(host) }
+        }
+    }
+
+    /// Drops what is known of a name: after a connect that failed, or a change of route.
+    public func forget(_ host: String) {
+        state.withLock { _ = $0.answers.removeValue(forKey: host) }
+    }
+
+    /// Drops all that is known.
+    public func forgetAll() {
+        state.withLock { $0.answers.removeAll() }
+    }
+
+    private func lookUp(_ host: String) {
+        let answer = Self.getAddresses(host)
+        let waiters = state.withLock { state in
+            if case .success(let addresses) = answer {
+                state.answers[host] = (addresses, .now + Self.timeToLive)
+            }
+            return state.running.removeValue(forKey: host)?.waiters ?? []
+        }
+        for waiter in waiters { waiter(answer) }
+    }
+
+    private static func getAddresses(_ host: String) -> Answer {
+        var hints = addrinfo()
+        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        // Families that this host has no address of are left out.
+        hints.ai_flags = AI_ADDRCONFIG
+        var list: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(host, nil, &hints, &list)
+        guard code == 0 else {
+            let reason = code == EAI_SYSTEM ? SystemError("resolve").reason : String(cString: gai_strerror(code))
+            return .failure(ResolveError(host: host, reason: reason.prefix(1).lowercased() + reason.dropFirst()))
+        }
+        defer { freeaddrinfo(list) }
+        var addresses: [SocketAddress] = []
+        var next = list
+        while let entry = next {
+            if let raw = entry.pointee.ai_addr, let address = SocketAddress(raw, length: entry.pointee.ai_addrlen),
+                !addresses.contains(address)
+            {
+                addresses.append(address)
+            }
+            next = entry.pointee.ai_next
+        }
+        return addresses.isEmpty
+            ? .failure(ResolveError(host: host, reason: "the name has no address")) : .success(addresses)
+    }
+}
+
+/// A name that could not be resolved, in the resolver's own words.
+public struct ResolveError: Error, Hashable, Sendable {
+    public let host: String
+    public let reason: String
+}

@@ -1,0 +1,68 @@
+import Testing
+
+@testable import SocketIO
+
+@Suite struct DeadlineHeapTests {
+    private let start = ContinuousClock.now
+
+    @Test func deadlinesComeInTheOrderOfTheirInstants() {
+        var heap = DeadlineHeap()
+        for seconds in [5, 1, 4, 2, 3] { _ = heap.insert(start + .seconds(seconds)) {} }
+        var instants: [ContinuousClock.Instant] = []
+        while let earliest = heap.earliest {
+            instants.append(earliest)
+            _ = heap.popDue(at: earliest)
+        }
+        #expect(instants == (1...5).map { start + .seconds($0) })
+    }
+
+    @Test func nothingIsDueBeforeItsInstant() {
+        var heap = DeadlineHeap()
+        _ = heap.insert(start + .seconds(1)) {}
+        #expect(heap.popDue(at: start) == nil)
+        #expect(heap.popDue(at: start + .seconds(1)) != nil)
+        #expect(heap.popDue(at: start + .seconds(9)) == nil)
+    }
+
+    @Test func aCancelledDeadlineIsNeitherDueNorEarliest() {
+        var heap = DeadlineHeap()
+        let first = heap.insert(start + .seconds(1)) {}
+        _ = heap.insert(start + .seconds(2)) {}
+        heap.remove(first)
+        heap.remove(first)
+        #expect(heap.earliest == start + .seconds(2))
+        #expect(heap.count == 1)
+    }
+
+    @Test func thousandsOfCancelledDeadlinesLeaveTheOthersInOrder() {
+        var heap = DeadlineHeap()
+        var generator = SeededGenerator(seed: 7)
+        let deadlines = (0..<5_000).map { _ in
+            heap.insert(start + .milliseconds(Int.random(in: 0..<100_000, using: &generator))) {}
+        }
+        for (index, deadline) in deadlines.enumerated() where index % 10 != 0 { heap.remove(deadline) }
+        var last = start
+        var count = 0
+        while let earliest = heap.earliest {
+            #expect(earliest >= last)
+            last = earliest
+            #expect(heap.popDue(at: earliest) != nil)
+            count += 1
+        }
+        #expect(count == 500)
+    }
+}
+
+/// SplitMix64: reproducible runs.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,167 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import SocketIO
+
+@Suite struct LoopTests {
+    @Test func submittedWorkRunsInOrder() async throws {
+        let loop = try Loop(label: "test")
+        let seen = Mutex<[Int]>([])
+        await withCheckedContinuation { continuation in
+            for number in 0..<100 { loop.submit { _ in seen.withLock { $0.append(number) } } }
+            loop.submit { _ in continuation.resume() }
+        }
+        #expect(seen.withLock { $0 } == Array(0..<100))
+    }
+
+    @Test func deadlinesFireInOrderAndNotBeforeTheirInstant() async throws {
+        let loop = try Loop(label: "test")
+        let start = ContinuousClock.now
+        let fired: [(Int, ContinuousClock.Instant)] = await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                let log = Log()
+                for milliseconds in [30, 10, 20] {
+                    _ = loop.schedule(at: start + .milliseconds(milliseconds)) {
+                        log.fired.append((milliseconds, .now))
+                        if log.fired.count == 3 { continuation.resume(returning: log.fired) }
+                    }
+                }
+                loop.cancel(loop.schedule(after: .milliseconds(5)) { log.fired.append((5, .now)) })
+            }
+        }
+        #expect(fired.map(\.0) == [10, 20, 30])
+        for (milliseconds, instant) in fired { #expect(instant >= start + .milliseconds(milliseconds)) }
+    }
+
+    @Test func bytesThatCameBeforeRegistrationAreReported() async throws {
+        let loop = try Loop(label: "test")
+        let (near, far) = try FileDescriptor.socketPair()
+        #expect(write(far.raw, "early", 5) == 5)
+        let received = await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                guard let reader = try? Reader(near, on: loop, whenEnded: { continuation.resume(returning: $0) }) else {
+                    continuation.resume(returning: [])
+                    return
+                }
+                _ = reader
+                far.close()
+            }
+        }
+        #expect(received == Array("early".utf8))
+    }
+
+    @Test func aHandlerThatStopsEarlyIsCalledAgain() async throws {
+        let loop = try Loop(label: "test")
+        let (near, far) = try FileDescriptor.socketPair()
+        let payload = [UInt8](repeating: 7, count: 50_000)
+        #expect(write(far.raw, payload, payload.count) == payload.count)
+        far.close()
+        let received = await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                // One byte a call: all but the first come from the ready list, since there is no new edge.
+                _ = try? Reader(near, on: loop, atATime: 100, whenEnded: { continuation.resume(returning: $0) })
+            }
+        }
+        #expect(received == payload)
+    }
+
+    @Test func connectorReachesTheAddressThatListens() async throws {
+        let loop = try Loop(label: "test")
+        let listener = try Listener.bind(to: #require(SocketAddress(ip: "127.0.0.1", port: 0)))
+        let address = try #require(SocketAddress.local(of: listener))
+        // A port that was just given back refuses, so that the second address must be tried.
+        let refusing = try refusingAddress()
+        let result = await connect([refusing, address], on: loop)
+        #expect(try result.get() == address)
+    }
+
+    @Test func connectorTellsTheFirstErrorWhenNothingListens() async throws {
+        let loop = try Loop(label: "test")
+        let refusing = try refusingAddress()
+        let result = await connect([refusing], on: loop)
+        #expect(throws: ConnectError(address: refusing, error: SystemError("connect", code: ECONNREFUSED))) {
+            try result.get()
+        }
+    }
+
+    @Test func familiesTakeTurns() throws {
+        let v6 = try ["::1", "::2", "::3"].map { try #require(SocketAddress(ip: $0, port: 1)) }
+        let v4 = try ["127.0.0.1"].map { try #require(SocketAddress(ip: $0, port: 1)) }
+        #expect(Connector.interleaved(v6 + v4) == [v6[0], v4[0], v6[1], v6[2]])
+    }
+
+    @Test func anIdleLoopUsesNoProcessorTime() async throws {
+        let loop = try Loop(label: "test")
+        let (near, far) = try FileDescriptor.socketPair()
+        await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                _ = try? Reader(near, on: loop, whenEnded: { _ in })
+                continuation.resume()
+            }
+        }
+        // Every wake-up of the loop passes through its turn counter.
+        let before = await loop.turnCount
+        await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                _ = loop.schedule(after: .milliseconds(200)) { continuation.resume() }
+            }
+        }
+        #expect(await loop.turnCount - before <= 6)
+        far.close()
+    }
+
+    private func refusingAddress() throws -> SocketAddress {
+        let descriptor = try Listener.bind(to: #require(SocketAddress(ip: "127.0.0.1", port: 0)))
+        defer { descriptor.close() }
+        return try #require(SocketAddress.local(of: descriptor))
+    }
+
+    private func connect(_ addresses: [SocketAddress], on loop: Loop) async -> Result<SocketAddress, ConnectError> {
+        await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                let holder = Holder()
+                holder.connector = Connector(to: addresses, on: loop) { result in
+                    continuation.resume(returning: result.map(\.1))
+                    holder.connector = nil
+                }
+            }
+        }
+    }
+}
+
+private final class Holder { var connector: Connector? }
+private final class Log { var fired: [(Int, ContinuousClock.Instant)] = [] }
+
+/// Reads until the end of file.
+private final class Reader: StreamSocketOwner {
+    private var socket: StreamSocket?
+    private var received: [UInt8] = []
+    private let atATime: Int
+    private let whenEnded: ([UInt8]) -> Void
+    private var keepAlive: Reader?
+
+    init(
+        _ descriptor: FileDescriptor, on loop: isolated Loop, atATime: Int = 65_536,
+        whenEnded: @escaping ([UInt8]) -> Void
+    ) throws {
+        self.atATime = atATime
+        self.whenEnded = whenEnded
+        socket = try StreamSocket(descriptor, owner: self, on: loop)
+        keepAlive = self
+    }
+
+    func isReady(_ socket: StreamSocket, on loop: isolated Loop) {
+        var chunk = [UInt8](repeating: 0, count: atATime)
+        switch chunk.withUnsafeMutableBytes({ socket.read(into: $0) }) {
+        case .bytes(let count):
+            received += chunk.prefix(count)
+            if socket.mayRead { socket.callAgain(on: loop) }
+        case .wouldBlock: break
+        case .endOfFile, .failed:
+            socket.close(on: loop)
+            whenEnded(received)
+            keepAlive = nil
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import Glibc
+import Testing
+
+@testable import SocketIO
+
+@Suite struct PeerOwnerTests {
+    private struct Connection {
+        let client: FileDescriptor
+        let accepted: FileDescriptor
+    }
+
+    private func connection(over ip: String) throws -> Connection {
+        let listener = try Listener.bind(to: #require(SocketAddress(ip: ip, port: 0)))
+        let address = try #require(SocketAddress.local(of: listener))
+        let client = FileDescriptor(takingOwnership: Glibc.socket(address.domain, CInt(SOCK_STREAM.rawValue), 0))
+        #expect(address.withSockaddr { connect(client.raw, $0, $1) } == 0)
+        let accepted = accept(listener.raw, nil, nil)
+        try #require(accepted >= 0)
+        return Connection(client: client, accepted: FileDescriptor(takingOwnership: accepted))
+    }
+
+    @Test(arguments: ["127.0.0.1", "::1"])
+    func aConnectedPeerIsOurs(ip: String) throws {
+        let connection = try connection(over: ip)
+        let entry = try #require(try PeerOwner.ofPeer(of: connection.accepted))
+        #expect(entry.uid == getuid())
+        #expect(entry.isHeld)
+        #expect(entry.state == 1)
+    }
+
+    @Test func aHalfClosedPeerIsStillHeld() throws {
+        let connection = try connection(over: "127.0.0.1")
+        shutdown(connection.client.raw, CInt(SHUT_WR))
+        let entry = try #require(try PeerOwner.ofPeer(of: connection.accepted))
+        #expect(entry.isHeld)
+        #expect([4, 5].contains(entry.state))
+    }
+
+    @Test func aClosedPeerIsHeldByNobody() throws {
+        let connection = try connection(over: "127.0.0.1")
+        connection.client.close()
+        let entry = try PeerOwner.ofPeer(of: connection.accepted)
+        #expect(entry?.isHeld != true)
+    }
+
+    @Test func anUnconnectedAddressHasNoEntry() throws {
+        let one = try #require(SocketAddress(ip: "127.0.0.1", port: 1))
+        let two = try #require(SocketAddress(ip: "127.0.0.1", port: 2))
+        #expect(try PeerOwner.entry(from: one, to: two) == nil)
+    }
+}
