@@ -1,0 +1,87 @@
+/// Collects the body of a refusal, to be shown to a person: at most 64 KiB of it (RFC 9112, sections 6 and 7).
+struct HTTPBodyReader: Sendable {
+    /// The most that is kept, in bytes; a longer body ends there.
+    static let limit = 64 * 1_024
+
+    private enum Framing {
+        case length(remaining: Int)
+        case chunkSize([UInt8])
+        case chunk(remaining: Int)
+        /// The CR LF behind a chunk's bytes.
+        case chunkEnd([UInt8])
+        case untilClosed
+        case done
+    }
+
+    private(set) var body: [UInt8] = []
+    private var framing: Framing
+
+    init(head: HTTPResponseHead) throws(MalformedHTTP) {
+        if head.status == 204 || head.status == 304 {
+            framing = .done
+        } else if !head.headers.values("Transfer-Encoding").isEmpty {
+            guard head.headers.tokens("Transfer-Encoding") == ["chunked"] else {
+                throw MalformedHTTP("the body has an unknown transfer encoding")
+            }
+            framing = .chunkSize([])
+        } else if let first = head.headers["Content-Length"] {
+            guard Set(head.headers.values("Content-Length")).count == 1,
+                !first.isEmpty, first.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(first)
+            else { throw MalformedHTTP("the Content-Length is not a number") }
+            framing = length == 0 ? .done : .length(remaining: length)
+        } else {
+            framing = .untilClosed
+        }
+    }
+
+    var isDone: Bool {
+        if case .done = framing { return true }
+        return body.count >= Self.limit
+    }
+
+    mutating func feed(_ bytes: UnsafeRawBufferPointer) throws(MalformedHTTP) {
+        var rest = bytes[...]
+        while !rest.isEmpty, !isDone { try step(&rest) }
+    }
+
+    private mutating func step(_ rest: inout Slice<UnsafeRawBufferPointer>) throws(MalformedHTTP) {
+        switch framing {
+        case .done: break
+        case .untilClosed: take(rest.count, &rest)
+        case .length(let remaining):
+            let left = remaining - take(remaining, &rest)
+            framing = left == 0 ? .done : .length(remaining: left)
+        case .chunk(let remaining):
+            let left = remaining - take(remaining, &rest)
+            framing = left == 0 ? .chunkEnd([]) : .chunk(remaining: left)
+        case .chunkEnd(var line):
+            line.append(rest.removeFirst())
+            guard [UInt8]([.carriageReturn, .lineFeed]).starts(with: line) else {
+                throw MalformedHTTP("a chunk of the body does not end where its size says")
+            }
+            framing = line.count == 2 ? .chunkSize([]) : .chunkEnd(line)
+        case .chunkSize(var line):
+            line.append(rest.removeFirst())
+            guard line.last == .lineFeed else {
+                guard line.count <= 256 else { throw MalformedHTTP("a chunk's size line is too long") }
+                framing = .chunkSize(line)
+                return
+            }
+            // Extensions stand behind a semicolon; trailers behind the last chunk tell a person nothing.
+            let size = HTTPSyntax.trimmed(
+                String(decoding: line.dropLast().prefix { $0 != 0x3B && $0 != 0x0D }, as: UTF8.self))
+            guard !size.isEmpty, size.utf8.count <= 15, !size.hasPrefix("+"), !size.hasPrefix("-"),
+                let length = Int(size, radix: 16)
+            else { throw MalformedHTTP("a chunk's size is not a number") }
+            framing = length == 0 ? .done : .chunk(remaining: length)
+        }
+    }
+
+    @discardableResult
+    private mutating func take(_ count: Int, _ rest: inout Slice<UnsafeRawBufferPointer>) -> Int {
+        let part = rest.prefix(count)
+        body.append(contentsOf: part.prefix(Self.limit - body.count))
+        rest = rest.dropFirst(part.count)
+        return part.count
+    }
+}
