@@ -1,0 +1,127 @@
+import COpenSSL
+
+/// What TLS sessions of one kind share: trust roots and rules for a client, certificate and key for a server.
+///
+/// Immutable once made, and so safe on any thread: OpenSSL allows sessions to be made from one context concurrently.
+/// That is what the unchecked conformance rests on.
+public final class TLSContext: @unchecked Sendable {
+    public enum Role: Sendable { case client, server }
+
+    /// Where a client's trust begins.
+    public enum TrustRoots: Hashable, Sendable {
+        /// The system's certificates (OpenSSL's default paths, which SSL_CERT_FILE and SSL_CERT_DIR override).
+        case system
+        /// A file of PEM certificates, as `AWS_CA_BUNDLE` names it. Replaces the system's.
+        case file(String)
+    }
+
+    let pointer: OpaquePointer
+    public let role: Role
+
+    /// A client that verifies: TLS 1.2 or newer, ECDHE with AEAD, security level 2.
+    ///
+    /// - Throws: ``TLSError`` with code `configuration` when the roots cannot be read.
+    public init(trusting roots: TrustRoots) throws(TLSError) {
+        role = .client
+        pointer = try Self.make(TLS_client_method())
+        SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, nil)
+        // A resumed session verifies nothing again, so sessions are never kept by OpenSSL itself.
+        _ = shim_SSL_CTX_set_session_cache_mode(pointer, Int(SSL_SESS_CACHE_OFF))
+        ErrorQueue.clear()
+        switch roots {
+        case .system:
+            guard SSL_CTX_set_default_verify_paths(pointer) == 1 else {
+                throw ErrorQueue.configurationError("cannot read the system's trust roots")
+            }
+        case .file(let path):
+            guard SSL_CTX_load_verify_file(pointer, path) == 1 else {
+                throw ErrorQueue.configurationError("cannot read the trust roots in \(path)")
+            }
+        }
+    }
+
+    /// A server with its certificate.
+    ///
+    /// - Parameters:
+    ///   - certificateChain: PEM text, the leaf first.
+    ///   - privateKey: PEM text of the leaf's key.
+    public init(certificateChain: String, privateKey: String) throws(TLSError) {
+        role = .server
+        pointer = try Self.make(TLS_server_method())
+        let certificates = try PEM.certificates(in: certificateChain)
+        defer { certificates.forEach { X509_free($0) } }
+        let key = try PEM.privateKey(in: privateKey)
+        defer { EVP_PKEY_free(key) }
+        guard let leaf = certificates.first else {
+            throw TLSError(.configuration, "the certificate chain is empty")
+        }
+        ErrorQueue.clear()
+        guard SSL_CTX_use_certificate(pointer, leaf) == 1 else {
+            throw ErrorQueue.configurationError("the certificate cannot be used")
+        }
+        guard SSL_CTX_use_PrivateKey(pointer, key) == 1 else {
+            throw ErrorQueue.configurationError("the private key does not fit the certificate")
+        }
+        for issuer in certificates.dropFirst() {
+            guard shim_SSL_CTX_add1_chain_cert(pointer, issuer) == 1 else {
+                throw ErrorQueue.configurationError("an issuer's certificate cannot be used")
+            }
+        }
+    }
+
+    deinit { SSL_CTX_free(pointer) }
+
+    private static func make(_ method: OpaquePointer?) throws(TLSError) -> OpaquePointer {
+        ErrorQueue.clear()
+        guard let context = SSL_CTX_new(method) else {
+            throw ErrorQueue.configurationError("cannot make a TLS context")
+        }
+        guard shim_SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1,
+            SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1
+        else {
+            SSL_CTX_free(context)
+            throw ErrorQueue.configurationError("this OpenSSL lacks TLS 1.2 with ECDHE and AEAD")
+        }
+        SSL_CTX_set_security_level(context, 2)
+        // Idle connections give their 16 KiB buffers back; a write that the staging area cuts short may go on from
+        // other memory. Partial writes stay off: one call then encrypts a whole batch of records.
+        let modes = SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+        _ = shim_SSL_CTX_set_mode(context, Int(modes))
+        // Renegotiation is a TLS 1.2 relic that no endpoint needs.
+        _ = SSL_CTX_set_options(context, UInt64(1) << 30)
+        return context
+    }
+}
+
+/// PEM text to OpenSSL's objects.
+enum PEM {
+    /// All certificates in order. The caller frees each with X509_free.
+    static func certificates(in text: String) throws(TLSError) -> [OpaquePointer] {
+        var result: [OpaquePointer] = []
+        withMemory(text) { bio in
+            while let certificate = PEM_read_bio_X509(bio, nil, nil, nil) { result.append(certificate) }
+        }
+        // The end of the text is an error to OpenSSL as well.
+        ErrorQueue.clear()
+        guard !result.isEmpty else { throw TLSError(.configuration, "there is no certificate in the PEM text") }
+        return result
+    }
+
+    /// The caller frees the key with EVP_PKEY_free.
+    static func privateKey(in text: String) throws(TLSError) -> OpaquePointer {
+        ErrorQueue.clear()
+        guard let key = withMemory(text, { PEM_read_bio_PrivateKey($0, nil, nil, nil) }) else {
+            throw ErrorQueue.configurationError("there is no private key in the PEM text")
+        }
+        return key
+    }
+
+    private static func withMemory<R>(_ text: String, _ body: (OpaquePointer?) -> R) -> R {
+        var text = text
+        return text.withUTF8 { bytes in
+            let bio = BIO_new_mem_buf(bytes.baseAddress, Int32(bytes.count))
+            defer { BIO_free(bio) }
+            return body(bio)
+        }
+    }
+}
