@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <fcntl.h>
+
 ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count) {
     if (count > CLINUX_MAX_DESCRIPTORS) {
         errno = EINVAL;
@@ -72,4 +74,8 @@ int clinux_accept(int listener) {
 
 int clinux_pidfd_open(pid_t pid) {
     return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int clinux_pipe(int ends[2]) {
+    return pipe2(ends, O_CLOEXEC);
 }

@@ -47,3 +47,6 @@ int clinux_accept(int listener);
 
 /// pidfd_open(2), which glibc 2.36 declares in a header that clashes with <signal.h> in modules.
 int clinux_pidfd_open(pid_t pid);
+
+/// pipe2(2), close-on-exec: the reading end first.
+int clinux_pipe(int ends[2]);

@@ -1,0 +1,45 @@
+import Glibc
+
+/// What the kernel says of a process, by its `/proc` folder. Reading one's own works too.
+public struct ProcessFacts: Sendable {
+    public let pid: pid_t
+
+    public init(of pid: pid_t) { self.pid = pid }
+
+    /// Open descriptors.
+    public var descriptorCount: Int? { Self.entries("/proc/\(pid)/fd") }
+
+    public var threadCount: Int? { Self.entries("/proc/\(pid)/task") }
+
+    /// Memory in KiB: the resident pages, each shared one divided among those who share it.
+    public var proportionalSetSize: Int? { field("Pss:", of: "smaps_rollup") }
+
+    /// Memory in KiB: the resident pages.
+    public var residentSetSize: Int? { field("VmRSS:", of: "status") }
+
+    /// Processor time used so far, in user and kernel mode.
+    public var processorTime: Duration? {
+        // The command name is in parentheses and may hold anything; what follows the last one is numbers.
+        guard let stat = contents(of: "/proc/\(pid)/stat"), let end = stat.lastIndex(of: ")") else { return nil }
+        let fields = stat[stat.index(after: end)...].split(separator: " ")
+        // proc(5): utime and stime are fields 14 and 15, and the first one here is field 3.
+        guard fields.count > 12, let user = Int(fields[11]), let system = Int(fields[12]) else { return nil }
+        return .seconds(1) * (user + system) / Int(sysconf(CInt(_SC_CLK_TCK)))
+    }
+
+    private func field(_ name: String, of file: String) -> Int? {
+        contents(of: "/proc/\(pid)/\(file)")?.split(separator: "\n").first { $0.hasPrefix(name) }
+            .flatMap { $0.split(separator: " ").dropFirst().first.flatMap { Int($0) } }
+    }
+
+    private static func entries(_ path: String) -> Int? {
+        guard let folder = opendir(path) else { return nil }
+        defer { closedir(folder) }
+        var count = 0
+        while let entry = readdir(folder) {
+            // d_name[0] alone: "." and ".." are all that begins with a dot here.
+            if entry.pointee.d_name.0 != CChar(UInt8(ascii: ".")) { count += 1 }
+        }
+        return count
+    }
+}

@@ -1,0 +1,70 @@
+import Glibc
+
+/// Runs `body`, which may block, on a thread of its own, and waits for its result without holding a thread of Swift's
+/// pool: that pool has one thread a core, and all tests share it.
+public func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { continuation in
+        startThread { continuation.resume(with: Result { try body() }) }
+    }
+}
+
+/// Starts a detached thread.
+func startThread(_ body: @escaping @Sendable () -> Void) {
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    pthread_attr_setdetachstate(&attributes, CInt(PTHREAD_CREATE_DETACHED))
+    defer { pthread_attr_destroy(&attributes) }
+    var thread = pthread_t()
+    let work = Unmanaged.passRetained(ThreadBody(body))
+    let code = pthread_create(
+        &thread, &attributes,
+        { raw in
+            if let raw { Unmanaged<ThreadBody>.fromOpaque(raw).takeRetainedValue().run() }
+            return nil
+        }, work.toOpaque())
+    precondition(code == 0, "a test machine that cannot start a thread cannot run the tests")
+}
+
+private final class ThreadBody: Sendable {
+    let run: @Sendable () -> Void
+
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+}
+
+/// Lets a few pass at a time. Tests run all at once; those that start a daemon, an emulator and an sshd each would
+/// otherwise fight for two cores and miss their deadlines together.
+public actor Turnstile {
+    private var free: Int
+    private var waiting: [CheckedContinuation<Void, Never>] = []
+
+    public init(_ width: Int) { free = width }
+
+    /// Runs `body` when it is its turn, first come, first served.
+    public nonisolated func pass<Value>(_ body: () async throws -> Value) async throws -> Value {
+        await enter()
+        do {
+            let value = try await body()
+            await leave()
+            return value
+        } catch {
+            await leave()
+            throw error
+        }
+    }
+
+    private func enter() async {
+        if free > 0 {
+            free -= 1
+        } else {
+            await withCheckedContinuation { waiting.append($0) }
+        }
+    }
+
+    private func leave() {
+        if waiting.isEmpty {
+            free += 1
+        } else {
+            waiting.removeFirst().resume()
+        }
+    }
+}
