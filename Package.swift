@@ -93,6 +93,7 @@ let package = Package(
         .target(
             name: "ControlServer",
             dependencies: [
+                "CLinux",
                 "ControlProtocol",
                 "Failures",
                 "SocketIO",
@@ -101,12 +102,13 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ControlServerTests",
-            dependencies: ["ControlServer", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            dependencies: ["CLinux", "ControlServer", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
             swiftSettings: strict),
 
         .target(
             name: "ControlClient",
             dependencies: [
+                "CLinux",
                 "ControlProtocol",
                 "Failures",
                 "SocketIO",
@@ -114,7 +116,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ControlClientTests",
-            dependencies: ["ControlClient", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            dependencies: ["CLinux", "ControlClient", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
             swiftSettings: strict),
 
         // The only importer of CSystemd.
@@ -159,6 +161,7 @@ let package = Package(
         .target(
             name: "EicectlCommands",
             dependencies: [
+                "CLinux",
                 "ControlClient",
                 "ControlProtocol",
                 "Failures",
@@ -168,7 +171,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "EicectlCommandsTests",
-            dependencies: ["EicectlCommands", "ControlClient", "ControlProtocol", "Failures", "TestSupport"],
+            dependencies: ["CLinux", "EicectlCommands", "ControlClient", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
             swiftSettings: strict),
 
         // A local EICE, for demos, tests and users' CI.

@@ -1,0 +1,91 @@
+/// `hello` and `connect` in one write, and the two replies to them, without `Codable` (see ``JSONText``).
+public enum QuickConnect {
+    /// The id of `connect`; `hello` has the one before.
+    public static let connectID = 2
+
+    public static func request(_ parameters: ConnectParameters, client: String) -> [UInt8] {
+        var text = JSONText()
+        text.object { message in
+            message.member("jsonrpc", "2.0")
+            message.member("id", connectID - 1)
+            message.member("method", Methods.Hello.name)
+            message.object("params") { params in
+                params.object("protocol") { version in
+                    version.member("major", EICEDVersion.controlProtocol.major)
+                    version.member("minor", EICEDVersion.controlProtocol.minor)
+                }
+                params.member("client", client)
+            }
+        }
+        text.endLine()
+        text.object { message in
+            message.member("jsonrpc", "2.0")
+            message.member("id", connectID)
+            message.member("method", Methods.Connect.name)
+            message.object("params") { params in
+                params.member("target", parameters.target)
+                params.member("remotePort", Int(parameters.remotePort))
+                params.member("handoff", parameters.handoff)
+                params.object("options") { write(parameters.options, into: &$0) }
+            }
+        }
+        text.endLine()
+        return text.bytes
+    }
+
+    private static func write(_ options: TunnelOptions, into text: inout JSONText) {
+        text.member("profile", options.profile)
+        text.member("region", options.region)
+        text.member("endpoint", options.endpoint)
+        text.member("endpointDNSName", options.endpointDNSName)
+        text.member("maxDuration", options.maxDuration)
+        text.member("idleTimeout", options.idleTimeout)
+        text.member("priority", options.priority?.rawValue)
+        guard let environment = options.environment else { return }
+        text.object("environment") { text in
+            text.member("profile", environment.profile)
+            text.member("region", environment.region)
+            text.member("defaultRegion", environment.defaultRegion)
+            text.member("accessKeyID", environment.accessKeyID)
+        }
+    }
+
+    /// Whether a reply carries a result. False for an error and for all that is no reply: then the line deserves to be
+    /// decoded in full.
+    public static func isResult(_ line: [UInt8]) -> Bool {
+        let keys = topLevelKeys(line)
+        return keys.contains("result") && !keys.contains("error")
+    }
+
+    /// The names of an object's own members, not those of objects inside it. Escapes in names are left as they are: none
+    /// of ours has any.
+    static func topLevelKeys(_ line: [UInt8]) -> [String] {
+        var keys: [String] = []
+        var depth = 0
+        var string: Int?
+        var escaped = false
+        var last: Range<Int>?
+        for (index, byte) in line.enumerated() {
+            if let start = string {
+                if escaped {
+                    escaped = false
+                } else if byte == UInt8(ascii: "\\") {
+                    escaped = true
+                } else if byte == UInt8(ascii: "\"") {
+                    string = nil
+                    last = start + 1..<index
+                }
+                continue
+            }
+            switch byte {
+            case UInt8(ascii: "\""): string = index
+            case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+            case UInt8(ascii: ":"):
+                if depth == 1, let name = last { keys.append(String(decoding: line[name], as: UTF8.self)) }
+            default: break
+            }
+        }
+        return keys
+    }
+}
