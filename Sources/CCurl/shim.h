@@ -21,3 +21,6 @@ static inline CURLcode curl_getinfo_long(CURL *handle, CURLINFO info, long *valu
 static inline CURLcode curl_getinfo_pointer(CURL *handle, CURLINFO info, void **value) {
     return curl_easy_getinfo(handle, info, value);
 }
+static inline CURLMcode curl_multi_setopt_long(CURLM *handle, CURLMoption option, long value) {
+    return curl_multi_setopt(handle, option, value);
+}

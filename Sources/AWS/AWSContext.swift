@@ -1,0 +1,61 @@
+import Failures
+import Logging
+
+/// What every AWS call of the process shares: environment, files, credentials, HTTP, clock. Creating one starts nothing and
+/// reads nothing.
+public struct AWSContext: Sendable {
+    public let environment: Environment
+    public let files: SharedConfigFiles
+    public let http: HTTPClient
+    public let clock: SigningClock
+    public let credentials: CredentialChain
+    public let proxies: ProxySettings
+    public let logger: Logger
+
+    public init(
+        environment: Environment,
+        http: HTTPClient = HTTPClient(),
+        clock: SigningClock = SigningClock(),
+        sources: [any CredentialSource] = CredentialChain.standardSources,
+        logger: Logger
+    ) {
+        self.environment = environment
+        self.http = http
+        self.clock = clock
+        self.logger = logger
+        files = SharedConfigFiles(environment: environment)
+        proxies = ProxySettings(environment: environment)
+        credentials = CredentialChain(
+            environment: environment, files: files, http: http, clock: clock, sources: sources, logger: logger)
+    }
+
+    /// The settings of a profile; of the environment's, else the default one, where `name` is nil.
+    /// - Throws: `.unknownProfile`, `.malformedFile`, `.configuration`.
+    public func profile(_ name: String?) throws(Failure) -> SharedConfig.Section {
+        let config = try files.load()
+        let wanted = Identity(profile: name).profileName(in: environment)
+        // As with credentials: a profile that only AWS_PROFILE names does not count beside keys in the environment.
+        if name == nil, environment["AWS_ACCESS_KEY_ID"] != nil, config.profiles[wanted] == nil {
+            return try config.profile("default")
+        }
+        return try config.profile(wanted)
+    }
+
+    /// The region of a request: the one it names, the environment's, the profile's.
+    /// - Throws: `.noRegion`, or what reading the profile throws.
+    public func region(named region: String?, profile name: String?) async throws(Failure) -> String {
+        let profile = try profile(name)
+        guard let region = Region.configured(named: region, environment: environment, profile: profile) else {
+            throw Region.missing(profile: profile.name)
+        }
+        return region
+    }
+
+    /// The file of trust roots for API calls: `AWS_CA_BUNDLE`, the profile's `ca_bundle`, `SSL_CERT_FILE`; nil for the
+    /// system's.
+    public func trustRoots(profile name: String?) throws(Failure) -> String? {
+        if let path = environment["AWS_CA_BUNDLE"] { return environment.expand(path: path) }
+        if let path = try profile(name)["ca_bundle"] { return environment.expand(path: path) }
+        return environment["SSL_CERT_FILE"]
+    }
+}

@@ -1,0 +1,158 @@
+import Failures
+import Logging
+
+/// Credentials for each identity: asked from the sources in order, kept while they are valid, renewed ahead of their end,
+/// once for all who wait.
+///
+/// Validity is decided on the wall clock at the moment of use, so that a suspended laptop wakes up to a renewal and not to
+/// refused requests.
+public actor CredentialChain {
+    private struct Cached {
+        var credentials: Credentials
+        var obtained: WallTime
+        /// The state of the shared files they were read under: a change of the files asks anew.
+        var generation: Int
+    }
+
+    private let environment: Environment
+    private let files: SharedConfigFiles
+    private let http: HTTPClient
+    private let clock: SigningClock
+    private let sources: [any CredentialSource]
+    private let logger: Logger
+    private let flights = SingleFlight<Identity, Credentials>()
+    private var cache: [Identity: Cached] = [:]
+
+    /// Seconds before their end at which credentials are renewed in the background, at most.
+    private static let renewalLead: Int64 = 600
+    /// Seconds before their end at which they are not handed out any more without trying to renew them first.
+    private static let margin: Int64 = 60
+
+    public init(
+        environment: Environment,
+        files: SharedConfigFiles,
+        http: HTTPClient,
+        clock: SigningClock,
+        sources: [any CredentialSource] = CredentialChain.standardSources,
+        logger: Logger
+    ) {
+        self.environment = environment
+        self.files = files
+        self.http = http
+        self.clock = clock
+        self.sources = sources
+        self.logger = logger
+    }
+
+    /// The sources in the AWS CLI's order.
+    public static var standardSources: [any CredentialSource] {
+        [
+            EnvironmentCredentials(),
+            StaticProfileCredentials(.credentials),
+            StaticProfileCredentials(.config),
+        ]
+    }
+
+    /// Credentials that are valid now.
+    /// - Throws: `.noCredentials`, `.unknownProfile`, `.malformedFile`, `.expiredCredentials`, or what the source that
+    ///   applies met; `.deadline` where the calling task is cancelled while it waits.
+    public func credentials(profile: String?) async throws(Failure) -> Credentials {
+        let identity = Identity(profile: profile)
+        let (config, generation) = try files.loadWithGeneration()
+        let now = clock.now()
+        if let cached = cache[identity], cached.generation == generation {
+            switch Self.state(of: cached.credentials, obtained: cached.obtained, at: now) {
+            case .fresh: return cached.credentials
+            case .due:
+                flights.start(identity) { () throws(Failure) in
+                    try await self.renew(identity, config, generation)
+                }
+                return cached.credentials
+            case .late, .expired: break
+            }
+        }
+        do {
+            return try await flights.run(identity, what: "cannot get credentials") { () throws(Failure) in
+                try await self.renew(identity, config, generation)
+            }
+        } catch {
+            // A renewal that fails is no reason to refuse what is still valid.
+            if let cached = cache[identity], cached.generation == generation, cached.credentials.expiration != nil,
+                !cached.credentials.isExpired(at: clock.now())
+            {
+                return cached.credentials
+            }
+            throw error
+        }
+    }
+
+    /// Drops what is known: AWS has refused these credentials as expired, or a log-in has happened.
+    public func forget(profile: String?) { cache[Identity(profile: profile)] = nil }
+
+    /// When the credentials in use for a profile end; nil where that is unknown or none are in use.
+    public func expiration(profile: String?) -> WallTime? {
+        cache[Identity(profile: profile)]?.credentials.expiration
+    }
+
+    enum Freshness { case fresh, due, late, expired }
+
+    /// How credentials stand at a moment: renewed in the background in the last quarter of their life, ten minutes at
+    /// most; waited for in the last minute.
+    static func state(of credentials: Credentials, obtained: WallTime, at now: WallTime) -> Freshness {
+        guard let end = credentials.expiration else { return .fresh }
+        let left = end.secondsSinceEpoch - now.secondsSinceEpoch
+        let life = max(0, end.secondsSinceEpoch - obtained.secondsSinceEpoch)
+        if left <= 0 { return .expired }
+        if left <= min(margin, life / 8) { return .late }
+        return left <= min(renewalLead, life / 4) ? .due : .fresh
+    }
+
+    private func renew(
+        _ identity: Identity, _ config: SharedConfig, _ generation: Int
+    ) async throws(Failure) -> Credentials {
+        do {
+            let credentials = try await ask(identity, config)
+            cache[identity] = Cached(credentials: credentials, obtained: clock.now(), generation: generation)
+            return credentials
+        } catch {
+            logger.debug("credentials were not renewed: \(error)")
+            throw error
+        }
+    }
+
+    private func ask(_ identity: Identity, _ config: SharedConfig) async throws(Failure) -> Credentials {
+        let profileName = identity.profileName(in: environment)
+        let context = SourceContext(
+            identity: identity, environment: environment, config: config,
+            profile: try profile(profileName, of: identity, config), http: http, clock: clock)
+        for source in sources {
+            guard let credentials = try await source.credentials(in: context) else { continue }
+            guard !credentials.isExpired(at: clock.now()) else { throw Self.expired(credentials) }
+            logger.debug("using \(credentials)")
+            return credentials
+        }
+        let names = sources.map(\.name).joined(separator: ", ")
+        throw Failure(
+            .noCredentials, "no AWS credentials for profile \(profileName)", why: "asked: \(names)",
+            hint: config.profiles.isEmpty
+                ? "aws configure, or set AWS_PROFILE in the daemon's environment"
+                : "name one of these with --profile: \(config.profiles.keys.sorted().joined(separator: ", "))")
+    }
+
+    /// The environment's keys win over a profile that only AWS_PROFILE names, so its absence is no error beside them.
+    private func profile(
+        _ name: String, of identity: Identity, _ config: SharedConfig
+    ) throws(Failure) -> SharedConfig.Section {
+        if identity.profile == nil, environment["AWS_ACCESS_KEY_ID"] != nil, config.profiles[name] == nil {
+            return try config.profile("default")
+        }
+        return try config.profile(name)
+    }
+
+    /// What is said when credentials have reached their end, on our clock or by AWS's answer.
+    public static func expired(_ credentials: Credentials, why: String = "") -> Failure {
+        Failure(
+            .expiredCredentials, "the credentials from \(credentials.origin) (\(credentials.shortKeyID)) have expired",
+            why: why, hint: credentials.renewal)
+    }
+}

@@ -1,0 +1,87 @@
+import Glibc
+
+/// The environment variables that AWS's settings are read from, as a value: taken once when the daemon starts, so
+/// that everything that depends on it can be tested without touching the process.
+public struct Environment: Sendable, Hashable {
+    public var values: [String: String]
+
+    public init(_ values: [String: String]) { self.values = values }
+
+    /// The process's own environment. Bytes that are not UTF-8 are replaced: no AWS setting has any.
+    public static func current() -> Environment {
+        var values: [String: String] = [:]
+        var entry: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = environ
+        while let pair = entry?.pointee {
+            let text = String(cString: pair)
+            if let equals = text.firstIndex(of: "=") {
+                values[String(text[..<equals])] = String(text[text.index(after: equals)...])
+            }
+            entry = entry?.advanced(by: 1)
+        }
+        return Environment(values)
+    }
+
+    /// The value of a variable; nil where it is unset or empty, as the AWS SDKs read their own variables.
+    public subscript(_ name: String) -> String? {
+        guard let value = values[name], !value.isEmpty else { return nil }
+        return value
+    }
+
+    /// The first of these variables that is set and not empty.
+    public func first(of names: String...) -> String? {
+        for name in names {
+            if let value = self[name] { return value }
+        }
+        return nil
+    }
+
+    /// Whether a switch is on: "true" in any case, as AWS's boolean variables are written.
+    public func flag(_ name: String) -> Bool { self[name]?.lowercased() == "true" }
+
+    /// The user's home folder: HOME, else what the user database says.
+    public var homeDirectory: String? {
+        if let home = self["HOME"] { return home }
+        var entry = passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16_384) { buffer in
+            guard let base = buffer.baseAddress, getpwuid_r(getuid(), &entry, base, buffer.count, &found) == 0,
+                found != nil, let directory = entry.pw_dir
+            else { return nil }
+            return String(cString: directory)
+        }
+    }
+
+    /// A path as botocore expands it: a leading `~`, then `$NAME` and `${NAME}`; an unknown name stays as it is.
+    public func expand(path: String) -> String {
+        var text = expandVariables(path)
+        if text == "~" || text.hasPrefix("~/"), let home = homeDirectory {
+            text = home + text.dropFirst()
+        }
+        return text
+    }
+
+    private func expandVariables(_ text: String) -> String {
+        var result = ""
+        var rest = text[...]
+        while let dollar = rest.firstIndex(of: "$") {
+            result += rest[..<dollar]
+            let after = rest[rest.index(after: dollar)...]
+            var name: Substring
+            var end: Substring.Index
+            if after.first == "{", let close = after.firstIndex(of: "}") {
+                name = after[after.index(after: after.startIndex)..<close]
+                end = after.index(after: close)
+            } else {
+                name = after.prefix { $0 == "_" || $0.isASCII && ($0.isLetter || $0.isNumber) }
+                end = name.endIndex
+            }
+            if !name.isEmpty, let value = values[String(name)] {
+                result += value
+            } else {
+                result += rest[dollar..<end]
+            }
+            rest = rest[end...]
+        }
+        return result + rest
+    }
+}

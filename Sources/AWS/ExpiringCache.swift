@@ -1,0 +1,74 @@
+import Failures
+import Synchronization
+
+/// Answers kept for a while, on a clock that counts sleep; one piece of work at a time for each key. Failures are not kept.
+public final class ExpiringCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    private struct Entry {
+        var value: Value
+        var end: ContinuousClock.Instant
+    }
+
+    private struct State {
+        var entries: [Key: Entry] = [:]
+        /// Raised by `forget`, so that an answer that was asked for before is not stored after it.
+        var epochs: [Key: UInt64] = [:]
+    }
+
+    private let timeToLive: Duration
+    private let now: @Sendable () -> ContinuousClock.Instant
+    private let flights = SingleFlight<Key, Value>()
+    private let state = Mutex(State())
+
+    public init(
+        timeToLive: Duration, now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
+    ) {
+        self.timeToLive = timeToLive
+        self.now = now
+    }
+
+    /// The kept value while it lives, else the outcome of `work`, shared by all who ask meanwhile.
+    public func value(
+        _ key: Key, what: String, _ work: @escaping @Sendable () async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        if let kept = kept(key) { return kept }
+        return try await flights.run(key, what: what) { () throws(Failure) in try await self.fetch(key, work) }
+    }
+
+    /// Fetches the value anew in the background while the present one still serves.
+    public func renew(_ key: Key, _ work: @escaping @Sendable () async throws(Failure) -> Value) {
+        flights.start(key) { () throws(Failure) in try await self.fetch(key, work) }
+    }
+
+    /// The value, while it lives.
+    public func kept(_ key: Key) -> Value? {
+        let instant = now()
+        return state.withLock { state in
+            guard let entry = state.entries[key] else { return nil }
+            guard instant < entry.end else {
+                state.entries[key] = nil
+                return nil
+            }
+            return entry.value
+        }
+    }
+
+    public func forget(_ key: Key) {
+        state.withLock { state in
+            state.entries[key] = nil
+            state.epochs[key, default: 0] += 1
+        }
+    }
+
+    private func fetch(_ key: Key, _ work: @Sendable () async throws(Failure) -> Value) async throws(Failure) -> Value {
+        let epoch = state.withLock { $0.epochs[key] }
+        let value = try await work()
+        let instant = now()
+        state.withLock { state in
+            guard state.epochs[key] == epoch else { return }
+            state.epochs[key] = nil
+            state.entries = state.entries.filter { instant < $0.value.end }
+            state.entries[key] = Entry(value: value, end: instant + timeToLive)
+        }
+        return value
+    }
+}

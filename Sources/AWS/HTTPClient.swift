@@ -1,0 +1,34 @@
+import CCurl
+import Failures
+
+/// HTTP for the control plane: API calls, credentials, log-in services. All transfers share one libcurl multi handle on one
+/// thread of its own, begun at the first request, so that a daemon which never calls AWS never pays for it.
+///
+/// TLS is verified against the system's roots (or the request's), redirects are not followed, answers are returned as they
+/// are whatever their status.
+public final class HTTPClient: Sendable {
+    private let thread: CurlThread
+
+    /// `largestBody` is in bytes; a longer answer fails. `userAgent` is what CloudTrail shows.
+    public init(userAgent: String = "eiced", largestBody: Int = 16 << 20) {
+        thread = CurlThread(userAgent: userAgent, largestBody: largestBody)
+    }
+
+    deinit { thread.stop() }
+
+    /// Sends a request and waits for the whole answer.
+    /// - Throws: `.nameNotResolved`, `.cannotConnect`, `.tls`, `.connectionLost`, `.deadline` (also where the calling task is
+    ///   cancelled), `.protocolMismatch`, each naming host and purpose; `.configuration` for a bad URL or bundle.
+    public func send(_ request: HTTPRequest) async throws(Failure) -> HTTPResponse {
+        let ticket = thread.ticket()
+        let outcome: Result<HTTPResponse, Failure> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                thread.submit(request, ticket, continuation)
+            }
+        } onCancel: {
+            thread.cancel(ticket)
+        }
+        thread.forget(ticket)
+        return try outcome.get()
+    }
+}

@@ -1,0 +1,80 @@
+/// One request of the control plane.
+public struct HTTPRequest: Sendable {
+    public var method: String
+    /// Absolute, `http` or `https`.
+    public var url: String
+    public var headers: [(String, String)]
+    public var body: [UInt8]
+    /// From the call to the last byte of the answer.
+    public var timeout: Duration
+    /// For name look-up, TCP, proxy and TLS.
+    public var connectTimeout: Duration
+    /// The proxy's URL; nil for a direct connection. libcurl's own look at the environment is off.
+    public var proxy: String?
+    /// A file of PEM certificates instead of the system's trust roots.
+    public var trustRoots: String?
+    /// What the call is for, for messages: "DescribeInstances", "the credentials of role …".
+    public var purpose: String
+
+    public init(
+        method: String = "GET",
+        url: String,
+        headers: [(String, String)] = [],
+        body: [UInt8] = [],
+        timeout: Duration = .seconds(20),
+        connectTimeout: Duration = .seconds(10),
+        proxy: String? = nil,
+        trustRoots: String? = nil,
+        purpose: String
+    ) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.timeout = timeout
+        self.connectTimeout = connectTimeout
+        self.proxy = proxy
+        self.trustRoots = trustRoots
+        self.purpose = purpose
+    }
+
+    /// Host and port as the URL has them, for messages.
+    public var authority: String {
+        guard let start = url.range(of: "://")?.upperBound else { return url }
+        let rest = url[start...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+        return String(rest.split(separator: "@").last ?? rest)
+    }
+}
+
+public struct HTTPResponse: Sendable {
+    public var status: Int
+    /// In the order they came, trailers included; names as they were sent.
+    public var headers: [(String, String)]
+    public var body: [UInt8]
+
+    public init(status: Int, headers: [(String, String)] = [], body: [UInt8] = []) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+
+    /// The first header of that name, in any case.
+    public func header(_ name: String) -> String? {
+        let name = name.lowercased()
+        return headers.first { $0.0.lowercased() == name }?.1
+    }
+
+    public var text: String { String(decoding: body, as: UTF8.self) }
+}
+
+extension StringProtocol {
+    /// The first occurrence of `other`, without Foundation.
+    func range(of other: String) -> Range<Index>? {
+        var start = startIndex
+        while start < endIndex {
+            if self[start...].hasPrefix(other) { return start..<index(start, offsetBy: other.count) }
+            start = index(after: start)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,47 @@
+/// URI encoding as SigV4 demands it: everything but the unreserved characters of RFC 3986, section 2.3, as `%XX`
+/// with capital digits.
+enum PercentEncoding {
+    static func encode(_ text: String, keepingSlash: Bool = false) -> String {
+        var result: [UInt8] = []
+        append(text, to: &result, keepingSlash: keepingSlash)
+        return String(decoding: result, as: UTF8.self)
+    }
+
+    static func append(_ text: String, to result: inout [UInt8], keepingSlash: Bool = false) {
+        for byte in text.utf8 {
+            if isUnreserved(byte) || keepingSlash && byte == UInt8(ascii: "/") {
+                result.append(byte)
+            } else {
+                result.append(UInt8(ascii: "%"))
+                result.append(digit(byte >> 4))
+                result.append(digit(byte & 15))
+            }
+        }
+    }
+
+    /// `a=1&b=2`, in the order given: a form body.
+    static func form(_ fields: [(String, String)]) -> [UInt8] {
+        var result: [UInt8] = []
+        for (index, field) in fields.enumerated() {
+            if index > 0 { result.append(UInt8(ascii: "&")) }
+            append(field.0, to: &result)
+            result.append(UInt8(ascii: "="))
+            append(field.1, to: &result)
+        }
+        return result
+    }
+
+    private static func isUnreserved(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+            UInt8(ascii: "~"):
+            true
+        default: false
+        }
+    }
+
+    private static func digit(_ value: UInt8) -> UInt8 {
+        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "A") + value - 10
+    }
+}

@@ -1,0 +1,87 @@
+import Failures
+
+/// A service that is called, with the names that its addresses, its variables and its signatures use.
+public struct Service: Sendable, Hashable {
+    /// What signatures name.
+    public let signingName: String
+    /// The first label of its host names.
+    let hostPrefix: String
+    /// As in `AWS_ENDPOINT_URL_EC2` and, in small letters, in `services` sections.
+    let settingName: String
+
+    public static let ec2 = Service(signingName: "ec2", hostPrefix: "ec2", settingName: "EC2")
+    public static let sts = Service(signingName: "sts", hostPrefix: "sts", settingName: "STS")
+    public static let sso = Service(signingName: "awsssoportal", hostPrefix: "portal.sso", settingName: "SSO")
+    public static let ssoOIDC = Service(signingName: "sso-oauth", hostPrefix: "oidc", settingName: "SSO_OIDC")
+}
+
+/// Where a service of a region is reached.
+public struct ServiceEndpoint: Sendable, Hashable {
+    public let service: Service
+    public let region: String
+    public let address: WebAddress
+}
+
+/// The rules that lead to a service's address: overrides of the environment and the profile, then partition, FIPS and
+/// dual-stack (AWS SDKs and Tools Reference Guide, "Service-specific endpoints").
+public struct EndpointRules: Sendable {
+    private let environment: Environment
+    private let config: SharedConfig
+    private let profile: SharedConfig.Section
+
+    public init(environment: Environment, config: SharedConfig, profile: SharedConfig.Section) {
+        self.environment = environment
+        self.config = config
+        self.profile = profile
+    }
+
+    public var usesFIPS: Bool { flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint") }
+    public var usesDualStack: Bool { flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint") }
+
+    /// - Throws: `.configuration` where an override is no `http` or `https` URL, `.noRegion` where the region's name cannot be
+    ///   part of a host name.
+    public func endpoint(of service: Service, in region: String) throws(Failure) -> ServiceEndpoint {
+        if let (url, place) = override(of: service) {
+            guard let address = WebAddress(url) else {
+                throw Failure(
+                    .configuration, "\(place) is no URL", why: "\"\(url)\" was found",
+                    hint: "write it like https://ec2.eu-west-1.amazonaws.com")
+            }
+            return ServiceEndpoint(service: service, region: region, address: address)
+        }
+        guard Region.isHostLabel(region) else {
+            throw Failure(
+                .noRegion, "\"\(region)\" is no region", why: "letters, digits and hyphens are expected",
+                hint: "--region eu-west-1")
+        }
+        let address = WebAddress(isHTTPS: true, host: host(of: service, in: region), port: nil, path: "/")
+        return ServiceEndpoint(service: service, region: region, address: address)
+    }
+
+    private func host(of service: Service, in region: String) -> String {
+        let partition = Partition.of(region: region)
+        var prefix = service.hostPrefix
+        // us-gov serves FIPS under the plain name, for the services used here.
+        if usesFIPS, partition != .governmentUS || usesDualStack { prefix += "-fips" }
+        return "\(prefix).\(region).\(usesDualStack ? partition.dualStackSuffix : partition.dnsSuffix)"
+    }
+
+    private func override(of service: Service) -> (url: String, place: String)? {
+        let ignored = flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")
+        guard !ignored else { return nil }
+        for variable in ["AWS_ENDPOINT_URL_\(service.settingName)", "AWS_ENDPOINT_URL"] {
+            if let url = environment[variable] { return (url, variable) }
+        }
+        if let name = profile["services"], let section = config.services[name],
+            let setting = section.settings[service.settingName.lowercased()], let url = setting.nested?["endpoint_url"]
+        {
+            return (url, setting.place)
+        }
+        if let url = profile["endpoint_url"] { return (url, profile.place(of: "endpoint_url")) }
+        return nil
+    }
+
+    private func flag(_ variable: String, _ key: String) -> Bool {
+        (environment[variable] ?? profile[key])?.lowercased() == "true"
+    }
+}

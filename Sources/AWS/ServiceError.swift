@@ -1,0 +1,89 @@
+import Failures
+
+/// An error answer of an AWS API: what its body says, verbatim.
+public struct ServiceError: Error, Sendable, Hashable {
+    public let status: Int
+    /// `UnauthorizedOperation`; empty where the body names none.
+    public let code: String
+    public let message: String
+    public let requestID: String?
+
+    public init(status: Int, code: String, message: String, requestID: String?) {
+        self.status = status
+        self.code = code
+        self.message = message
+        self.requestID = requestID
+    }
+
+    /// Reads the error body of the query protocols: EC2's `Response/Errors/Error` and the others' `ErrorResponse/Error`.
+    public init(xml response: HTTPResponse) {
+        let root = try? XMLNode.parse(response.body)
+        let error = root?.first("Error")
+        self.init(
+            status: response.status,
+            code: error?.value("Code") ?? "",
+            message: error?.value("Message") ?? Text.excerpt(response.text),
+            requestID: root?.first("RequestID")?.text ?? root?.first("RequestId")?.text
+                ?? response.header("x-amzn-requestid"))
+    }
+
+    public enum Class: Sendable, Hashable {
+        case expiredCredentials, clockSkew, accessDenied, throttled, unavailable, unknownInstance, unknownEndpoint,
+            other
+    }
+
+    /// What the code means (EC2 API Reference, "Common client errors"; STS and SSO common errors).
+    public var classification: Class {
+        switch code {
+        case "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired": .expiredCredentials
+        case "RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture": .clockSkew
+        case "SignatureDoesNotMatch", "InvalidSignatureException":
+            message.contains("Signature expired") || message.contains("Signature not yet current")
+                ? .clockSkew : .accessDenied
+        case "UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "AuthFailure", "InvalidClientTokenId",
+            "UnrecognizedClientException", "InvalidAccessKeyId", "OptInRequired", "Blocked", "PendingVerification",
+            "MissingAuthenticationToken", "UnauthorizedException", "ForbiddenException":
+            .accessDenied
+        case "Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded",
+            "TooManyRequestsException",
+            "RequestThrottled", "RequestThrottledException", "SlowDown", "BandwidthLimitExceeded",
+            "LimitExceededException",
+            "PriorRequestNotComplete", "ProvisionedThroughputExceededException":
+            .throttled
+        case "InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed": .unknownInstance
+        case _ where code.hasPrefix("InvalidInstanceConnectEndpointId"): .unknownEndpoint
+        case "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout": .unavailable
+        default: status == 429 ? .throttled : status >= 500 ? .unavailable : .other
+        }
+    }
+
+    /// The failure as people read it. `what` says what was tried: "cannot look up i-0123".
+    public func failure(_ what: String, credentials: Credentials?) -> Failure {
+        let why = summary
+        return switch classification {
+        case .expiredCredentials:
+            credentials.map { CredentialChain.expired($0, why: why) } ?? Failure(.expiredCredentials, what, why: why)
+        case .clockSkew:
+            Failure(.accessDenied, what, why: why, hint: "check this machine's clock: timedatectl status")
+        case .accessDenied: Failure(.accessDenied, what, why: why, hint: hintOfDenial(credentials))
+        case .throttled: Failure(.throttled, what, why: why)
+        case .unavailable: Failure(.serviceUnavailable, what, why: why)
+        case .unknownInstance: Failure(.unknownTarget, what, why: why, hint: "check the id, --region and --profile")
+        case .unknownEndpoint: Failure(.noEndpoint, what, why: why, hint: "check --endpoint, --region and --profile")
+        case .other: Failure(status < 400 ? .protocolMismatch : .configuration, what, why: why)
+        }
+    }
+
+    private func hintOfDenial(_ credentials: Credentials?) -> String? {
+        guard let credentials else { return nil }
+        return
+            "the call was made with \(credentials.shortKeyID) from \(credentials.origin); docs/iam.md lists what it needs"
+    }
+
+    /// `UnauthorizedOperation: You are not … (HTTP 403, request 4a6c…)`.
+    public var summary: String {
+        let id = requestID.map { ", request \(Text.excerpt($0, limit: 80))" } ?? ""
+        return [Text.excerpt(code, limit: 120), Text.excerpt(message)].filter { !$0.isEmpty }.joined(separator: ": ")
+            + " (HTTP \(status)\(id))"
+    }
+}

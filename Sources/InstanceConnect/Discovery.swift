@@ -1,0 +1,183 @@
+import AWS
+import Failures
+
+/// From what a user named to a route: target → instance → endpoint.
+///
+/// Answers are kept for a short life, so that a replaced instance is followed; `forget` ends it early, after "Unable to
+/// connect to target". Look-ups of one thing at the same time are one call, whoever asks.
+public actor Discovery {
+    private struct InstanceKey: Hashable, Sendable {
+        let kind: Target.Kind
+        let profile: String?
+        let region: String
+    }
+
+    private struct EndpointKey: Hashable, Sendable {
+        enum Which: Hashable, Sendable {
+            case id(String)
+            case vpc(String)
+        }
+        let which: Which
+        let profile: String?
+        let region: String
+    }
+
+    private let context: AWSContext
+    private let instances: ExpiringCache<InstanceKey, Instance>
+    private let endpoints: ExpiringCache<EndpointKey, [InstanceConnectEndpoint]>
+
+    public init(
+        context: AWSContext,
+        timeToLive: Duration = .seconds(60),
+        now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
+    ) {
+        self.context = context
+        instances = ExpiringCache(timeToLive: timeToLive, now: now)
+        endpoints = ExpiringCache(timeToLive: timeToLive, now: now)
+    }
+
+    /// The way to a target. Endpoint id, DNS name and address together need no API call.
+    /// - Throws: `.unknownTarget`, `.ambiguousTarget`, `.targetNotRunning`, `.targetWithoutAddress`, `.noEndpoint`,
+    ///   `.endpointUnusable`, `.noRegion`, `.usage`, and what credentials and EC2's calls throw. Where the calling task is
+    ///   cancelled: `.deadline`, at once.
+    public func resolve(_ request: RouteRequest) async throws(Failure) -> Route {
+        try Self.check(request)
+        let region = try await context.region(named: request.region, profile: request.profile)
+        if case .address(let address) = request.target.kind, let id = request.endpointID {
+            let endpoint = try await pinned(id, request, region)
+            return Route(
+                target: request.target, remotePort: request.remotePort, address: address.description, region: region,
+                profile: request.profile, endpoint: endpoint)
+        }
+        let instance = try await instance(request, region)
+        let addresses = try addresses(of: instance, request.target)
+        if let id = request.endpointID {
+            let endpoint = try await pinned(id, request, region)
+            return route(request, region, instance, addresses[0], [endpoint])
+        }
+        let choice = try await choice(for: instance, request, region)
+        var firstFailure: Failure?
+        for address in addresses {
+            do throws(Failure) {
+                return route(request, region, instance, address, try choice.candidates(for: address))
+            } catch {
+                firstFailure = firstFailure ?? error
+            }
+        }
+        throw firstFailure ?? Self.withoutAddress(instance, request.target)
+    }
+
+    /// Forgets what is known of a target, so that the next look-up asks AWS.
+    public func forget(_ request: RouteRequest) async {
+        guard let region = try? await context.region(named: request.region, profile: request.profile) else { return }
+        let key = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
+        if let vpc = instances.kept(key)?.vpcID {
+            endpoints.forget(EndpointKey(which: .vpc(vpc), profile: request.profile, region: region))
+        }
+        if let id = request.endpointID {
+            endpoints.forget(EndpointKey(which: .id(id), profile: request.profile, region: region))
+        }
+        instances.forget(key)
+    }
+
+    private static func check(_ request: RouteRequest) throws(Failure) {
+        if request.endpointDNSName != nil, request.endpointID == nil {
+            throw Failure(
+                .usage, "an endpoint's DNS name is given without its id", hint: "--endpoint eice-… --endpoint-dns NAME")
+        }
+        if let id = request.endpointID, !id.hasPrefix("eice-") {
+            throw Failure(.usage, "\"\(Text.excerpt(id, limit: 60))\" is no endpoint", hint: "--endpoint eice-…")
+        }
+    }
+
+    // MARK: - Instances
+
+    private func instance(_ request: RouteRequest, _ region: String) async throws(Failure) -> Instance {
+        let key = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
+        let lookup = InstanceLookup(ec2: ec2(request, region), region: region)
+        return try await instances.value(key, what: "cannot look up \(request.target)") { () throws(Failure) in
+            try await lookup.instance(request.target)
+        }
+    }
+
+    /// The addresses that can be dialed: the one that was named, else the private IPv4 address before the IPv6 one.
+    private func addresses(of instance: Instance, _ target: Target) throws(Failure) -> [IPAddress] {
+        if case .address(let address) = target.kind { return [address] }
+        let known = [instance.privateAddress, instance.ipv6Address].compactMap { $0 }.compactMap { IPAddress($0) }
+        guard !known.isEmpty else { throw Self.withoutAddress(instance, target) }
+        return known
+    }
+
+    private static func withoutAddress(_ instance: Instance, _ target: Target) -> Failure {
+        Failure(
+            .targetWithoutAddress, "\(target) has no private address",
+            why: "\(instance.id) is \(instance.state) and has neither an IPv4 nor an IPv6 address in its VPC")
+    }
+
+    // MARK: - Endpoints
+
+    private func pinned(_ id: String, _ request: RouteRequest, _ region: String) async throws(Failure) -> Endpoint {
+        if let name = request.endpointDNSName { return Endpoint(id: id, dnsName: name, nearness: .pinned) }
+        let found = try await knownEndpoints(.id(id), request, region)
+        guard let endpoint = found.first(where: { $0.id == id }) else {
+            throw Failure(
+                .noEndpoint, "endpoint \(id) is unknown", why: "no such endpoint in \(region)",
+                hint: "check --endpoint, --region and --profile")
+        }
+        guard endpoint.isUsable else { throw EndpointChoice.unusable([endpoint], whose: endpoint.vpcID ?? region) }
+        let rules = try rules(request.profile)
+        guard let name = endpoint.host(usesFIPS: rules.usesFIPS, usesDualStack: rules.usesDualStack) else {
+            throw EndpointChoice.nameless([endpoint], usesFIPS: rules.usesFIPS)
+        }
+        return Endpoint(id: id, dnsName: name, zone: endpoint.zone, subnetID: endpoint.subnetID, nearness: .pinned)
+    }
+
+    private func choice(
+        for instance: Instance, _ request: RouteRequest, _ region: String
+    ) async throws(Failure) -> EndpointChoice {
+        guard let vpc = instance.vpcID else {
+            throw Failure(
+                .noEndpoint, "\(request.target) cannot be reached", why: "\(instance.id) is in no VPC that EC2 names")
+        }
+        let rules = try rules(request.profile)
+        return EndpointChoice(
+            endpoints: try await knownEndpoints(.vpc(vpc), request, region), instance: instance,
+            usesFIPS: rules.usesFIPS,
+            usesDualStack: rules.usesDualStack)
+    }
+
+    private func knownEndpoints(
+        _ which: EndpointKey.Which, _ request: RouteRequest, _ region: String
+    ) async throws(Failure) -> [InstanceConnectEndpoint] {
+        let key = EndpointKey(which: which, profile: request.profile, region: region)
+        let ec2 = ec2(request, region)
+        return try await endpoints.value(key, what: "cannot look up endpoints") { () throws(Failure) in
+            switch which {
+            case .id(let id):
+                try await ec2.describeInstanceConnectEndpoints(ids: [id], purpose: "look up endpoint \(id)")
+            case .vpc(let vpc):
+                try await ec2.describeInstanceConnectEndpoints(
+                    filters: [EC2.Filter("vpc-id", vpc)], purpose: "look up the endpoints of \(vpc)")
+            }
+        }
+    }
+
+    private func rules(_ profile: String?) throws(Failure) -> EndpointRules {
+        EndpointRules(
+            environment: context.environment, config: try context.files.load(), profile: try context.profile(profile))
+    }
+
+    private func ec2(_ request: RouteRequest, _ region: String) -> EC2 {
+        EC2(context: context, profile: request.profile, region: region)
+    }
+
+    private func route(
+        _ request: RouteRequest, _ region: String, _ instance: Instance, _ address: IPAddress, _ candidates: [Endpoint]
+    ) -> Route {
+        Route(
+            target: request.target, remotePort: request.remotePort, instanceID: instance.id,
+            address: address.description, region: region, profile: request.profile, zone: instance.zone,
+            subnetID: instance.subnetID, vpcID: instance.vpcID, endpoint: candidates[0],
+            alternatives: Array(candidates.dropFirst()))
+    }
+}

@@ -1,0 +1,87 @@
+import AWS
+import Failures
+
+/// Which endpoints serve an instance, nearest first. Pure.
+struct EndpointChoice {
+    /// The endpoints of the instance's VPC, usable or not.
+    let endpoints: [InstanceConnectEndpoint]
+    let instance: Instance
+    let usesFIPS: Bool
+    let usesDualStack: Bool
+
+    /// The usable endpoints that can reach an address: those of the instance's subnet, then of its zone, then of the rest of
+    /// the VPC; by id where nothing else decides, so that all clients choose alike.
+    /// - Throws: `.noEndpoint` or `.endpointUnusable`.
+    func candidates(for address: IPAddress?) throws(Failure) -> [Endpoint] {
+        let vpc = instance.vpcID ?? "its VPC"
+        guard !endpoints.isEmpty else {
+            throw Failure(
+                .noEndpoint, "\(vpc) has no EC2 Instance Connect Endpoint",
+                why: "\(instance.id) can be reached through none",
+                hint: instance.subnetID.map { "aws ec2 create-instance-connect-endpoint --subnet-id \($0)" })
+        }
+        let usable = endpoints.filter(\.isUsable)
+        guard !usable.isEmpty else { throw Self.unusable(endpoints, whose: vpc) }
+        let fitting = usable.filter { Self.reaches($0, address) }
+        guard !fitting.isEmpty else {
+            let types = usable.map { "\($0.id) is \($0.ipAddressType ?? "ipv4")" }.joined(separator: ", ")
+            throw Failure(
+                .endpointUnusable, "no endpoint of \(vpc) reaches \(address.map(\.description) ?? instance.id)",
+                why: types)
+        }
+        let named = fitting.compactMap { endpoint in
+            endpoint.host(usesFIPS: usesFIPS, usesDualStack: usesDualStack).map { name in
+                Endpoint(
+                    id: endpoint.id, dnsName: name, zone: endpoint.zone, subnetID: endpoint.subnetID,
+                    nearness: nearness(of: endpoint))
+            }
+        }
+        guard !named.isEmpty else { throw Self.nameless(fitting, usesFIPS: usesFIPS) }
+        return named.sorted { a, b in
+            let (first, second) = (Self.rank(a.nearness), Self.rank(b.nearness))
+            return first == second ? a.id < b.id : first < second
+        }
+    }
+
+    static func unusable(_ endpoints: [InstanceConnectEndpoint], whose vpc: String) -> Failure {
+        let states = endpoints.map { endpoint in
+            let message = endpoint.stateMessage.map { ": \(Text.excerpt($0, limit: 300))" } ?? ""
+            return "\(endpoint.id) is \(endpoint.state)\(message)"
+        }
+        return Failure(
+            .endpointUnusable, "no usable endpoint in \(vpc)", why: states.joined(separator: "; "),
+            hint: "aws ec2 describe-instance-connect-endpoints")
+    }
+
+    static func nameless(_ endpoints: [InstanceConnectEndpoint], usesFIPS: Bool) -> Failure {
+        Failure(
+            .endpointUnusable,
+            "endpoint \(endpoints.map(\.id).joined(separator: ", ")) has no \(usesFIPS ? "FIPS " : "")DNS name",
+            hint: usesFIPS ? "AWS_USE_FIPS_ENDPOINT asks for one" : nil)
+    }
+
+    /// Endpoints of type ipv4 (all old ones) reach IPv4 addresses, ipv6 ones IPv6 addresses, dual-stack ones both.
+    static func reaches(_ endpoint: InstanceConnectEndpoint, _ address: IPAddress?) -> Bool {
+        guard let address else { return true }
+        return switch endpoint.ipAddressType {
+        case "dualstack": true
+        case "ipv6": address.isIPv6
+        default: !address.isIPv6
+        }
+    }
+
+    private func nearness(of endpoint: InstanceConnectEndpoint) -> Endpoint.Nearness {
+        if let subnet = instance.subnetID, endpoint.subnetID == subnet { return .sameSubnet }
+        if let zone = instance.zone, endpoint.zone == zone { return .sameZone }
+        return .otherZone
+    }
+
+    private static func rank(_ nearness: Endpoint.Nearness) -> Int {
+        switch nearness {
+        case .pinned: 0
+        case .sameSubnet: 1
+        case .sameZone: 2
+        case .otherZone: 3
+        }
+    }
+}
