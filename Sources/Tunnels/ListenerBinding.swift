@@ -1,0 +1,128 @@
+import CLinux
+import Failures
+import Glibc
+import SocketIO
+
+/// The listening sockets of one forward, bound at once or not at all.
+final class ListenerBinding {
+    let descriptors: [FileDescriptor]
+    let addresses: [SocketAddress]
+    /// A Unix socket of ours, removed at the end.
+    private let path: String?
+
+    private init(_ descriptors: [FileDescriptor], path: String?) {
+        self.descriptors = descriptors
+        self.path = path
+        addresses = descriptors.compactMap { SocketAddress.local(of: $0) }
+    }
+
+    /// Times that a port chosen by the kernel for one family may be taken in the other.
+    private static let portAttempts = 16
+
+    /// Binds and listens.
+    ///
+    /// - Parameter bindAddress: nil for 127.0.0.1 and, where the host has IPv6, [::1] with the same port.
+    /// - Throws: ``Failure`` of kind `cannotListen`, with the address and the reason; nothing stays bound.
+    static func bind(_ local: ForwardSpecification.Local, bindAddress: String?) throws(Failure) -> ListenerBinding {
+        switch local {
+        case .path(let path): return try bind(path: path)
+        case .port(let port):
+            if let bindAddress {
+                guard let address = SocketAddress(ip: bindAddress, port: port) else {
+                    throw Failure(
+                        .cannotListen, "cannot listen on \(bindAddress)", why: "it is no IP address",
+                        hint: "give an address of this host, such as 127.0.0.1")
+                }
+                return ListenerBinding([try listen(address)], path: nil)
+            }
+            return try bindLoopback(port: port)
+        }
+    }
+
+    private static func bindLoopback(port: UInt16) throws(Failure) -> ListenerBinding {
+        var attempt = 1
+        while true {
+            let v4 = try listen(loopback("127.0.0.1", port))
+            guard let chosen = SocketAddress.local(of: v4)?.port else {
+                throw Failure(.internal, "cannot read back a listener's port")
+            }
+            do throws(SystemError) {
+                return ListenerBinding([v4, try Listener.bind(to: loopback("::1", chosen))], path: nil)
+            } catch {
+                switch error.code {
+                // This host has no IPv6, or none on its loopback interface.
+                case EAFNOSUPPORT, EADDRNOTAVAIL: return ListenerBinding([v4], path: nil)
+                case EADDRINUSE where port == 0 && attempt < portAttempts:
+                    attempt += 1
+                    v4.close()
+                default:
+                    v4.close()
+                    throw failure(loopback("::1", chosen), error)
+                }
+            }
+        }
+    }
+
+    private static func loopback(_ ip: String, _ port: UInt16) -> SocketAddress {
+        guard let address = SocketAddress(ip: ip, port: port) else { preconditionFailure("a literal address") }
+        return address
+    }
+
+    private static func listen(_ address: SocketAddress) throws(Failure) -> FileDescriptor {
+        do throws(SystemError) {
+            return try Listener.bind(to: address)
+        } catch {
+            throw failure(address, error)
+        }
+    }
+
+    private static func failure(_ address: SocketAddress, _ error: SystemError) -> Failure {
+        let hint: String? =
+            switch error.code {
+            case EADDRINUSE: "choose another port, or 0 for any free one; ss -ltnp shows who has this one"
+            case EACCES: "ports below 1024 need privileges: choose a higher one"
+            case EADDRNOTAVAIL: "give an address of this host"
+            default: nil
+            }
+        return Failure(.cannotListen, "cannot listen on \(address)", why: error.reason, hint: hint)
+    }
+
+    // MARK: Unix sockets
+
+    private static func bind(path: String) throws(Failure) -> ListenerBinding {
+        guard path.hasPrefix("/") else {
+            throw Failure(.cannotListen, "cannot listen on \(path)", why: "the path of a socket must be absolute")
+        }
+        guard let address = SocketAddress(unixPath: path) else {
+            throw Failure(
+                .cannotListen, "cannot listen on \(path)",
+                why: "the path of a socket has at most \(SocketAddress.longestUnixPath) bytes")
+        }
+        try removeStaleSocket(at: address)
+        // Nobody else may connect, from the first moment on: the mode of a socket is that of its creation.
+        let mask = umask(0o177)
+        defer { umask(mask) }
+        return ListenerBinding([try listen(address)], path: path)
+    }
+
+    /// A socket of ours that nobody listens on is a leftover of a daemon that could not clean up.
+    private static func removeStaleSocket(at address: SocketAddress) throws(Failure) {
+        var information = stat()
+        guard lstat(address.host, &information) == 0 else { return }
+        guard information.st_mode & S_IFMT == S_IFSOCK, information.st_uid == getuid() else {
+            throw Failure(
+                .cannotListen, "cannot listen on \(address)", why: "there is something else at this path",
+                hint: "remove it, or choose another path")
+        }
+        guard let probe = try? FileDescriptor.socket(AF_UNIX) else { return }
+        defer { probe.close() }
+        let connected = address.withSockaddr { connect(probe.raw, $0, $1) } == 0
+        if !connected, errno == ECONNREFUSED { unlink(address.host) }
+    }
+
+    /// Closes what no listener took over, and removes the Unix socket.
+    func close() {
+        for descriptor in descriptors { descriptor.close() }
+        if let path { unlink(path) }
+    }
+}

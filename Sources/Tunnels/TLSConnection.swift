@@ -1,0 +1,202 @@
+import OpenSSL
+import SocketIO
+
+/// A socket with TLS on it: plaintext in, plaintext out, as far as the socket goes.
+///
+/// Holds buffers only while bytes are in flight. Confined to the loop of its socket.
+final class TLSConnection {
+    enum ReadResult: Equatable {
+        case bytes(Int)
+        case wouldBlock
+        /// close_notify: the peer ended as it should.
+        case ended
+        case failed(TransportError)
+    }
+
+    enum FlushResult: Equatable {
+        /// Nothing is left to send.
+        case done
+        case blocked
+        case failed(TransportError)
+    }
+
+    let socket: StreamSocket
+    let session: TLSSession
+    private var incoming: Buffer?
+    private var outgoing: Buffer?
+    /// How the stream ended, found while bytes before it were still to be handed out.
+    private var end: ReadResult?
+
+    init(socket: StreamSocket, session: TLSSession) {
+        self.socket = socket
+        self.session = session
+    }
+
+    /// Takes the handshake as far as the socket allows. `.done` once it is complete and our part of it is sent.
+    func handshake(on loop: isolated Loop) -> FlushResult {
+        defer { giveBackEmptyBuffers(on: loop) }
+        while true {
+            lendBuffers(on: loop)
+            let progress = session.handshake()
+            // Also after a failure: the peer is owed the alert that says why.
+            let flushed = flush(on: loop)
+            switch progress {
+            case .failed(let error): return .failed(.tls(error))
+            case .done: return flushed
+            case .needsOutgoing:
+                guard flushed == .done else { return flushed }
+            case .needsIncoming:
+                if case .failed = flushed { return flushed }
+                switch receive() {
+                case .bytes, .ended: continue
+                case .wouldBlock: return .blocked
+                case .failed(let error): return .failed(error)
+                }
+            }
+        }
+    }
+
+    /// Decrypts into `memory` until it is full, or the socket has no more for now.
+    func read(into memory: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> ReadResult {
+        if let end { return end }
+        var filled = 0
+        func stop(_ result: ReadResult) -> ReadResult {
+            guard filled > 0 else { return result }
+            if result != .wouldBlock { end = result }
+            return .bytes(filled)
+        }
+        lendBuffers(on: loop)
+        defer { giveBackEmptyBuffers(on: loop) }
+        while filled < memory.count {
+            let free = UnsafeMutableRawBufferPointer(rebasing: memory[filled...])
+            switch session.read(into: free) {
+            case .bytes(let count): filled += count
+            case .ended: return stop(.ended)
+            case .failed(let error): return stop(.failed(.tls(error)))
+            case .needsOutgoing:
+                // A key update wants an answer first (RFC 8446, section 4.6.3).
+                if case .failed(let error) = flush(on: loop) { return .failed(error) }
+                guard session.outgoing.isEmpty else { return stop(.wouldBlock) }
+            case .needsIncoming:
+                switch receive() {
+                case .bytes, .ended: continue
+                case .wouldBlock: return stop(.wouldBlock)
+                case .failed(let error): return stop(.failed(error))
+                }
+            }
+        }
+        return .bytes(filled)
+    }
+
+    /// Whether `write` may be called: everything before has left.
+    var mayWrite: Bool { session.outgoing.isEmpty }
+
+    /// Encrypts all of `plaintext`, at most 64 KiB and a frame's header, and sends what the socket takes.
+    func write(_ plaintext: UnsafeRawBufferPointer, on loop: isolated Loop) -> FlushResult {
+        lendBuffers(on: loop)
+        defer { giveBackEmptyBuffers(on: loop) }
+        switch session.write(plaintext) {
+        case .bytes: return flush(on: loop)
+        case .failed(let error): return .failed(.tls(error))
+        case .ended, .needsIncoming, .needsOutgoing:
+            // TLS 1.3 writes without reading, and the room was there: only a peer that renegotiates gets here.
+            return .failed(.tls(TLSError(.violation, "the peer asked for a renegotiation")))
+        }
+    }
+
+    /// Sends the ciphertext that waits.
+    func flush(on loop: isolated Loop) -> FlushResult {
+        defer { giveBackEmptyBuffers(on: loop) }
+        while !session.outgoing.isEmpty {
+            guard socket.mayWrite else { return .blocked }
+            switch socket.write(session.outgoing.filled) {
+            case .wrote(let count): session.outgoing.consume(count)
+            case .wouldBlock: return .blocked
+            case .failed(let error): return .failed(.socket(error))
+            }
+        }
+        return .done
+    }
+
+    /// Says goodbye as TLS wants it, as far as the socket takes it now.
+    func sendCloseNotify(on loop: isolated Loop) {
+        lendBuffers(on: loop)
+        session.sendCloseNotify()
+        // Best effort: the connection is over either way.
+        _ = flush(on: loop)
+        giveBackEmptyBuffers(on: loop)
+    }
+
+    /// Whether there is plaintext or ciphertext at hand that a `read` would give without a new edge of the socket.
+    var mayRead: Bool { end != nil || socket.mayRead || !session.incoming.isEmpty || session.hasPendingPlaintext }
+
+    func close(on loop: isolated Loop) {
+        socket.close(on: loop)
+        if let incoming {
+            session.incoming.consume(session.incoming.end - session.incoming.start)
+            session.incoming.takeBack()
+            loop.buffers.giveBack(incoming)
+        }
+        if let outgoing {
+            session.outgoing.consume(session.outgoing.end - session.outgoing.start)
+            session.outgoing.takeBack()
+            loop.buffers.giveBack(outgoing)
+        }
+        incoming = nil
+        outgoing = nil
+    }
+
+    private func receive() -> ReadResult {
+        guard socket.mayRead, !session.incomingEnded else { return session.incomingEnded ? .ended : .wouldBlock }
+        let free = session.incoming.free
+        switch socket.read(into: free) {
+        case .bytes(let count):
+            session.incoming.append(count)
+            return .bytes(count)
+        case .endOfFile:
+            session.incomingEnded = true
+            return .ended
+        case .wouldBlock: return .wouldBlock
+        case .failed(let error): return .failed(.socket(error))
+        }
+    }
+
+    private func lendBuffers(on loop: isolated Loop) {
+        if incoming == nil {
+            let buffer = loop.buffers.borrow()
+            incoming = buffer
+            session.incoming.lend(buffer.memory)
+        }
+        if outgoing == nil {
+            let buffer = loop.buffers.borrow()
+            outgoing = buffer
+            session.outgoing.lend(buffer.memory)
+        }
+    }
+
+    private func giveBackEmptyBuffers(on loop: isolated Loop) {
+        if let buffer = incoming, session.incoming.isEmpty {
+            session.incoming.takeBack()
+            loop.buffers.giveBack(buffer)
+            incoming = nil
+        }
+        if let buffer = outgoing, session.outgoing.isEmpty {
+            session.outgoing.takeBack()
+            loop.buffers.giveBack(buffer)
+            outgoing = nil
+        }
+    }
+}
+
+/// Why the connection to the endpoint broke, below the WebSocket.
+enum TransportError: Error, Hashable {
+    case socket(SystemError)
+    case tls(TLSError)
+
+    var reason: String {
+        switch self {
+        case .socket(let error): error.reason
+        case .tls(let error): error.reason
+        }
+    }
+}

@@ -1,0 +1,56 @@
+/// How long each part of a tunnel's life may take. One deadline for each phase of a dial and one over all of it, so
+/// that nothing at the other end can hold a slot for ever.
+public struct TunnelTimeouts: Hashable, Sendable {
+    /// Target to endpoint and address: the API calls of discovery.
+    public var resolve = Duration.seconds(20)
+    /// In the endpoint's queue for a slot.
+    public var queue = Duration.seconds(30)
+    /// The endpoint's name to a TCP connection.
+    public var connect = Duration.seconds(10)
+    public var tls = Duration.seconds(10)
+    public var upgrade = Duration.seconds(10)
+    /// Where the client waits for the target's first bytes (see ``TunnelOptions/waitsForTarget``).
+    public var firstBytes = Duration.seconds(20)
+    /// From the slot to an open tunnel: connect, TLS, upgrade.
+    public var dial = Duration.seconds(25)
+    /// The target's silence after the client's half-close.
+    public var drain = Duration.seconds(10)
+    /// The close handshake; after it the socket is closed and the slot is free. Also how long a local client has to
+    /// answer our end of file with its own.
+    public var close = Duration.seconds(2)
+    /// How long a local client has to take the target's last bytes once the target has closed. No slot is held
+    /// meanwhile.
+    public var delivery = Duration.seconds(60)
+
+    public init() {}
+}
+
+/// The parts of a dial, in order; a failure names the one it happened in.
+public enum DialPhase: String, Hashable, Sendable, CaseIterable {
+    case connect
+    case tls
+    case upgrade
+    /// The upgrade is done, and the target's first bytes are awaited.
+    case firstBytes
+
+    /// "timed out during …".
+    public var name: String {
+        switch self {
+        case .connect: "TCP connect"
+        case .tls: "TLS handshake"
+        case .upgrade: "WebSocket upgrade"
+        case .firstBytes: "wait for the target's first bytes"
+        }
+    }
+}
+
+extension TunnelTimeouts {
+    subscript(phase: DialPhase) -> Duration {
+        switch phase {
+        case .connect: connect
+        case .tls: tls
+        case .upgrade: upgrade
+        case .firstBytes: firstBytes
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import AWS
+import Failures
+import InstanceConnect
+import SocketIO
+import Synchronization
+
+/// What somebody asks a tunnel for.
+public struct TunnelRequest: Sendable {
+    public var route: RouteRequest
+    /// The forward whose listener took the connection; nil for a `connect` request.
+    public var forward: String?
+    /// The local client, for people: "127.0.0.1:40022", "ssh (pid 4711)".
+    public var peer: String
+    public var maxDuration: Duration
+    public var idleTimeout: Duration?
+    /// Open only when the target has sent something: sshd speaks first, so a dead target can still be told to whoever
+    /// waits, instead of a connection that opens and closes.
+    public var waitsForTarget: Bool
+
+    public init(
+        route: RouteRequest, forward: String? = nil, peer: String, maxDuration: Duration,
+        idleTimeout: Duration? = nil, waitsForTarget: Bool = false
+    ) {
+        self.route = route
+        self.forward = forward
+        self.peer = peer
+        self.maxDuration = maxDuration
+        self.idleTimeout = idleTimeout
+        self.waitsForTarget = waitsForTarget
+    }
+
+    /// "i-0abc:22".
+    public var targetText: String { "\(route.target):\(route.remotePort)" }
+}
+
+/// A tunnel as everybody else sees it: what it is, how it does, and the way to close it. From any thread.
+public final class TunnelHandle: Sendable {
+    public enum State: String, Sendable { case queued, dialing, open, draining, closed }
+
+    public struct Snapshot: Sendable {
+        public var state = State.queued
+        public var since: WallTime
+        public var route: Route?
+        /// `x-amzn-RequestId` of the upgrade: what CloudTrail's event carries.
+        public var requestID: String?
+        /// When the tunnel's time is over.
+        public var expiresAt: WallTime?
+    }
+
+    /// Where the tunnel itself is. This is what keeps it alive.
+    enum Home: Sendable {
+        case at(LoopBound<Tunnel>)
+        /// Between two loops.
+        case onTheWay(Loop)
+        case nowhere
+    }
+
+    /// Counts up from 1 for each daemon.
+    public let id: UInt64
+    public let request: TunnelRequest
+    public let statistics = TunnelStatistics()
+    private let current: Mutex<Snapshot>
+    private let home = Mutex(Home.nowhere)
+
+    init(id: UInt64, request: TunnelRequest, since: WallTime) {
+        self.id = id
+        self.request = request
+        current = Mutex(Snapshot(since: since))
+    }
+
+    public var snapshot: Snapshot { current.withLock { $0 } }
+
+    /// "t42".
+    public var name: String { "t\(id)" }
+
+    func update(_ change: (inout Snapshot) -> Void) { current.withLock { change(&$0) } }
+
+    func move(to home: Home) { self.home.withLock { $0 = home } }
+
+    /// Closes the tunnel soon; harmless when it is closed already.
+    public func close(_ reason: CloseReason) {
+        switch home.withLock({ $0 }) {
+        case .nowhere: break
+        // It may have moved on meanwhile, so whoever gets there looks again.
+        case .onTheWay(let loop): loop.submit { _ in self.close(reason) }
+        case .at(let place):
+            place.loop.submit { loop in
+                guard case .at(let place) = self.home.withLock({ $0 }), place.loop === loop else {
+                    self.close(reason)
+                    return
+                }
+                place.get(on: loop).close(reason, on: loop)
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import AWS
+import Failures
+import InstanceConnect
+import Logging
+import OpenSSL
+import SocketIO
+
+/// Turns what a user named into what can be dialed, and signs each dial. The daemon fulfils it with discovery and
+/// credentials; it is a protocol so that the data path knows neither.
+public protocol TunnelRouter: Sendable {
+    func resolve(_ request: RouteRequest) async throws(Failure) -> Route
+    /// - Parameter maxDuration: seconds, 1…3600.
+    func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel
+    /// What is known of the target may be wrong: the next `resolve` asks anew.
+    func forget(_ request: RouteRequest) async
+}
+
+/// A signed request for one tunnel. Secret: it must not be logged.
+public struct SignedTunnel: Sendable {
+    public let url: OpenTunnelURL
+    /// Who signed, for the sentences about refusals.
+    public let credentials: Credentials
+
+    public init(url: OpenTunnelURL, credentials: Credentials) {
+        self.url = url
+        self.credentials = credentials
+    }
+}
+
+/// What every tunnel needs. Made once by the daemon.
+public struct TunnelServices: Sendable {
+    public var router: any TunnelRouter
+    public var resolver: Resolver
+    public var tls: TLSContext
+    /// Connect here instead of to the endpoint's own name, which SNI, Host and the certificate check keep
+    /// (`EICED_CONNECT_TO`).
+    public var connectTo: HostAndPort?
+    public var timeouts: TunnelTimeouts
+    public var userAgent: String
+    /// Where tunnels are queued and dialed.
+    public var control: Loop
+    /// Where open tunnels live.
+    public var relays: [Loop]
+    public var pools: LoopBound<EndpointPools>
+    public var logger: Logger
+
+    public init(
+        router: any TunnelRouter, resolver: Resolver, tls: TLSContext, connectTo: HostAndPort?,
+        timeouts: TunnelTimeouts, userAgent: String, control: Loop, relays: [Loop], pools: LoopBound<EndpointPools>,
+        logger: Logger
+    ) {
+        precondition(!relays.isEmpty)
+        self.router = router
+        self.resolver = resolver
+        self.tls = tls
+        self.connectTo = connectTo
+        self.timeouts = timeouts
+        self.userAgent = userAgent
+        self.control = control
+        self.relays = relays
+        self.pools = pools
+        self.logger = logger
+    }
+}
+
+/// A host name or address with a port: "bastion.example:443", "[::1]:8443".
+public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
+    public let host: String
+    public let port: UInt16
+
+    public init(host: String, port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Nil where the text has no port, or no host.
+    public init?(parsing text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
+            return nil
+        }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
+        guard !host.isEmpty else { return nil }
+        self.init(host: String(host), port: port)
+    }
+
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}

@@ -1,0 +1,337 @@
+// A byte's way, step 3 of 5: what a tunnel decides. Next: RemoteConnection (4). The bytes themselves never come here.
+
+import Failures
+
+/// One tunnel's life as decisions: an event in, actions out. No sockets, no clock; ``Tunnel`` is its shell.
+///
+/// Each direction ends by itself (open → draining → closed); the tunnel is closed when both sides are.
+struct TunnelStateMachine {
+    enum State: Equatable {
+        case new
+        /// The target is being resolved, or the endpoint's slots are taken.
+        case resolving
+        case queued
+        case dialing(DialPhase)
+        case open
+        /// An end was decided; bytes are still being delivered, or the close handshake is under way.
+        case draining
+        case closed
+    }
+
+    enum Timer: Hashable, CaseIterable {
+        case resolve, queue
+        /// The present phase of the dial.
+        case phase
+        /// The whole dial.
+        case dial
+        case maxDuration, idle
+        /// The target's silence after the local half-close.
+        case drain
+        /// The close handshake with the endpoint.
+        case closeHandshake
+        /// The target's last bytes, when the local client does not take them.
+        case delivery
+        /// The local client's answer to our end of file.
+        case localLinger
+    }
+
+    enum Action: Equatable {
+        case resolve
+        case requestSlot
+        /// Connect and sign, both at once.
+        case dial
+        /// Tell whoever waits for this tunnel that it is open, and give it the local side.
+        case announceOpen
+        case examineLocalPeer
+        case sendClose(code: UInt16, reason: String)
+        /// Everything is delivered: send the local client its end of file.
+        case finishLocal
+        /// The local client is to notice that the stream was cut.
+        case abortLocal
+        case closeLocal
+        case closeRemote
+        case withdrawFromQueue
+        case releaseSlot
+        case start(Timer)
+        case cancel(Timer)
+        case report(CloseReason)
+    }
+
+    private enum Direction { case open, draining, closed }
+
+    private(set) var state = State.new
+    /// Why the tunnel ends, from the moment that is decided.
+    private(set) var reason: CloseReason?
+
+    private let timeouts: TunnelTimeouts
+    private let limits: Limits
+
+    private var holdsSlot = false
+    private var hasRemote = false
+    private var localToRemote = Direction.open
+    private var remoteToLocal = Direction.open
+    private var localIsClosed = false
+
+    struct Limits: Equatable {
+        var maxDuration: Duration
+        var idleTimeout: Duration?
+        /// The tunnel is announced only when the target has sent something.
+        var waitsForTarget = false
+        /// For sentences: "i-0abc:22".
+        var target: String
+    }
+
+    init(timeouts: TunnelTimeouts, limits: Limits) {
+        self.timeouts = timeouts
+        self.limits = limits
+    }
+
+    // MARK: Before the tunnel is open
+
+    mutating func started() -> [Action] {
+        state = .resolving
+        return [.start(.resolve), .resolve]
+    }
+
+    mutating func resolved() -> [Action] {
+        guard state == .resolving else { return [] }
+        state = .queued
+        return [.cancel(.resolve), .start(.queue), .requestSlot]
+    }
+
+    /// A slot is ours from here on, whatever happens.
+    mutating func slotGranted() -> [Action] {
+        guard state == .queued else { return [.releaseSlot] }
+        holdsSlot = true
+        hasRemote = true
+        state = .dialing(.connect)
+        return [.cancel(.queue), .start(.dial), .start(.phase), .dial]
+    }
+
+    /// The dial reached its next phase.
+    mutating func reached(_ phase: DialPhase) -> [Action] {
+        guard case .dialing(let current) = state, current != phase else { return [] }
+        state = .dialing(phase)
+        return [.cancel(.phase), .start(.phase)]
+    }
+
+    /// The endpoint answered 101.
+    mutating func upgraded() -> [Action] {
+        guard case .dialing = state else { return [] }
+        if limits.waitsForTarget { return [.cancel(.dial), .start(.maxDuration)] + reached(.firstBytes) }
+        return open(startingMaxDuration: true)
+    }
+
+    /// The target's first bytes are here.
+    mutating func targetSpoke() -> [Action] {
+        guard state == .dialing(.firstBytes) else { return [] }
+        return open(startingMaxDuration: false)
+    }
+
+    private mutating func open(startingMaxDuration: Bool) -> [Action] {
+        state = .open
+        var actions: [Action] = [.cancel(.phase), .cancel(.dial)]
+        if startingMaxDuration { actions.append(.start(.maxDuration)) }
+        if limits.idleTimeout != nil { actions.append(.start(.idle)) }
+        return actions + [.announceOpen]
+    }
+
+    // MARK: The local side
+
+    /// The local client sent its end of file, and every byte before it is on its way.
+    mutating func localEnded() -> [Action] {
+        guard state == .open, localToRemote == .open else { return [] }
+        localToRemote = .draining
+        return [.examineLocalPeer]
+    }
+
+    enum PeerFinding: Equatable { case gone, halfClosed }
+
+    /// What was found out about the local client after its end of file.
+    mutating func localPeer(is finding: PeerFinding) -> [Action] {
+        switch state {
+        case .resolving, .queued, .dialing, .new:
+            return finding == .gone ? end(.clientLeft, closing: .goingAway) : []
+        case .open:
+            // Also later: a client that had only stopped sending may go before the target has finished.
+            if finding == .gone { return end(.localClosed, closing: .normal) }
+            guard localToRemote == .draining else { return [] }
+            localToRemote = .closed
+            // The wire has no half-close, so the target does not learn of this one.
+            return [.start(.drain)]
+        case .draining, .closed: return []
+        }
+    }
+
+    /// The local connection broke: a reset, or a write that failed.
+    mutating func localBroke() -> [Action] {
+        switch state {
+        case .new, .resolving, .queued, .dialing: return end(.clientLeft, closing: .goingAway)
+        case .open: return end(.localReset, closing: .goingAway)
+        case .draining:
+            // Nobody is left to deliver to.
+            remoteToLocal = .closed
+            return closeLocal(.closeLocal)
+        case .closed: return []
+        }
+    }
+
+    // MARK: The remote side
+
+    /// The endpoint sent its Close (answered by the WebSocket layer), or what it sent is over. What it sent before may
+    /// still have to be delivered.
+    mutating func remoteEnded(_ reason: CloseReason) -> [Action] {
+        switch state {
+        case .open:
+            self.reason = reason
+            state = .draining
+            localToRemote = .closed
+            remoteToLocal = .draining
+            return [.cancel(.maxDuration), .cancel(.idle), .cancel(.drain), .start(.closeHandshake), .start(.delivery)]
+        case .draining:
+            // The end was ours; this is its answer.
+            return []
+        case .new, .resolving, .queued, .dialing:
+            return end(reason, closing: nil)
+        case .closed: return []
+        }
+    }
+
+    /// Everything that the remote sent is with the local client. Only meaningful after `remoteEnded`.
+    mutating func delivered() -> [Action] {
+        guard state == .draining, remoteToLocal == .draining else { return [] }
+        remoteToLocal = .closed
+        guard let reason, reason.isOrderly else { return closeLocal(.abortLocal) }
+        return [.cancel(.delivery), .finishLocal, .start(.localLinger)]
+    }
+
+    /// The connection to the endpoint is over: the close handshake ended, or the socket broke.
+    mutating func remoteGone() -> [Action] {
+        guard hasRemote else { return [] }
+        hasRemote = false
+        var actions: [Action] = [.cancel(.closeHandshake), .closeRemote]
+        if holdsSlot {
+            holdsSlot = false
+            actions.append(.releaseSlot)
+        }
+        return actions + finishIfBothSidesAreClosed()
+    }
+
+    /// The dial, or the connection to the endpoint, failed.
+    mutating func failed(_ failure: Failure) -> [Action] {
+        switch state {
+        case .closed: return []
+        case .draining: return remoteGone()
+        case .open:
+            // What came before the failure is still delivered; then the client learns of the cut.
+            return remoteEnded(.failed(failure)) + remoteGone()
+        case .new, .resolving, .queued, .dialing: return end(.failed(failure), closing: nil)
+        }
+    }
+
+    // MARK: Ends
+
+    /// Someone wants the tunnel closed.
+    mutating func close(_ reason: CloseReason) -> [Action] {
+        switch state {
+        case .draining, .closed: []
+        default: end(reason, closing: .normal)
+        }
+    }
+
+    /// - Parameters:
+    ///   - silence: how long the target has sent nothing that we could have delivered; for the drain timer.
+    ///   - idle: how long no byte passed; for the idle timer.
+    mutating func fired(_ timer: Timer, silence: Duration = .zero, idle: Duration = .zero) -> [Action] {
+        switch timer {
+        case .resolve:
+            return state == .resolving
+                ? failed(deadline("resolving \(limits.target)", timeouts.resolve, hint: nil)) : []
+        case .queue:
+            return state == .queued
+                ? failed(
+                    Failure(
+                        .endpointFull, "no slot of the endpoint became free for \(limits.target)",
+                        why: "waited \(DurationText.format(timeouts.queue))",
+                        hint: "see who holds the slots: eicectl status")) : []
+        case .phase:
+            guard case .dialing(let phase) = state else { return [] }
+            return failed(Self.phaseDeadline(phase, limits.target, timeouts[phase]))
+        case .dial:
+            guard case .dialing(let phase) = state else { return [] }
+            return failed(
+                Failure(
+                    .deadline, "the dial to \(limits.target) took too long",
+                    why: "still in the \(phase.name) after \(DurationText.format(timeouts.dial))"))
+        case .maxDuration: return close(.maxDuration(limits.maxDuration))
+        case .idle:
+            guard state == .open, let timeout = limits.idleTimeout else { return [] }
+            return idle >= timeout ? end(.idle(for: timeout), closing: .normal) : [.start(.idle)]
+        case .drain:
+            guard state == .open, localToRemote == .closed else { return [] }
+            return silence >= timeouts.drain
+                ? end(.drained(after: timeouts.drain), closing: .normal) : [.start(.drain)]
+        case .closeHandshake: return remoteGone()
+        case .delivery, .localLinger:
+            guard !localIsClosed else { return [] }
+            remoteToLocal = .closed
+            return closeLocal(timer == .delivery ? .abortLocal : .closeLocal)
+        }
+    }
+
+    private static func phaseDeadline(_ phase: DialPhase, _ target: String, _ timeout: Duration) -> Failure {
+        let length = DurationText.format(timeout)
+        guard phase == .firstBytes else {
+            return Failure(.deadline, "the \(phase.name) for \(target) timed out", why: "no answer within \(length)")
+        }
+        return Failure(
+            .deadline, "\(target) sent nothing", why: "no byte came within \(length) of the tunnel's opening",
+            hint: "check that the instance's security group lets the endpoint in and that the service runs")
+    }
+
+    private func deadline(_ what: String, _ timeout: Duration, hint: String?) -> Failure {
+        Failure(.deadline, "\(what) took too long", why: "no answer within \(DurationText.format(timeout))", hint: hint)
+    }
+
+    private enum Goodbye {
+        case normal, goingAway
+
+        /// RFC 6455, section 7.4.1.
+        var code: UInt16 { self == .normal ? 1000 : 1001 }
+    }
+
+    /// Our own end: nothing more is delivered to the local client, and the endpoint is told.
+    private mutating func end(_ reason: CloseReason, closing goodbye: Goodbye?) -> [Action] {
+        self.reason = reason
+        let before = state
+        state = .draining
+        localToRemote = .closed
+        remoteToLocal = .closed
+        var actions = [.resolve, .queue, .phase, .dial, .maxDuration, .idle, .drain].map(Action.cancel)
+        if before == .queued { actions.append(.withdrawFromQueue) }
+        actions += closeLocal(reason.isOrderly ? .closeLocal : .abortLocal)
+        guard hasRemote else { return actions + finishIfBothSidesAreClosed() }
+        var wasUpgraded = before == .open
+        if before == .dialing(.firstBytes) { wasUpgraded = true }
+        guard wasUpgraded, let goodbye else { return actions + remoteGone() }
+        return actions + [.start(.closeHandshake), .sendClose(code: goodbye.code, reason: "")]
+    }
+
+    private mutating func closeLocal(_ how: Action) -> [Action] {
+        guard !localIsClosed else { return [] }
+        localIsClosed = true
+        return [.cancel(.delivery), .cancel(.localLinger), how] + finishIfBothSidesAreClosed()
+    }
+
+    /// The local client answered our end of file with its own, or is gone.
+    mutating func localFinished() -> [Action] {
+        guard state == .draining else { return [] }
+        return closeLocal(.closeLocal)
+    }
+
+    private mutating func finishIfBothSidesAreClosed() -> [Action] {
+        guard state != .closed, localIsClosed, !hasRemote, let reason else { return [] }
+        state = .closed
+        return [.report(reason)]
+    }
+}

@@ -1,0 +1,95 @@
+import AWS
+import Failures
+import Logging
+import SocketIO
+
+/// What a tunnel came to, for `status`.
+public struct EndedTunnel: Sendable {
+    public let handle: TunnelHandle
+    public let reason: CloseReason
+    public let at: WallTime
+}
+
+/// All live tunnels, and the last that failed. Confined to the control loop.
+public final class TunnelTable {
+    /// Failed tunnels that `status` can still tell of.
+    private static let rememberedFailures = 20
+
+    private let services: TunnelServices
+    private var live: [UInt64: TunnelHandle] = [:]
+    private var nextID: UInt64 = 1
+    private var whenEmpty: [() -> Void] = []
+    public private(set) var failures: [EndedTunnel] = []
+    /// Told of each end, after the table forgot the tunnel. Set once, before the first tunnel.
+    public var onEnd: ((EndedTunnel) -> Void)?
+    /// False once the daemon stops: nothing new.
+    public private(set) var acceptsNew = true
+
+    public init(services: TunnelServices) { self.services = services }
+
+    public var all: [TunnelHandle] { live.values.sorted { $0.id < $1.id } }
+
+    public subscript(name: String) -> TunnelHandle? {
+        guard name.hasPrefix("t"), let id = UInt64(name.dropFirst()) else { return nil }
+        return live[id]
+    }
+
+    /// Begins a tunnel.
+    ///
+    /// - Parameters:
+    ///   - local: the client's connection; nil where `client` gives it once the tunnel is open.
+    ///   - client: told of the outcome.
+    @discardableResult
+    public func open(
+        _ request: TunnelRequest, local: LocalStream?, client: (any TunnelClient)?, on loop: isolated Loop
+    ) -> TunnelHandle {
+        let handle = TunnelHandle(id: nextID, request: request, since: .now())
+        nextID += 1
+        live[handle.id] = handle
+        let table = LoopBound(self, on: loop)
+        let tunnel = Tunnel(handle, services: services, client: client) { handle, reason, loop in
+            table.get(on: loop).ended(handle, reason)
+        }
+        tunnel.start(local: local, on: loop)
+        return handle
+    }
+
+    /// Nothing new from now on; `completion` comes when the last tunnel has ended, at once if there is none.
+    public func stop(completion: @escaping () -> Void) {
+        acceptsNew = false
+        if live.isEmpty { completion() } else { whenEmpty.append(completion) }
+    }
+
+    private func ended(_ handle: TunnelHandle, _ reason: CloseReason) {
+        guard live.removeValue(forKey: handle.id) != nil else { return }
+        let end = EndedTunnel(handle: handle, reason: reason, at: .now())
+        log(end)
+        if reason.failure != nil {
+            failures.append(end)
+            if failures.count > Self.rememberedFailures { failures.removeFirst() }
+        }
+        onEnd?(end)
+        guard live.isEmpty else { return }
+        let waiting = whenEmpty
+        whenEmpty = []
+        for completion in waiting { completion() }
+    }
+
+    /// One line for each tunnel, whatever became of it.
+    private func log(_ end: EndedTunnel) {
+        let handle = end.handle
+        let snapshot = handle.snapshot
+        services.logger.log(
+            level: end.reason.failure == nil ? .info : .warning,
+            "tunnel closed: \(end.reason)",
+            metadata: [
+                "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)",
+                "endpoint": "\(snapshot.route?.endpoint.id ?? "-")", "forward": "\(handle.request.forward ?? "-")",
+                "peer": "\(handle.request.peer)", "reason": "\(end.reason.code.rawValue)",
+                "request_id": "\(snapshot.requestID ?? "-")",
+                "bytes_local_to_remote": "\(handle.statistics.localToRemote)",
+                "bytes_remote_to_local": "\(handle.statistics.remoteToLocal)",
+                "seconds": "\(end.at.secondsSinceEpoch - snapshot.since.secondsSinceEpoch)",
+            ])
+    }
+}
