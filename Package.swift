@@ -102,7 +102,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ControlServerTests",
-            dependencies: ["CLinux", "ControlServer", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            dependencies: [
+                "CLinux", "ControlClient", "ControlProtocol", "ControlServer", "Failures", "SocketIO", "TestSupport", logging,
+            ],
             swiftSettings: strict),
 
         .target(

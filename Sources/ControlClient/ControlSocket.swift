@@ -135,8 +135,8 @@ final class ControlSocket {
                 line.removeLast()
                 return line
             }
-            guard line.count <= ControlWire.maximumLineLength else {
-                throw Failure(.lineTooLong, "cannot understand eiced at \(path)", why: "its line is over 1 MiB")
+            guard line.count <= ControlWire.maximumReplyLength else {
+                throw Failure(.lineTooLong, "cannot understand eiced at \(path)", why: "its line is over 64 MiB")
             }
         }
     }

@@ -2,8 +2,10 @@ import FoundationEssentials
 
 /// Values to lines and back: one JSON object, one newline.
 public enum ControlWire {
-    /// The most bytes that a line may have, its newline not counted.
+    /// The most bytes that a request's line may have, its newline not counted.
     public static let maximumLineLength = 1 << 20
+    /// The most bytes that a client takes for a line: five thousand tunnels do not fit into a mebibyte.
+    public static let maximumReplyLength = 64 << 20
     static let newline = UInt8(ascii: "\n")
 
     /// `value` as a line with its newline. JSON strings escape newlines, so there is no other in it.

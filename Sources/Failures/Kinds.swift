@@ -44,6 +44,7 @@ extension Failure.Kind {
     public static let daemonRunning = Self(rawValue: "daemon-running")
     public static let shuttingDown = Self(rawValue: "shutting-down")
     public static let connectionLost = Self(rawValue: "connection-lost")
+    public static let tooManySessions = Self(rawValue: "too-many-sessions")
 
     // EX_PROTOCOL 76
     public static let tls = Self(rawValue: "tls")
@@ -79,7 +80,7 @@ extension Failure.Kind {
         case .cannotListen, .tooManyForwards: 73
         case .stateNotSaved: 74
         case .throttled, .endpointFull, .serviceUnavailable, .deadline, .nameNotResolved, .cannotConnect,
-            .daemonRunning, .shuttingDown, .connectionLost:
+            .daemonRunning, .shuttingDown, .connectionLost, .tooManySessions:
             75
         case .tls, .webSocket, .upgradeRefused, .protocolMismatch: 76
         case .accessDenied, .expiredCredentials, .needsLogin, .foreignSocket: 77

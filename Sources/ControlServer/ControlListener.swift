@@ -1,0 +1,167 @@
+import ControlProtocol
+import Failures
+import Glibc
+import SocketIO
+
+/// The control socket's listening end, and the claim to its path.
+public final class ControlListener {
+    public let descriptor: FileDescriptor
+    public let path: String
+    /// Held for as long as the path is ours; nil for an adopted socket, whose path is somebody else's.
+    private let lock: FileDescriptor?
+    private let file: FileIdentity?
+
+    /// Which file a path meant when it was bound.
+    private struct FileIdentity: Equatable {
+        let device: dev_t
+        let inode: ino_t
+
+        init?(_ path: String) {
+            var status = stat()
+            guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
+            device = status.st_dev
+            inode = status.st_ino
+        }
+    }
+
+    private init(_ descriptor: FileDescriptor, path: String, lock: FileDescriptor?, file: FileIdentity?) {
+        self.descriptor = descriptor
+        self.path = path
+        self.lock = lock
+        self.file = file
+    }
+
+    /// A listening socket that the service manager passed. Its file is never removed.
+    public static func adopting(_ descriptor: FileDescriptor) throws(Failure) -> ControlListener {
+        var listening: CInt = 0
+        var length = socklen_t(MemoryLayout<CInt>.size)
+        guard let address = SocketAddress.local(of: descriptor), address.family == .unix,
+            getsockopt(descriptor.raw, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0, listening != 0
+        else {
+            throw Failure(
+                .configuration, "cannot use the control socket that was passed", why: "it is no listening Unix socket",
+                hint: "compare eiced.socket with the one that eiced came with")
+        }
+        return ControlListener(descriptor, path: address.host, lock: nil, file: nil)
+    }
+
+    /// Binds `path`: mode 0600, in a folder that nobody else can write to and that is made (0700) if it is missing.
+    ///
+    /// Whether a file that is there is stale or in use is decided under a lock on `path.lock`, which is held from then
+    /// on: of two daemons that start at once, one gets it.
+    ///
+    /// - Throws: `.daemonRunning` when another process has the socket; `.cannotListen`, `.configuration`.
+    public static func binding(_ path: String) throws(Failure) -> ControlListener {
+        guard let address = SocketAddress(unixPath: path) else {
+            throw Failure(
+                .configuration, "cannot listen on \(path)",
+                why: "a Unix socket's path has at most \(SocketAddress.longestUnixPath) bytes",
+                hint: "choose a shorter path with --socket or EICED_SOCKET")
+        }
+        try makeFolder(of: path)
+        let lock = try takeLock(path)
+        try removeStale(path, address)
+        do throws(SystemError) {
+            let socket = try FileDescriptor.socket(address.domain)
+            guard address.withSockaddr({ bind(socket.raw, $0, $1) }) == 0 else { throw SystemError("bind") }
+            // Nobody can connect before listen: no instant in which another could use a wider mode.
+            guard chmod(path, 0o600) == 0 else { throw SystemError("chmod") }
+            guard listen(socket.raw, 128) == 0 else { throw SystemError("listen") }
+            return ControlListener(socket, path: path, lock: lock, file: FileIdentity(path))
+        } catch {
+            throw Failure(.cannotListen, "cannot listen on \(path)", why: error.reason)
+        }
+    }
+
+    /// Removes the socket's file if it is still the one that was bound here.
+    func removeFile() {
+        guard let file, FileIdentity(path) == file else { return }
+        unlink(path)
+    }
+
+    /// Lets another daemon have the path. The lock's file stays: removing it would be a race.
+    func unlock() { lock?.close() }
+
+    // MARK: Steps
+
+    private static func makeFolder(of path: String) throws(Failure) {
+        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        if mkdir(folder, 0o700) != 0 && errno != EEXIST {
+            throw Failure(
+                .cannotListen, "cannot make the folder \(folder)", why: SystemError("mkdir").reason,
+                hint: "choose another path with --socket or EICED_SOCKET")
+        }
+        var status = stat()
+        guard stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+            throw Failure(.cannotListen, "cannot listen on \(path)", why: "\(folder) is no folder")
+        }
+        guard status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+            throw Failure(
+                .configuration, "will not put the control socket into \(folder)",
+                why: "others can write there, and could replace it",
+                hint: "choose a folder of your own with --socket or EICED_SOCKET")
+        }
+    }
+
+    private static func takeLock(_ path: String) throws(Failure) -> FileDescriptor {
+        let name = path + ".lock"
+        let number = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard number >= 0 else {
+            throw Failure(.cannotListen, "cannot open \(name)", why: SystemError("open").reason)
+        }
+        let lock = FileDescriptor(takingOwnership: number)
+        while flock(number, LOCK_EX | LOCK_NB) != 0 {
+            if errno == EINTR { continue }
+            guard errno == EWOULDBLOCK else {
+                throw Failure(.cannotListen, "cannot lock \(name)", why: SystemError("flock").reason)
+            }
+            throw running(path, pid: holder(lock))
+        }
+        // For the message that the next one gets.
+        let text = Array("\(getpid())\n".utf8)
+        _ = ftruncate(number, 0)
+        _ = pwrite(number, text, text.count, 0)
+        return lock
+    }
+
+    private static func holder(_ lock: FileDescriptor) -> Int32? {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        let count = pread(lock.raw, &bytes, bytes.count, 0)
+        return Int32(String(decoding: bytes.prefix(max(0, count)).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
+    }
+
+    /// Under the lock: a file on which nobody answers is left from a daemon that died.
+    private static func removeStale(_ path: String, _ address: SocketAddress) throws(Failure) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else {
+            throw Failure(
+                .cannotListen, "cannot listen on \(path)", why: "there is a file that is no socket",
+                hint: "remove it, or choose another path with --socket or EICED_SOCKET")
+        }
+        let probe: FileDescriptor
+        do throws(SystemError) {
+            probe = try FileDescriptor.socket(address.domain)
+        } catch {
+            throw Failure(.cannotListen, "cannot listen on \(path)", why: error.reason)
+        }
+        defer { probe.close() }
+        if address.withSockaddr({ connect(probe.raw, $0, $1) }) == 0 {
+            throw running(path, pid: (try? PeerCredentials(of: probe))?.pid)
+        }
+        let error = SystemError("connect")
+        switch error.code {
+        case ECONNREFUSED: unlink(path)
+        case ENOENT: break
+        // Somebody listens, and is busy.
+        case EAGAIN: throw running(path, pid: nil)
+        default: throw Failure(.cannotListen, "cannot listen on \(path)", why: error.reason)
+        }
+    }
+
+    private static func running(_ path: String, pid: Int32?) -> Failure {
+        Failure(
+            .daemonRunning, "another eiced\(pid.map { " (pid \($0))" } ?? "") has \(path)",
+            hint: "eicectl status shows it; eicectl shutdown ends it")
+    }
+}
