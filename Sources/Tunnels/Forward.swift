@@ -58,7 +58,8 @@ public struct ForwardSpecification: Hashable, Sendable {
 
 /// A listener joined to a target. Confined to the control loop.
 public final class Forward {
-    public let specification: ForwardSpecification
+    /// Replaced in place when the configuration changes all but where it listens; open tunnels keep what they began with.
+    public var specification: ForwardSpecification
     /// Where it listens, one or two.
     public let addresses: [SocketAddress]
     /// What its last tunnel that failed failed with.

@@ -10,6 +10,7 @@ public final class ForwardTable {
     private let tunnels: TunnelTable
     private let logger: Logger
     private var forwards: [String: Forward] = [:]
+    private var reserved: Set<String> = []
 
     public init(tunnels: TunnelTable, logger: Logger) {
         self.tunnels = tunnels
@@ -20,26 +21,61 @@ public final class ForwardTable {
 
     public subscript(name: String) -> Forward? { forwards[name] }
 
-    /// Adds all of `specifications`, or none.
+    /// Forwards whose names are taken and whose sockets are bound, and that do not accept yet. Connections wait in the
+    /// kernel meanwhile. To be committed or cancelled.
+    public final class Reservation {
+        fileprivate let entries: [(specification: ForwardSpecification, binding: ListenerBinding)]
+
+        fileprivate init(_ entries: [(specification: ForwardSpecification, binding: ListenerBinding)]) {
+            self.entries = entries
+        }
+    }
+
+    /// Takes names and sockets for all of `specifications`, or for none.
     ///
-    /// - Throws: a name that is taken or no name, a listener that cannot be bound, too many forwards.
-    public func add(_ specifications: [ForwardSpecification], on loop: isolated Loop) throws(Failure) -> [Forward] {
+    /// - Throws: a name that is taken or no name, an address that cannot be listened on, too many forwards.
+    public func reserve(_ specifications: [ForwardSpecification]) throws(Failure) -> Reservation {
         try checkNames(specifications)
-        guard forwards.count + specifications.count <= Self.limit else {
+        guard forwards.count + reserved.count + specifications.count <= Self.limit else {
             throw Failure(
                 .tooManyForwards, "cannot add \(specifications.count == 1 ? "the forward" : "these forwards")",
                 why: "there are \(forwards.count) of at most \(Self.limit) already",
                 hint: "remove those that are not used: eicectl ls, eicectl rm NAME")
         }
-        var added: [Forward] = []
+        var entries: [(specification: ForwardSpecification, binding: ListenerBinding)] = []
         do throws(Failure) {
             for specification in specifications {
                 let binding = try ListenerBinding.bind(specification.local, bindAddress: specification.bindAddress)
+                entries.append((specification, binding))
+            }
+        } catch {
+            for entry in entries { entry.binding.close() }
+            throw error
+        }
+        reserved.formUnion(specifications.map(\.name))
+        return Reservation(entries)
+    }
+
+    public func cancel(_ reservation: Reservation) {
+        for entry in reservation.entries {
+            entry.binding.close()
+            reserved.remove(entry.specification.name)
+        }
+    }
+
+    /// The reserved forwards accept from now on.
+    public func commit(_ reservation: Reservation, on loop: isolated Loop) throws(Failure) -> [Forward] {
+        reserved.subtract(reservation.entries.map(\.specification.name))
+        var added: [Forward] = []
+        do throws(Failure) {
+            for entry in reservation.entries {
                 added.append(
-                    try Forward(specification, binding: binding, tunnels: tunnels, logger: logger, on: loop))
+                    try Forward(entry.specification, binding: entry.binding, tunnels: tunnels, logger: logger, on: loop)
+                )
             }
         } catch {
             for forward in added { forward.close(on: loop) }
+            for entry in reservation.entries { entry.binding.close() }
             throw error
         }
         for forward in added {
@@ -57,7 +93,7 @@ public final class ForwardTable {
                     .invalidRequest, "\"\(name)\" is no name for a forward",
                     why: "names have 1 to 64 letters, digits, dots, underscores and hyphens")
             }
-            guard forwards[name] == nil, seen.insert(name).inserted else {
+            guard forwards[name] == nil, !reserved.contains(name), seen.insert(name).inserted else {
                 throw Failure(
                     .nameTaken, "there is a forward named \(name) already",
                     hint: "choose another with --name, or "

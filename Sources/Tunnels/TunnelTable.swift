@@ -15,7 +15,7 @@ public final class TunnelTable {
     /// Failed tunnels that `status` can still tell of.
     private static let rememberedFailures = 20
 
-    private let services: TunnelServices
+    private var services: TunnelServices
     private var live: [UInt64: TunnelHandle] = [:]
     private var nextID: UInt64 = 1
     private var whenEmpty: [() -> Void] = []
@@ -26,6 +26,9 @@ public final class TunnelTable {
     public private(set) var acceptsNew = true
 
     public init(services: TunnelServices) { self.services = services }
+
+    /// For tunnels that begin from now on.
+    public func apply(_ timeouts: TunnelTimeouts) { services.timeouts = timeouts }
 
     public var all: [TunnelHandle] { live.values.sorted { $0.id < $1.id } }
 
