@@ -1,0 +1,110 @@
+import ControlProtocol
+import Logging
+
+/// What the daemon was told in its configuration file, checked and complete: what the file leaves out has its default
+/// here. A value that the file's reader lets through is in range.
+public struct Configuration: Sendable, Equatable {
+    public var defaults = Defaults()
+    /// By endpoint id (`eice-…`). An endpoint that is not named has the defaults of ``Endpoint``.
+    public var endpoints: [String: Endpoint] = [:]
+    /// By forward name. What a forward leaves out stands here as `[defaults]` has it.
+    public var forwards: [String: Forward] = [:]
+    public var timeouts = Timeouts()
+    public var pool = Pool()
+    public var log = Log()
+
+    public init() {}
+
+    /// The settings of one endpoint, named in the file or not.
+    public func endpoint(_ id: String) -> Endpoint { endpoints[id] ?? Endpoint() }
+}
+
+extension Configuration {
+    /// `[defaults]`: what a forward or a `proxy` has that does not say otherwise.
+    public struct Defaults: Sendable, Equatable {
+        /// Nil: as the AWS CLI chooses (`AWS_PROFILE`, then "default").
+        public var profile: String?
+        /// Nil: as the AWS CLI chooses.
+        public var region: String?
+        /// An IP address to listen on. Nil: both loopback addresses.
+        public var bind: String?
+        /// Whole seconds, at most the hour that the service allows.
+        public var maxDuration = Duration.seconds(3_600)
+        /// Whole seconds. Nil: no limit.
+        public var idleTimeout: Duration?
+
+        public init() {}
+    }
+
+    /// `[endpoints."eice-…"]`
+    public struct Endpoint: Sendable, Equatable {
+        /// What AWS allows for one endpoint, over all who use it.
+        public static let serviceLimit = 20
+
+        public var maxConnections = Endpoint.serviceLimit
+
+        public init() {}
+    }
+
+    /// `[forwards.NAME]`
+    public struct Forward: Sendable, Equatable {
+        /// What `Target(parsing:)` takes.
+        public var target = ""
+        public var remotePort: UInt16 = 0
+        /// Port 0: a free one is chosen at each start.
+        public var local = LocalAddress.port(0)
+        /// Nil: both loopback addresses. Of no meaning for a Unix socket.
+        public var bind: String?
+        /// Whether other hosts may reach the listener.
+        public var allowRemote = false
+        public var profile: String?
+        public var region: String?
+        /// An endpoint's id, to use it and no other.
+        public var endpoint: String?
+        /// The DNS name of `endpoint`: with it and an address as the target nothing is looked up.
+        public var endpointDNSName: String?
+        /// Whole seconds.
+        public var maxDuration = Defaults().maxDuration
+        /// Whole seconds. Nil: no limit.
+        public var idleTimeout: Duration?
+
+        public init() {}
+    }
+
+    /// `[timeouts]`: how long each thing may take.
+    public struct Timeouts: Sendable, Equatable {
+        // One for each phase of a dial, and one for all of it.
+        public var resolve = Duration.seconds(10)
+        public var connect = Duration.seconds(10)
+        public var tls = Duration.seconds(10)
+        public var upgrade = Duration.seconds(10)
+        public var dial = Duration.seconds(30)
+        /// Waiting for a slot.
+        public var queue = Duration.seconds(30)
+        /// After the local side stopped sending: how long the remote may be silent.
+        public var drain = Duration.seconds(10)
+        /// The WebSocket's close handshake, which holds the slot.
+        public var close = Duration.seconds(2)
+        /// Open tunnels at a stop of the daemon.
+        public var shutdownDrain = Duration.seconds(10)
+        /// A control session's first message.
+        public var hello = Duration.seconds(10)
+
+        public init() {}
+    }
+
+    /// `[pool]`
+    public struct Pool: Sendable, Equatable {
+        /// The most connections that wait for a slot of one endpoint.
+        public var queueLength = 100
+
+        public init() {}
+    }
+
+    /// `[log]`
+    public struct Log: Sendable, Equatable {
+        public var level = Logger.Level.info
+
+        public init() {}
+    }
+}

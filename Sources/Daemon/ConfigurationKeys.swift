@@ -1,0 +1,159 @@
+import ControlProtocol
+import Logging
+import SocketIO
+
+/// Every key that the configuration knows, table by table.
+enum ConfigurationKeys {
+    static let defaults: [ConfigurationSetting<Configuration.Defaults>] = [
+        .text("profile", \.profile, "the name of an AWS profile", where: ConfigurationText.isName),
+        .text("region", \.region, "an AWS region such as \"eu-west-1\"", where: ConfigurationText.isRegion),
+        .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isIPAddress),
+        .maxDuration(\.maxDurationIfSet),
+        .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
+    ]
+
+    static let endpoint: [ConfigurationSetting<Configuration.Endpoint>] = [
+        .integer("max_connections", \.maxConnections, 1...1_000)
+    ]
+
+    static let forward: [ConfigurationSetting<ForwardDraft>] = [
+        .text(
+            "target", \.target, "an instance id, a private address, a Name tag or a private DNS name",
+            where: ConfigurationText.isName),
+        .remotePort,
+        .local,
+        .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isIPAddress),
+        .boolean("allow_remote", \.allowRemote),
+        .text("profile", \.profile, "the name of an AWS profile", where: ConfigurationText.isName),
+        .text("region", \.region, "an AWS region such as \"eu-west-1\"", where: ConfigurationText.isRegion),
+        .text(
+            "endpoint", \.endpoint, "the id of an EC2 Instance Connect Endpoint (eice-…)",
+            where: ConfigurationText.isEndpointID),
+        .text("endpoint_dns", \.endpointDNSName, "the endpoint's DNS name", where: ConfigurationText.isHostName),
+        .maxDuration(\.maxDuration),
+        .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
+    ]
+
+    static let timeouts: [ConfigurationSetting<Configuration.Timeouts>] = [
+        .duration("resolve", \.resolve, phase),
+        .duration("connect", \.connect, phase),
+        .duration("tls", \.tls, phase),
+        .duration("upgrade", \.upgrade, phase),
+        .duration("dial", \.dial, phase),
+        .duration("queue", \.queue, .zero ... .seconds(3_600)),
+        .duration("drain", \.drain, .zero ... .seconds(3_600)),
+        .duration("close", \.close, .milliseconds(100) ... .seconds(60)),
+        .duration("shutdown_drain", \.shutdownDrain, .zero ... .seconds(3_600)),
+        .duration("hello", \.hello, .milliseconds(100) ... .seconds(60)),
+    ]
+
+    static let pool: [ConfigurationSetting<Configuration.Pool>] = [
+        .integer("queue_length", \.queueLength, 0...10_000)
+    ]
+
+    static let log: [ConfigurationSetting<Configuration.Log>] = [.level]
+
+    private static let phase: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)
+}
+
+/// A forward while it is read: what the file left out is nil.
+struct ForwardDraft: Sendable {
+    var target: String?
+    var remotePort: UInt16?
+    var local: LocalAddress?
+    var bind: String?
+    var allowRemote = false
+    var profile: String?
+    var region: String?
+    var endpoint: String?
+    var endpointDNSName: String?
+    var maxDuration: Duration?
+    var idleTimeout: Duration?
+}
+
+extension Configuration.Defaults {
+    /// The same as `maxDuration`, in the form that a forward's own has.
+    fileprivate var maxDurationIfSet: Duration? {
+        get { maxDuration }
+        set { maxDuration = newValue ?? maxDuration }
+    }
+}
+
+extension ConfigurationSetting {
+    /// The service closes a connection after an hour, whatever was asked for.
+    fileprivate static func maxDuration(_ path: Path<Duration?>) -> Self { .seconds("max_duration", path, 1...3_600) }
+}
+
+extension ConfigurationSetting<ForwardDraft> {
+    fileprivate static let remotePort = Self(
+        name: "remote_port", expected: "a port from 1 to 65535", standard: { _ in nil },
+        read: { node, draft in
+            guard let number = node.number, let port = UInt16(exactly: number), port > 0 else { return false }
+            draft.remotePort = port
+            return true
+        })
+
+    fileprivate static let local = Self(
+        name: "local",
+        expected: "a port from 0 (a free one is chosen) to 65535, or the absolute path of a Unix socket, at most "
+            + "\(SocketAddress.longestUnixPath) bytes long",
+        standard: { _ in "0" },
+        read: { node, draft in
+            if let number = node.number, let port = UInt16(exactly: number) {
+                draft.local = .port(port)
+                return true
+            }
+            guard let path = node.text, path.hasPrefix("/"), SocketAddress(unixPath: path) != nil else { return false }
+            draft.local = .path(path)
+            return true
+        })
+}
+
+extension ConfigurationSetting<Configuration.Log> {
+    fileprivate static let level = Self(
+        name: "level",
+        expected: "one of \(Logger.Level.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))",
+        standard: { "\"\($0.level.rawValue)\"" },
+        read: { node, log in
+            guard let level = node.text.flatMap(Logger.Level.init(rawValue:)) else { return false }
+            log.level = level
+            return true
+        },
+        choices: Logger.Level.allCases.map(\.rawValue))
+}
+
+/// What texts must look like. Names of AWS's are checked for shape alone: whether they exist the service says.
+enum ConfigurationText {
+    @Sendable static func isName(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= 512
+            && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
+    }
+
+    @Sendable static func isRegion(_ text: String) -> Bool { consists(text, ofLettersAnd: "-", capitals: false) }
+
+    @Sendable static func isHostName(_ text: String) -> Bool {
+        consists(text, ofLettersAnd: "-.", capitals: true) && text.utf8.count <= 253 && !text.hasPrefix(".")
+    }
+
+    @Sendable static func isEndpointID(_ text: String) -> Bool {
+        text.hasPrefix("eice-") && text.utf8.count > 5 && consists(text, ofLettersAnd: "-", capitals: false)
+    }
+
+    /// The names that forwards may have: they are parts of file names, of log fields and of commands.
+    @Sendable static func isForwardName(_ text: String) -> Bool {
+        consists(text, ofLettersAnd: "._-", capitals: true) && text.utf8.count <= 64
+    }
+
+    @Sendable static func isIPAddress(_ text: String) -> Bool { SocketAddress(ip: text, port: 0) != nil }
+
+    private static func consists(_ text: String, ofLettersAnd others: String, capitals: Bool) -> Bool {
+        !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+                case UInt8(ascii: "A")...UInt8(ascii: "Z"): capitals
+                default: others.utf8.contains(byte)
+                }
+            }
+    }
+}

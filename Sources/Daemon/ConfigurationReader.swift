@@ -1,0 +1,190 @@
+import ControlProtocol
+import Failures
+import InstanceConnect
+import SocketIO
+
+/// Makes a ``Configuration`` of a TOML document. It goes on after a mistake, so that all of them are found.
+struct ConfigurationReader {
+    private(set) var configuration = Configuration()
+    private(set) var problems: ConfigurationProblems
+    /// Who listens where, to find two forwards on one address.
+    private var listeners: [Listener: String] = [:]
+
+    private struct Listener: Hashable {
+        var local: LocalAddress
+        var bind: String?
+    }
+
+    /// The tables at the top of a file.
+    static let tables = ["defaults", "endpoints", "forwards", "timeouts", "pool", "log"]
+
+    init(file: String) { problems = ConfigurationProblems(file: file) }
+
+    mutating func read(_ document: TOMLNode) {
+        guard document.type != "error" else {
+            problems.add(ConfigurationPlace(document, key: ""), document.text ?? "this is no TOML")
+            return
+        }
+        let entries = document.entries ?? []
+        for entry in entries {
+            guard let table = entry.value.entries else {
+                notATable(entry, "")
+                continue
+            }
+            switch entry.key {
+            case "defaults": readDefaults(table)
+            case "timeouts": readTimeouts(table)
+            case "pool":
+                table.read(ConfigurationKeys.pool, table: entry.key, into: &configuration.pool, problems: &problems)
+            case "log":
+                table.read(ConfigurationKeys.log, table: entry.key, into: &configuration.log, problems: &problems)
+            case "endpoints": for endpoint in table { readEndpoint(endpoint) }
+            // After the rest: forwards take what they leave out from the defaults, wherever those stand.
+            case "forwards": break
+            default: notATable(entry, "")
+            }
+        }
+        for entry in entries where entry.key == "forwards" {
+            for forward in entry.value.entries ?? [] { readForward(forward) }
+        }
+    }
+
+    /// A key where a table is expected, or a table that nobody knows.
+    private mutating func notATable(_ entry: TOMLNode.Entry, _ table: String) {
+        let place = ConfigurationPlace(entry, key: ConfigurationPlace.path(table, entry.key))
+        if !table.isEmpty || Self.tables.contains(entry.key) {
+            problems.add(place, "expected a table, found \(entry.value.found)")
+            return
+        }
+        // A key that only forgot its table is a common mistake.
+        let home = Self.homes.first { $0.keys.contains(entry.key) }
+        if let nearest = NearestName.of(entry.key, among: Self.tables) {
+            problems.add(place, "there is no such table; did you mean \(nearest)?")
+        } else if entry.value.entries == nil, let home {
+            problems.add(place, "expected inside the table [\(home.table)]")
+        } else {
+            problems.add(place, "there is no such table; expected one of \(Self.tables.joined(separator: ", "))")
+        }
+    }
+
+    private static let homes: [(table: String, keys: [String])] = [
+        ("defaults", ConfigurationKeys.defaults.map(\.name)), ("timeouts", ConfigurationKeys.timeouts.map(\.name)),
+        ("pool", ConfigurationKeys.pool.map(\.name)), ("log", ConfigurationKeys.log.map(\.name)),
+        ("forwards.NAME", ConfigurationKeys.forward.map(\.name)),
+        ("endpoints.\"eice-…\"", ConfigurationKeys.endpoint.map(\.name)),
+    ]
+
+    private mutating func readDefaults(_ table: [TOMLNode.Entry]) {
+        table.read(ConfigurationKeys.defaults, table: "defaults", into: &configuration.defaults, problems: &problems)
+        if configuration.defaults.idleTimeout == .zero { configuration.defaults.idleTimeout = nil }
+    }
+
+    private mutating func readTimeouts(_ table: [TOMLNode.Entry]) {
+        table.read(ConfigurationKeys.timeouts, table: "timeouts", into: &configuration.timeouts, problems: &problems)
+        let timeouts = configuration.timeouts
+        let phases = [
+            "resolve": timeouts.resolve, "connect": timeouts.connect, "tls": timeouts.tls, "upgrade": timeouts.upgrade,
+        ]
+        for entry in table {
+            guard let phase = phases[entry.key], phase > timeouts.dial else { continue }
+            problems.warn(
+                ConfigurationPlace(entry.value, key: "timeouts.\(entry.key)"),
+                "longer than the whole dial may take (timeouts.dial, \(DurationText.format(timeouts.dial)))")
+        }
+    }
+
+    private mutating func readEndpoint(_ entry: TOMLNode.Entry) {
+        let key = ConfigurationPlace.path("endpoints", entry.key)
+        guard ConfigurationText.isEndpointID(entry.key) else {
+            problems.add(
+                ConfigurationPlace(entry, key: key), "expected the id of an EC2 Instance Connect Endpoint (eice-…)")
+            return
+        }
+        guard let table = entry.value.entries else { return notATable(entry, "endpoints") }
+        var endpoint = Configuration.Endpoint()
+        table.read(ConfigurationKeys.endpoint, table: key, into: &endpoint, problems: &problems)
+        configuration.endpoints[entry.key] = endpoint
+        guard endpoint.maxConnections > Configuration.Endpoint.serviceLimit,
+            let value = table.first(where: { $0.key == "max_connections" })?.value
+        else { return }
+        problems.warn(
+            ConfigurationPlace(value, key: "\(key).max_connections"),
+            "\(endpoint.maxConnections) is more than the \(Configuration.Endpoint.serviceLimit) connections that AWS "
+                + "allows for one endpoint: the service refuses what is above")
+    }
+
+    private mutating func readForward(_ entry: TOMLNode.Entry) {
+        let key = ConfigurationPlace.path("forwards", entry.key)
+        let place = ConfigurationPlace(entry, key: key)
+        guard ConfigurationText.isForwardName(entry.key) else {
+            problems.add(place, "expected a name of 1 to 64 letters, digits, dots, dashes and underscores")
+            return
+        }
+        guard let table = entry.value.entries else { return notATable(entry, "forwards") }
+        var draft = ForwardDraft()
+        let mistakes = problems.failures.count
+        table.read(ConfigurationKeys.forward, table: key, into: &draft, problems: &problems)
+        // A key that is there but wrong has its own message.
+        for required in ["target", "remote_port"] where !table.contains(where: { $0.key == required }) {
+            problems.add(place, "expected the key \(required)")
+        }
+        guard mistakes == problems.failures.count else { return }
+        let forward = completed(draft)
+        check(forward, draft, table, place)
+        configuration.forwards[entry.key] = forward
+    }
+
+    private func completed(_ draft: ForwardDraft) -> Configuration.Forward {
+        let defaults = configuration.defaults
+        var forward = Configuration.Forward()
+        forward.target = draft.target ?? ""
+        forward.remotePort = draft.remotePort ?? 0
+        forward.local = draft.local ?? .port(0)
+        if case .port = forward.local { forward.bind = draft.bind ?? defaults.bind }
+        forward.allowRemote = draft.allowRemote
+        forward.profile = draft.profile ?? defaults.profile
+        forward.region = draft.region ?? defaults.region
+        forward.endpoint = draft.endpoint
+        forward.endpointDNSName = draft.endpointDNSName
+        forward.maxDuration = draft.maxDuration ?? defaults.maxDuration
+        forward.idleTimeout = draft.idleTimeout == .zero ? nil : draft.idleTimeout ?? defaults.idleTimeout
+        return forward
+    }
+
+    /// The rules that concern more than one key.
+    private mutating func check(
+        _ forward: Configuration.Forward, _ draft: ForwardDraft, _ table: [TOMLNode.Entry], _ whole: ConfigurationPlace
+    ) {
+        func place(_ name: String) -> ConfigurationPlace {
+            table.first { $0.key == name }
+                .map { ConfigurationPlace($0.value, key: ConfigurationPlace.path(whole.key, name)) } ?? whole
+        }
+        do {
+            _ = try Target(parsing: forward.target)
+        } catch {
+            problems.add(place("target"), error.description)
+        }
+        if case .path = forward.local, draft.bind != nil {
+            problems.add(place("bind"), "a Unix socket has no address to bind; remove bind, or make local a port")
+        }
+        if draft.endpointDNSName != nil, draft.endpoint == nil {
+            problems.add(place("endpoint_dns"), "expected the key endpoint beside it: the id is part of each request")
+        }
+        if let bind = forward.bind, SocketAddress(ip: bind, port: 0)?.isLoopback == false {
+            if forward.allowRemote {
+                problems.warn(place("bind"), "listens on \(bind), where other hosts can reach it")
+            } else {
+                problems.add(
+                    place("bind"),
+                    "other hosts can reach \(bind); expected allow_remote = true if that is what you want")
+            }
+        }
+        guard forward.local != .port(0) else { return }
+        let listener = Listener(local: forward.local, bind: forward.bind)
+        if let other = listeners[listener] {
+            problems.add(place("local"), "\(other) listens there already")
+        } else {
+            listeners[listener] = whole.key
+        }
+    }
+}
