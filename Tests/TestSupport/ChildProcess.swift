@@ -51,7 +51,7 @@ public final class ChildProcess: Sendable {
 
         let plan = try SpawnPlan(command, environment: environment, input: input, output: output)
         let record = ChildRecord()
-        let started = try SpawnPlan.pipe()
+        let started = try makePipe()
         // The death signal is tied to the thread that spawns, so that thread must live as long as the child.
         startThread {
             let result = plan.spawn()

@@ -1,6 +1,6 @@
 /// Waits until `condition` holds, and throws when it does not within `limit`.
 ///
-/// The one place in the tests that lets time pass. A test states what must come true; how long that may take is a
+/// With ``letPass(_:)`` the one place in the tests that lets time pass. A test states what must come true; how long that may take is a
 /// limit against a hang, generous since machines differ, and never the thing under test.
 public func eventually(
     _ what: String,
@@ -29,3 +29,6 @@ public func eventually<Value>(
     guard let found else { throw TestFailure("not within \(limit): \(what)") }
     return found
 }
+
+/// Lets a length of time pass, for a test of what must *not* happen in it, such as using the processor.
+public func letPass(_ length: Duration) async throws { try await Task.sleep(for: length) }

@@ -126,7 +126,7 @@ extension LoopbackServer {
 }
 
 /// Binds to a port of the loopback interface that nobody uses, and tells which.
-func bindToFreePort(_ socket: CInt, _ family: LoopbackSocket.Family) throws -> UInt16 {
+public func bindToFreePort(_ socket: CInt, _ family: LoopbackSocket.Family) throws -> UInt16 {
     guard withLoopbackAddress(port: 0, family: family, { bind(socket, $0, $1) }) == 0 else {
         throw SystemError("bind to a loopback port")
     }

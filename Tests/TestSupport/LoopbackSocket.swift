@@ -140,7 +140,8 @@ public final class LoopbackSocket: Sendable {
     }
 }
 
-func withLoopbackAddress<Value>(
+/// The address of a loopback port, for calls that take a `sockaddr`.
+public func withLoopbackAddress<Value>(
     port: UInt16, family: LoopbackSocket.Family, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Value
 ) -> Value {
     func pass<Address>(_ address: Address) -> Value {

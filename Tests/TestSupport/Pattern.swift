@@ -31,12 +31,7 @@ public struct Pattern: Sendable {
 
     /// Sends the first `count` bytes.
     public func send(_ count: Int, on socket: LoopbackSocket) throws {
-        var failure: (any Error)?
-        forEachPiece(of: 0..<count) { piece in
-            guard failure == nil else { return }
-            do { try socket.write(piece) } catch { failure = error }
-        }
-        if let failure { throw failure }
+        try forEachPiece(of: 0..<count) { try socket.write($0) }
     }
 
     /// Reads to the end of the stream, or until `count` bytes came, and tells how many there were.
@@ -65,13 +60,13 @@ public struct Pattern: Sendable {
         return offset
     }
 
-    private func forEachPiece(of range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
-        block.withUnsafeBytes { block in
+    private func forEachPiece(of range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+        try block.withUnsafeBytes { block in
             var offset = range.lowerBound
             while offset < range.upperBound {
                 let start = offset % Self.length
                 let end = min(Self.length, start + range.upperBound - offset)
-                body(UnsafeRawBufferPointer(rebasing: block[start..<end]))
+                try body(UnsafeRawBufferPointer(rebasing: block[start..<end]))
                 offset += end - start
             }
         }

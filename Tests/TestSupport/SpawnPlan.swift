@@ -22,24 +22,18 @@ final class SpawnPlan: Sendable {
         case .empty:
             childInput = FileDescriptor(takingOwnership: open("/dev/null", O_RDONLY | O_CLOEXEC))
             inputEnd = nil
-        case .pipe: (childInput, inputEnd) = try Self.pipe()
+        case .pipe: (childInput, inputEnd) = try makePipe()
         case .descriptor(let descriptor):
             childInput = try descriptor.duplicate()
             inputEnd = nil
         }
         switch output {
-        case .captured: (outputPipe, childOutput) = try Self.pipe()
+        case .captured: (outputPipe, childOutput) = try makePipe()
         case .descriptor(let descriptor):
             childOutput = try descriptor.duplicate()
             outputPipe = nil
         }
-        (errorPipe, childErrors) = try Self.pipe()
-    }
-
-    static func pipe() throws -> (read: FileDescriptor, write: FileDescriptor) {
-        var ends: [CInt] = [-1, -1]
-        guard clinux_pipe(&ends) == 0 else { throw SystemError("pipe2") }
-        return (FileDescriptor(takingOwnership: ends[0]), FileDescriptor(takingOwnership: ends[1]))
+        (errorPipe, childErrors) = try makePipe()
     }
 
     func spawn() -> Result<pid_t, SystemError> {

@@ -1,0 +1,46 @@
+/// `eice-emulator` as a child: an endpoint, the EC2 calls around it, and the instances of an inventory.
+public final class Emulator: Sendable {
+    /// What a shell needs to use it: credentials, region, addresses, its certificate authority.
+    public let environment: [String: String]
+    public let process: ChildProcess
+    private let directory: TemporaryDirectory
+
+    /// - Parameters:
+    ///   - inventory: JSON, as `eice-emulator --help` describes it.
+    ///   - options: further arguments.
+    public static func start(inventory: String, options: [String] = []) async throws -> Emulator {
+        try await Emulator(inventory: inventory, options: options)
+    }
+
+    private init(inventory: String, options: [String]) async throws {
+        directory = try TemporaryDirectory("emulator")
+        let file = try directory.write("inventory.json", inventory)
+        let process = try ChildProcess(
+            BuiltProducts.emulator, ["--inventory", file] + options,
+            environment: ["PATH": "/usr/bin:/bin", "TMPDIR": directory.path, "HOME": directory.path],
+            diesWithParent: true)
+        self.process = process
+        try await eventually("the emulator prints its environment") {
+            process.exit != nil || process.standardOutput.contains("EICED_CONNECT_TO=")
+        }
+        guard process.exit == nil else { throw TestFailure("the emulator ended: \(process.standardError)") }
+        environment = Self.variables(in: process.standardOutput)
+    }
+
+    public var log: String { process.standardError }
+
+    /// Lines as a shell takes them: `export NAME=VALUE`, the value quoted or not.
+    private static func variables(in text: String) -> [String: String] {
+        var found: [String: String] = [:]
+        for line in text.split(separator: "\n") {
+            let bare = line.hasPrefix("export ") ? line.dropFirst("export ".count) : line
+            guard let equals = bare.firstIndex(of: "="), bare.first?.isLetter == true else { continue }
+            var value = bare[bare.index(after: equals)...]
+            for quote in ["'", "\""] where value.count >= 2 && value.hasPrefix(quote) && value.hasSuffix(quote) {
+                value = value.dropFirst().dropLast()
+            }
+            found[String(bare[..<equals])] = String(value)
+        }
+        return found
+    }
+}
