@@ -180,6 +180,7 @@ let package = Package(
         .target(
             name: "EICEEmulator",
             dependencies: [
+                "CLinux",
                 "Failures",
                 "OpenSSL",
                 "SocketIO",

@@ -67,7 +67,9 @@ struct DelayLine {
         while written < memory.count {
             let copied = withDue(at: now) { bytes in
                 let part = bytes.prefix(memory.count - written)
-                memory.baseAddress.map { ($0 + written).copyMemory(from: part.base.baseAddress!, byteCount: part.count) }
+                memory.baseAddress.map {
+                    ($0 + written).copyMemory(from: part.base.baseAddress!, byteCount: part.count)
+                }
                 return part.count
             }
             guard let copied else { break }

@@ -213,7 +213,8 @@ struct FaultList: Sendable {
     mutating func take(_ stage: Fault.Stage, endpoint: String? = nil) -> Fault? {
         guard
             let index = faults.firstIndex(where: {
-                $0.kind.stage == stage && ($0.endpoint == nil || $0.endpoint == endpoint || stage == .tcp || stage == .tls)
+                $0.kind.stage == stage
+                    && ($0.endpoint == nil || $0.endpoint == endpoint || stage == .tcp || stage == .tls)
             })
         else { return nil }
         let fault = faults[index]

@@ -63,18 +63,15 @@ public struct Inventory: Hashable, Codable, Sendable {
         Set([region] + endpoints.map { self.region(of: $0) } + instances.map { self.region(of: $0) })
     }
 
-    /// Where a port of a private address is on this host. Nil when nothing is mapped, or when the instance that has
-    /// the address does not run.
-    func socketAddress(ofTarget address: String, port: UInt16) -> SocketAddress? {
-        guard let wanted = SocketAddress(ip: address, port: port) else { return nil }
-        if let instance = instance(address: address), instance.state != "running" { return nil }
-        return targetTable[wanted]
-    }
-
-    private var targetTable: [SocketAddress: SocketAddress] {
+    /// From each port of a private address to where it is on this host, without those of instances that do not run.
+    var reachableTargets: [SocketAddress: SocketAddress] {
+        let down = instances.filter { $0.state != "running" }.flatMap(\.addresses).map {
+            SocketAddress(ip: $0, port: 0)
+        }
         var table: [SocketAddress: SocketAddress] = [:]
         for (inside, outside) in targets {
-            if let from = Self.address(inside), let to = Self.address(outside) { table[from] = to }
+            guard let from = Self.address(inside), let to = Self.address(outside) else { continue }
+            if !down.contains(from.with(port: 0)) { table[from] = to }
         }
         return table
     }

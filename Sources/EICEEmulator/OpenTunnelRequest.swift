@@ -77,7 +77,9 @@ struct TunnelRefusal: Error, Equatable, Sendable {
     var errorCode: String
     var message: String
 
-    var body: [UInt8] { Array(#"{"ErrorCode":"\#(Self.escape(errorCode))","Message":"\#(Self.escape(message))"}"#.utf8) }
+    var body: [UInt8] {
+        Array(#"{"ErrorCode":"\#(Self.escape(errorCode))","Message":"\#(Self.escape(message))"}"#.utf8)
+    }
 
     static func invalid(_ parameter: String, _ advice: String) -> TunnelRefusal {
         TunnelRefusal(

@@ -19,9 +19,9 @@ import Testing
     @Test func theExampleIsGood() throws {
         let inventory = try parse(Inventory.example)
         #expect(inventory.endpoints[0].maxConnections == 20)
-        #expect(
-            inventory.socketAddress(ofTarget: "10.0.1.5", port: 22) == SocketAddress(ip: "127.0.0.1", port: 2_022))
-        #expect(inventory.socketAddress(ofTarget: "10.0.1.5", port: 23) == nil)
+        let state = EmulatorState(inventory: inventory, faults: [], defaultLimit: 20)
+        #expect(state.socketAddress(ofTarget: "10.0.1.5", port: 22) == SocketAddress(ip: "127.0.0.1", port: 2_022))
+        #expect(state.socketAddress(ofTarget: "10.0.1.5", port: 23) == nil)
     }
 
     @Test func mistakesAreNamed() {
@@ -46,7 +46,8 @@ import Testing
         #expect(inventory.instances.map(\.privateIp).contains("10.0.1.5"))
         #expect(inventory.instance(address: "10.0.1.5")?.id == "i-0abc1234def567890")
         #expect(inventory.instance(address: "FD00:0::5")?.ipv6 == "fd00::5")
-        #expect(inventory.socketAddress(ofTarget: "fd00::5", port: 22) == SocketAddress(ip: "::1", port: 2_022))
+        let state = EmulatorState(inventory: inventory, faults: [], defaultLimit: 20)
+        #expect(state.socketAddress(ofTarget: "FD00::5", port: 22) == SocketAddress(ip: "::1", port: 2_022))
         #expect(inventory.endpoints.count == 1)
         #expect(throws: Failure.self) { try inventory.addTarget("10.0.1.5=127.0.0.1:22") }
         #expect(throws: Failure.self) { try inventory.addInstance("web=10.0.1.5") }
@@ -55,6 +56,6 @@ import Testing
     @Test func aStoppedInstanceCannotBeReached() throws {
         var inventory = try parse(Inventory.example)
         inventory.instances[0].state = "stopped"
-        #expect(inventory.socketAddress(ofTarget: "10.0.1.5", port: 22) == nil)
+        #expect(inventory.reachableTargets.isEmpty)
     }
 }
