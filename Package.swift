@@ -53,14 +53,14 @@ let package = Package(
         .target(name: "AWS", dependencies: ["CCurl", "CExpat", "Failures", "OpenSSL", logging], swiftSettings: strict),
         .testTarget(
             name: "AWSTests",
-            dependencies: ["AWS", "Failures", "OpenSSL", "TestSupport"],
+            dependencies: ["AWS", "Failures", "OpenSSL", "TestSupport", logging],
             swiftSettings: strict),
 
         // What is special to EC2 Instance Connect Endpoints.
         .target(name: "InstanceConnect", dependencies: ["AWS", "Failures", "OpenSSL", logging], swiftSettings: strict),
         .testTarget(
             name: "InstanceConnectTests",
-            dependencies: ["InstanceConnect", "AWS", "Failures", "TestSupport"],
+            dependencies: ["InstanceConnect", "AWS", "Failures", "TestSupport", logging],
             swiftSettings: strict),
 
         // Forwards, pools, tunnels: the data path.

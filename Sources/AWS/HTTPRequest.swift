@@ -78,3 +78,14 @@ extension StringProtocol {
         return nil
     }
 }
+
+extension HTTPRequest: CustomStringConvertible, CustomReflectable {
+    /// Headers, bodies and queries hold secrets and are not shown.
+    public var description: String { "\(method) \(authority) (\(purpose))" }
+    public var customMirror: Mirror { Mirror(self, children: ["request": description]) }
+}
+
+extension HTTPResponse: CustomStringConvertible, CustomReflectable {
+    public var description: String { "HTTP \(status), \(body.count) bytes" }
+    public var customMirror: Mirror { Mirror(self, children: ["response": description]) }
+}

@@ -1,0 +1,88 @@
+import Failures
+import Testing
+
+@testable import AWS
+
+@Suite struct EndpointRulesTests {
+    private func rules(_ variables: [String: String] = [:], config: String = "") throws -> EndpointRules {
+        let file = try ProfileFile(parsing: Array(config.utf8))
+        let shared = SharedConfig(config: file, configPath: "/c", credentials: nil, credentialsPath: "/k")
+        return EndpointRules(
+            environment: Environment(variables), config: shared, profile: try shared.profile("default"))
+    }
+
+    @Test(arguments: [
+        ("eu-west-1", false, false, "ec2.eu-west-1.amazonaws.com"),
+        ("eu-west-1", true, false, "ec2-fips.eu-west-1.amazonaws.com"),
+        ("eu-west-1", false, true, "ec2.eu-west-1.api.aws"),
+        ("eu-west-1", true, true, "ec2-fips.eu-west-1.api.aws"),
+        ("cn-north-1", false, false, "ec2.cn-north-1.amazonaws.com.cn"),
+        ("cn-north-1", false, true, "ec2.cn-north-1.api.amazonwebservices.com.cn"),
+        ("us-gov-west-1", false, false, "ec2.us-gov-west-1.amazonaws.com"),
+        ("us-gov-west-1", true, false, "ec2.us-gov-west-1.amazonaws.com"),
+        ("us-gov-west-1", true, true, "ec2-fips.us-gov-west-1.api.aws"),
+        ("us-iso-east-1", false, false, "ec2.us-iso-east-1.c2s.ic.gov"),
+        ("us-isob-east-1", false, false, "ec2.us-isob-east-1.sc2s.sgov.gov"),
+        ("us-isof-south-1", false, false, "ec2.us-isof-south-1.csp.hci.ic.gov"),
+        ("eu-isoe-west-1", false, false, "ec2.eu-isoe-west-1.cloud.adc-e.uk"),
+        ("eusc-de-east-1", false, false, "ec2.eusc-de-east-1.amazonaws.eu"),
+        ("xx-new-1", false, false, "ec2.xx-new-1.amazonaws.com"),
+    ])
+    func hostsFollowThePartition(region: String, fips: Bool, dualStack: Bool, host: String) throws {
+        let rules = try rules([
+            "AWS_USE_FIPS_ENDPOINT": "\(fips)", "AWS_USE_DUALSTACK_ENDPOINT": "\(dualStack)",
+        ])
+        #expect(try rules.endpoint(of: .ec2, in: region).address.host == host)
+    }
+
+    @Test func overridesStandInTheirOrder() throws {
+        let config = """
+            [default]
+            services = local
+            endpoint_url = http://global-config:1
+            [services local]
+            ec2 =
+              endpoint_url = http://service-config:2/base
+            """
+        func host(_ variables: [String: String], _ service: Service = .ec2) throws -> String {
+            try rules(variables, config: config).endpoint(of: service, in: "eu-west-1").address.host
+        }
+        #expect(try host(["AWS_ENDPOINT_URL_EC2": "http://a", "AWS_ENDPOINT_URL": "http://b"]) == "a")
+        #expect(try host(["AWS_ENDPOINT_URL": "http://b"]) == "b")
+        #expect(try host([:]) == "service-config")
+        #expect(try host([:], .sts) == "global-config")
+        #expect(try host(["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "TRUE"]) == "ec2.eu-west-1.amazonaws.com")
+    }
+
+    @Test func aBadOverrideIsNamed() throws {
+        let rules = try rules(["AWS_ENDPOINT_URL_EC2": "localhost:80"])
+        let failure = #expect(throws: Failure.self) { try rules.endpoint(of: .ec2, in: "eu-west-1") }
+        #expect(failure?.kind == .configuration)
+        #expect(failure?.sentence.contains("AWS_ENDPOINT_URL_EC2") == true)
+    }
+
+    @Test func aRegionCannotSmuggleAHost() throws {
+        for region in ["eu-west-1.evil.com#", "", "a/b", "-a", "ä"] {
+            let failure = #expect(throws: Failure.self) { try rules().endpoint(of: .ec2, in: region) }
+            #expect(failure?.kind == .noRegion)
+        }
+    }
+
+    @Test(arguments: [
+        ("https://ec2.example.com", "ec2.example.com", "/", 443),
+        ("http://127.0.0.1:8080/x/", "127.0.0.1:8080", "/x/", 8_080),
+        ("HTTPS://[::1]:443/", "[::1]", "/", 443),
+        ("http://[::1]", "[::1]", "/", 80),
+    ])
+    func addressesAreParsed(url: String, authority: String, path: String, port: Int) throws {
+        let address = try #require(WebAddress(url))
+        #expect(address.authority == authority)
+        #expect(address.path == path)
+        #expect(address.effectivePort == port)
+    }
+
+    @Test(arguments: [
+        "", "ftp://x", "http://", "http://a:b", "http://a:0", "http://u@h", "http://h/?q", "http://h h", "http://[::1",
+    ])
+    func badAddressesAreRefused(url: String) { #expect(WebAddress(url) == nil) }
+}
