@@ -47,7 +47,7 @@ final class TLSConnection {
                 guard flushed == .done else { return flushed }
             case .needsIncoming:
                 if case .failed = flushed { return flushed }
-                switch receive() {
+                switch receive(on: loop) {
                 case .bytes, .ended: continue
                 case .wouldBlock: return .blocked
                 case .failed(let error): return .failed(error)
@@ -78,7 +78,7 @@ final class TLSConnection {
                 if case .failed(let error) = flush(on: loop) { return .failed(error) }
                 guard session.outgoing.isEmpty else { return stop(.wouldBlock) }
             case .needsIncoming:
-                switch receive() {
+                switch receive(on: loop) {
                 case .bytes, .ended: continue
                 case .wouldBlock: return stop(.wouldBlock)
                 case .failed(let error): return stop(.failed(error))
@@ -146,7 +146,8 @@ final class TLSConnection {
         outgoing = nil
     }
 
-    private func receive() -> ReadResult {
+    private func receive(on loop: isolated Loop) -> ReadResult {
+        lendBuffers(on: loop)
         guard socket.mayRead, !session.incomingEnded else { return session.incomingEnded ? .ended : .wouldBlock }
         let free = session.incoming.free
         switch socket.read(into: free) {
