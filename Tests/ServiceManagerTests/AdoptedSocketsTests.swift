@@ -1,0 +1,63 @@
+import Glibc
+import SocketIO
+import TestSupport
+import Testing
+
+@testable import ServiceManager
+
+@Suite struct AdoptedSocketsTests {
+    private func descriptor() throws -> FileDescriptor {
+        let raw = dup(STDIN_FILENO)
+        try #require(raw >= 0)
+        return FileDescriptor(takingOwnership: raw)
+    }
+
+    @Test func socketsAreFoundByNameAndInOrder() throws {
+        let (a, b, c, d) = (try descriptor(), try descriptor(), try descriptor(), try descriptor())
+        var sockets = AdoptedSockets(descriptors: [a, b, c, d], names: ["control", "f.db.4", "control"])
+        #expect(sockets.names == ["control", "f.db.4", "unknown"])
+        #expect(sockets.remove(named: "control").map(\.raw) == [a.raw, c.raw])
+        #expect(sockets.remove(named: "control").isEmpty)
+        #expect(sockets.remove(named: "unknown").map(\.raw) == [d.raw])
+        #expect(!sockets.isEmpty && sockets.names == ["f.db.4"])
+        #expect(AdoptedSockets().isEmpty)
+    }
+
+    @Test func onlyAListeningUnixStreamIsAControlSocket() throws {
+        let folder = try TemporaryDirectory()
+        let listener = FileDescriptor(takingOwnership: socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
+        #expect(!AdoptedSockets.isListeningUnixStream(listener))
+        let address = try #require(SocketAddress(unixPath: folder("s")))
+        try #require(address.withSockaddr { bind(listener.raw, $0, $1) } == 0 && listen(listener.raw, 1) == 0)
+        #expect(AdoptedSockets.isListeningUnixStream(listener))
+        #expect(!AdoptedSockets.isListeningTCP(listener))
+        let other = FileDescriptor(takingOwnership: socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
+        let loopback = try #require(SocketAddress(ip: "127.0.0.1", port: 0))
+        try #require(loopback.withSockaddr { bind(other.raw, $0, $1) } == 0 && listen(other.raw, 1) == 0)
+        #expect(AdoptedSockets.isListeningTCP(other))
+        #expect(!AdoptedSockets.isListeningUnixStream(other))
+        #expect(!AdoptedSockets.isListeningUnixStream(try descriptor()))
+    }
+
+    @Test func whatTheServiceManagerPassedIsTakenOnceAndHiddenFromChildren() async {
+        // A process of its own: descriptors 3 and 4 and the environment are changed.
+        await #expect(processExitsWith: .exitCode(0)) {
+            var ends: [CInt] = [0, 0]
+            guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { exit(1) }
+            let copies = ends.map { fcntl($0, F_DUPFD, 100) }
+            guard dup2(copies[0], 3) == 3, dup2(copies[1], 4) == 4 else { exit(2) }
+            setenv("LISTEN_PID", "\(getpid())", 1)
+            setenv("LISTEN_FDS", "2", 1)
+            setenv("LISTEN_FDNAMES", "f.db.4:control", 1)
+            guard var sockets = try? AdoptedSockets.take() else { exit(3) }
+            let control = sockets.remove(named: "control")
+            guard control.map(\.raw) == [4], sockets.names == ["f.db.4"] else { exit(4) }
+            guard fcntl(3, F_GETFD) & FD_CLOEXEC != 0, fcntl(4, F_GETFD) & FD_CLOEXEC != 0 else { exit(5) }
+            guard getenv("LISTEN_FDS") == nil, getenv("LISTEN_PID") == nil, getenv("LISTEN_FDNAMES") == nil else {
+                exit(6)
+            }
+            guard let again = try? AdoptedSockets.take(), again.isEmpty else { exit(7) }
+            exit(0)
+        }
+    }
+}

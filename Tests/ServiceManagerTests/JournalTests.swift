@@ -1,0 +1,45 @@
+import Glibc
+import Logging
+import Testing
+
+@testable import ServiceManager
+
+@Suite struct JournalTests {
+    @Test func anEntryHasItsPriorityAndFields() {
+        let fields = JournalEntry.fields(
+            level: .warning, message: "refused", metadata: ["forward": "db", "request_id": "a b", "reason": "x\ny"])
+        #expect(
+            fields == [
+                "MESSAGE=refused forward=db reason=x\\ny request_id=\"a b\"", "PRIORITY=4", "SYSLOG_IDENTIFIER=eiced",
+                "EICED_FORWARD=db", "EICED_REASON=x\ny", "EICED_REQUEST_ID=a b",
+            ])
+    }
+
+    @Test(arguments: [
+        ("forward", "EICED_FORWARD"), ("requestID", "EICED_REQUEST_ID"), ("request-id", "EICED_REQUEST_ID"),
+        ("a.b", "EICED_A_B"), ("é1", "EICED___1"), ("", nil), ("__", nil), ("é", nil),
+        (String(repeating: "x", count: 100), "EICED_" + String(repeating: "X", count: 58)),
+    ])
+    func aKeyBecomesAName(key: String, name: String?) {
+        #expect(JournalEntry.name(key) == name)
+    }
+
+    @Test func priorityFallsWithSeriousness() {
+        #expect(Logger.Level.allCases.map(JournalEntry.priority) == [7, 7, 6, 5, 4, 3, 2])
+    }
+
+    @Test func onlyTheDescriptorThatTheVariableNamesIsTheJournal() throws {
+        var ends: [CInt] = [0, 0]
+        try #require(pipe(&ends) == 0)
+        defer { for end in ends { close(end) } }
+        var status = stat()
+        try #require(fstat(ends[1], &status) == 0)
+        let name = "\(status.st_dev):\(status.st_ino)"
+        #expect(JournalStream.isConnected(descriptor: ends[1], variable: name))
+        #expect(!JournalStream.isConnected(descriptor: STDIN_FILENO, variable: name))
+        #expect(!JournalStream.isConnected(descriptor: -1, variable: name))
+        for bad in [nil, "", ":", "1:2", "x:y", "\(name):1", "-\(name)"] {
+            #expect(!JournalStream.isConnected(descriptor: ends[1], variable: bad))
+        }
+    }
+}
