@@ -1,0 +1,209 @@
+import AWS
+import ControlProtocol
+import ControlServer
+import Failures
+import Glibc
+import InstanceConnect
+import Logging
+import SocketIO
+import Tunnels
+
+/// Fulfils the control protocol. Confined to the control loop.
+final class ControlRequests: RequestHandler {
+    private let forwards: ForwardTable
+    private let tunnels: TunnelTable
+    private let pools: EndpointPools
+    private let router: any TunnelRouter
+    private let environment: Environment
+    private let logger: Logger
+    private let started = ContinuousClock.now
+    private let socketPath: String
+
+    /// What forwards and tunnels get that do not say otherwise.
+    var configuration: Configuration
+    /// Set by the wiring, which knows how to do these.
+    var onReload: (() throws(Failure) -> ReloadResult)?
+    var onShutdown: ((Duration) -> Void)?
+
+    init(
+        forwards: ForwardTable, tunnels: TunnelTable, pools: EndpointPools, router: any TunnelRouter,
+        environment: Environment, configuration: Configuration, socketPath: String, logger: Logger
+    ) {
+        self.forwards = forwards
+        self.tunnels = tunnels
+        self.pools = pools
+        self.router = router
+        self.environment = environment
+        self.configuration = configuration
+        self.socketPath = socketPath
+        self.logger = logger
+    }
+
+    private var translation: RequestTranslation {
+        RequestTranslation(configuration: configuration, environment: environment)
+    }
+
+    // MARK: Requests
+
+    func handle(_ request: ControlRequest, peer: PeerCredentials, reply: PendingReply, on loop: isolated Loop) {
+        do throws(Failure) {
+            switch request {
+            case .forwardAdd(let parameters): try add(parameters, reply, on: loop)
+            case .forwardRemove(let parameters):
+                try forwards.remove(parameters.names, on: loop)
+                reply(.success(.forwardRemove(ForwardRemoveResult(removed: parameters.names))), on: loop)
+            case .forwardList: reply(.success(.forwards(ForwardListResult(forwards: forwardInfos()))), on: loop)
+            case .tunnelList(let parameters):
+                reply(.success(.tunnels(TunnelListResult(tunnels: try tunnelInfos(parameters.forward)))), on: loop)
+            case .tunnelClose(let parameters): try close(parameters, reply, on: loop)
+            case .endpointList: reply(.success(.endpoints(EndpointListResult(endpoints: endpointInfos()))), on: loop)
+            case .status: reply(.success(.status(status())), on: loop)
+            case .reload:
+                guard let onReload else { throw Failure(.internal, "this daemon cannot reload") }
+                reply(.success(.reload(try onReload())), on: loop)
+            case .shutdown(let parameters): try shutDown(parameters, reply, on: loop)
+            case .hello, .connect, .eventsSubscribe:
+                throw Failure(.internal, "the session should have answered this itself")
+            }
+        } catch {
+            reply(.failure(error), on: loop)
+        }
+    }
+
+    // MARK: Forwards
+
+    private func add(
+        _ parameters: ForwardAddParameters, _ reply: PendingReply, on loop: isolated Loop
+    ) throws(Failure) {
+        guard tunnels.acceptsNew else { throw Self.stopping }
+        let specifications = try translation.forwards(parameters)
+        // Names and ports first: what is wrong with them is known at once. Then the look-up; only then is anything
+        // accepted.
+        let reservation = LoopBound(try forwards.reserve(specifications), on: loop)
+        let bound = LoopBound(self, on: loop)
+        let router = router
+        let routes = specifications.map(\.route)
+        Task {
+            var failure: Failure?
+            do throws(Failure) {
+                for route in routes { _ = try await router.resolve(route) }
+            } catch {
+                failure = error
+            }
+            let outcome = failure
+            bound.loop.submit { loop in
+                bound.get(on: loop).resolved(reservation.get(on: loop), outcome, reply, on: loop)
+            }
+        }
+    }
+
+    private func resolved(
+        _ reservation: ForwardTable.Reservation, _ failure: Failure?, _ reply: PendingReply, on loop: isolated Loop
+    ) {
+        do throws(Failure) {
+            // What may be otherwise in a minute (no network, a throttled call) does not keep a forward from being: its
+            // first connection asks again.
+            if let failure, !failure.kind.isTemporary { throw failure }
+            guard tunnels.acceptsNew else { throw Self.stopping }
+            let added = try forwards.commit(reservation, on: loop)
+            if let failure {
+                logger.warning("cannot look up the target yet: \(failure)")
+            }
+            let infos = added.map { info in
+                var info = ForwardInfo(info, tunnels: 0)
+                info.lastFailure = failure.map { FailureRecord(when: .now(), failure: $0) }
+                return info
+            }
+            reply(.success(.forwards(ForwardListResult(forwards: infos))), on: loop)
+        } catch {
+            forwards.cancel(reservation)
+            reply(.failure(error), on: loop)
+        }
+    }
+
+    private static var stopping: Failure { Failure(.shuttingDown, "eiced is shutting down") }
+
+    // MARK: Tunnels
+
+    func connect(
+        _ parameters: ConnectParameters, peer: PeerCredentials, client: ConnectClient, on loop: isolated Loop
+    ) -> any ConnectAttempt {
+        let pending = PendingConnect(client)
+        do throws(Failure) {
+            guard tunnels.acceptsNew else { throw Self.stopping }
+            let request = try translation.tunnel(parameters, peer: Self.describe(peer))
+            pending.handle = tunnels.open(request, local: nil, client: pending, on: loop)
+        } catch {
+            // Not from within the call: the session does not know its attempt yet.
+            let failure = error
+            loop.submit { loop in client.fail(failure, on: loop) }
+        }
+        return pending
+    }
+
+    private static func describe(_ peer: PeerCredentials) -> String { "pid \(peer.pid), uid \(peer.uid)" }
+
+    private func close(
+        _ parameters: TunnelCloseParameters, _ reply: PendingReply, on loop: isolated Loop
+    ) throws(Failure) {
+        var handles: [TunnelHandle] = []
+        for name in parameters.ids {
+            guard let handle = tunnels[name] else {
+                throw Failure(
+                    .unknownTunnel, "there is no tunnel \(name)", hint: "eicectl tunnels shows those there are")
+            }
+            handles.append(handle)
+        }
+        for handle in handles { handle.close(.requested("closed with eicectl close")) }
+        reply(.success(.tunnelClose(TunnelCloseResult(closed: parameters.ids))), on: loop)
+    }
+
+    private func shutDown(
+        _ parameters: ShutdownParameters, _ reply: PendingReply, on loop: isolated Loop
+    ) throws(Failure) {
+        let drain = parameters.drain.map { Duration.seconds($0) } ?? configuration.timeouts.shutdownDrain
+        guard drain >= .zero, drain <= .seconds(3_600) else {
+            throw Failure(
+                .invalidRequest, "the drain of \(parameters.drain ?? 0) s is out of range", why: "it is at most 1 h")
+        }
+        let result = ShutdownResult(tunnels: tunnels.all.count, drain: Int(drain.components.seconds))
+        reply(.success(.shutdown(result)), on: loop)
+        onShutdown?(drain)
+    }
+
+    // MARK: Views
+
+    private func forwardInfos() -> [ForwardInfo] {
+        var counts: [String: Int] = [:]
+        for tunnel in tunnels.all { if let name = tunnel.request.forward { counts[name, default: 0] += 1 } }
+        return forwards.all.map { ForwardInfo($0, tunnels: counts[$0.specification.name] ?? 0) }
+    }
+
+    private func tunnelInfos(_ forward: String?) throws(Failure) -> [TunnelInfo] {
+        if let forward, forwards[forward] == nil {
+            throw Failure(
+                .unknownForward, "there is no forward named \(forward)", hint: "eicectl ls shows those there are")
+        }
+        return tunnels.all.filter { forward == nil || $0.request.forward == forward }.map(TunnelInfo.init)
+    }
+
+    private func endpointInfos() -> [EndpointInfo] {
+        pools.all.map { pool in
+            let last = tunnels.failures.last { $0.handle.snapshot.route?.endpoint.id == pool.key.id }
+            return EndpointInfo(pool, lastFailure: last)
+        }
+    }
+
+    private func status() -> StatusResult {
+        let uptime = started.duration(to: .now).components.seconds
+        return StatusResult(
+            pid: Int(getpid()), uptime: Int(uptime), socket: socketPath, forwards: forwardInfos(),
+            tunnels: tunnels.all.map(TunnelInfo.init), endpoints: endpointInfos(),
+            recentFailures: tunnels.failures.reversed().compactMap(FailureRecord.init))
+    }
+}
+
+extension Failure.Kind {
+    /// EX_TEMPFAIL: the same request may succeed later.
+    fileprivate var isTemporary: Bool { exitCode == 75 }
+}

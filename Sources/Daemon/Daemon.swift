@@ -1,0 +1,216 @@
+import AWS
+import ControlProtocol
+import ControlServer
+import Failures
+import Glibc
+import Logging
+import OpenSSL
+import ServiceManager
+import SocketIO
+import Tunnels
+
+/// The daemon put together: read from top to bottom. Configuration is checked first, parts are built from the bottom
+/// up, listeners come last, then READY. Confined to the control loop.
+final class Daemon {
+    /// What the command line and the environment decided.
+    struct Settings: Sendable {
+        var configurationPath: String?
+        var configuration: Configuration
+        var environment: Environment
+        /// `EICED_CONNECT_TO`.
+        var connectTo: HostAndPort?
+    }
+
+    private let settings: Settings
+    private let logger: Logger
+    private let notifier: Notifier
+    private let tunnels: TunnelTable
+    private let forwards: ForwardTable
+    private let pools: EndpointPools
+    private let requests: ControlRequests
+    private let server: ControlServer
+    private var signals: Signals?
+    private var shutdown: Shutdown?
+    private var configuration: Configuration
+
+    /// Builds everything and begins to serve.
+    ///
+    /// - Parameter socket: the control socket, adopted or bound.
+    init(
+        _ settings: Settings, socket: ControlListener, notifier: Notifier, logger: Logger, on loop: isolated Loop
+    ) throws(Failure) {
+        self.settings = settings
+        self.logger = logger
+        self.notifier = notifier
+        configuration = settings.configuration
+
+        let context = AWSContext(environment: settings.environment, logger: logger)
+        let router = AWSRouter(context: context)
+        pools = EndpointPools(limits: Self.limits(settings.configuration))
+        let services = TunnelServices(
+            router: router, resolver: Resolver(), tls: try Self.trust(context), connectTo: settings.connectTo,
+            timeouts: Self.timeouts(settings.configuration), userAgent: "eiced/\(EICEDVersion.current)", control: loop,
+            relays: try Self.relayLoops(), pools: LoopBound(pools, on: loop), logger: logger)
+        tunnels = TunnelTable(services: services)
+        forwards = ForwardTable(tunnels: tunnels, logger: logger)
+        requests = ControlRequests(
+            forwards: forwards, tunnels: tunnels, pools: pools, router: router, environment: settings.environment,
+            configuration: settings.configuration, socketPath: socket.path, logger: logger)
+
+        Self.addConfiguredForwards(settings, to: forwards, logger, on: loop)
+        do throws(SystemError) {
+            server = try ControlServer(
+                socket, handler: requests, limits: .init(hello: settings.configuration.timeouts.hello), log: logger,
+                on: loop)
+            signals = try Signals(on: loop) { [weak self] number in self?.received(number, on: loop) }
+        } catch {
+            throw Failure(.cannotListen, "cannot serve the control socket", why: error.description)
+        }
+        connectParts(on: loop)
+        logger.notice("eiced \(EICEDVersion.current) listens on \(server.path)")
+        notifier.ready(status: "\(forwards.all.count) forwards")
+    }
+
+    private func connectParts(on loop: isolated Loop) {
+        tunnels.onEnd = { [weak self] end in
+            self?.forwards.note(end)
+            self?.publishEnd(end, on: loop)
+        }
+        requests.onReload = { [weak self] () throws(Failure) in
+            guard let self else { throw Failure(.shuttingDown, "eiced is shutting down") }
+            return try reload(on: loop)
+        }
+        requests.onShutdown = { [weak self] drain in self?.beginShutdown(drain: drain, on: loop) }
+    }
+
+    // MARK: Parts
+
+    /// One relay loop a core, but no more than four: beyond that the kernel's side is the limit.
+    private static func relayLoops() throws(Failure) -> [Loop] {
+        let count = min(max(sysconf(CInt(_SC_NPROCESSORS_ONLN)), 1), 4)
+        var loops: [Loop] = []
+        do throws(SystemError) {
+            for number in 0..<count { loops.append(try Loop(label: "eiced.relay.\(number)")) }
+        } catch {
+            throw Failure(.internal, "cannot start a relay loop", why: error.description)
+        }
+        return loops
+    }
+
+    private static func trust(_ context: AWSContext) throws(Failure) -> TLSContext {
+        do {
+            return try TLSContext(trusting: try context.trustRoots(profile: nil).map { .file($0) } ?? .system)
+        } catch let error as TLSError {
+            throw Failure(
+                .configuration, error.reason, hint: "check AWS_CA_BUNDLE, ca_bundle and SSL_CERT_FILE")
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            throw Failure(.internal, "cannot set up TLS", why: "\(error)")
+        }
+    }
+
+    private static func limits(_ configuration: Configuration) -> EndpointPools.Limits {
+        var limits = EndpointPools.Limits()
+        limits.defaultCap = Configuration.Endpoint().maxConnections
+        limits.caps = configuration.endpoints.mapValues(\.maxConnections)
+        limits.queueLength = configuration.pool.queueLength
+        return limits
+    }
+
+    private static func timeouts(_ configuration: Configuration) -> TunnelTimeouts {
+        let configured = configuration.timeouts
+        var timeouts = TunnelTimeouts()
+        timeouts.resolve = configured.resolve
+        timeouts.queue = configured.queue
+        timeouts.connect = configured.connect
+        timeouts.tls = configured.tls
+        timeouts.upgrade = configured.upgrade
+        timeouts.dial = configured.dial
+        timeouts.drain = configured.drain
+        timeouts.close = configured.close
+        return timeouts
+    }
+
+    /// One bad entry does not stop the others: it is told, and the daemon serves the rest.
+    private static func addConfiguredForwards(
+        _ settings: Settings, to forwards: ForwardTable, _ logger: Logger, on loop: isolated Loop
+    ) {
+        let translation = RequestTranslation(
+            configuration: settings.configuration, environment: settings.environment)
+        for (name, forward) in settings.configuration.forwards.sorted(by: { $0.key < $1.key }) {
+            do throws(Failure) {
+                let reservation = try forwards.reserve([try translation.forward(named: name, forward)])
+                _ = try forwards.commit(reservation, on: loop)
+            } catch {
+                logger.error(
+                    "the forward of the configuration is not served: \(error)", metadata: ["forward": "\(name)"])
+            }
+        }
+    }
+
+    // MARK: Events
+
+    private func publishEnd(_ end: EndedTunnel, on loop: isolated Loop) {
+        guard server.hasSubscribers else { return }
+        var event = ControlEvent(.tunnelClosed, at: .now())
+        event.tunnel = TunnelInfo(end.handle)
+        event.reason = end.reason.sentence
+        event.failure = end.reason.failure
+        server.publish(event, on: loop)
+    }
+
+    // MARK: Signals
+
+    private func received(_ signal: CInt, on loop: isolated Loop) {
+        guard signal == SIGHUP else {
+            beginShutdown(drain: configuration.timeouts.shutdownDrain, on: loop)
+            return
+        }
+        do throws(Failure) {
+            let result = try reload(on: loop)
+            logger.notice(
+                "configuration reloaded",
+                metadata: [
+                    "added": "\(result.added.count)", "changed": "\(result.changed.count)",
+                    "removed": "\(result.removed.count)",
+                ])
+        } catch {
+            logger.error("the configuration was not reloaded, the old one stays: \(error)")
+        }
+    }
+
+    private func reload(on loop: isolated Loop) throws(Failure) -> ReloadResult {
+        let (fresh, warnings) = try ConfigurationLoading.load(path: settings.configurationPath)
+        let plan = try ReloadPlan(
+            present: forwards.all.map(\.specification).filter { $0.origin == .configuration }, fresh: fresh,
+            translation: RequestTranslation(configuration: fresh, environment: settings.environment))
+        let reservation = try forwards.reserve(plan.added)
+        _ = try forwards.commit(reservation, on: loop)
+        try forwards.remove(plan.removed, on: loop)
+        for specification in plan.changed { forwards[specification.name]?.specification = specification }
+        configuration = fresh
+        requests.configuration = fresh
+        tunnels.apply(Self.timeouts(fresh))
+        pools.apply(Self.limits(fresh))
+        return ReloadResult(
+            added: plan.added.map(\.name), removed: plan.removed, changed: plan.changed.map(\.name),
+            warnings: warnings)
+    }
+
+    // MARK: The end
+
+    private func beginShutdown(drain: Duration, on loop: isolated Loop) {
+        if let shutdown {
+            shutdown.hurry()
+            return
+        }
+        notifier.stopping(status: "draining \(tunnels.all.count) tunnels")
+        server.stopAccepting(on: loop)
+        forwards.closeListeners(on: loop)
+        shutdown = Shutdown(tunnels: tunnels, drain: drain, logger: logger, on: loop) { [weak self] in
+            self?.server.close(on: loop)
+            exit(0)
+        }
+    }
+}

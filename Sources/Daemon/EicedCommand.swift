@@ -1,0 +1,125 @@
+import AWS
+import ArgumentParser
+import ControlProtocol
+import ControlServer
+import Dispatch
+import Failures
+import Glibc
+import Logging
+import ServiceManager
+import SocketIO
+import Tunnels
+
+/// `eiced`: the command line of the daemon.
+public struct EicedCommand: ParsableCommand {
+    public static let configuration = CommandConfiguration(
+        commandName: "eiced",
+        abstract: "Keeps private EC2 instances one ssh away, through EC2 Instance Connect Endpoints.",
+        discussion: "Runs in the foreground; eicectl talks to it over its control socket.",
+        version: EICEDVersion.current)
+
+    @Option(help: ArgumentHelp("The configuration file.", valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("The control socket's path.", valueName: "path"))
+    var socket: String?
+
+    @Option(help: ArgumentHelp("trace, debug, info, notice, warning or error.", valueName: "level"))
+    var logLevel: String?
+
+    @Flag(help: "Check the configuration, say what is wrong with it, and exit.")
+    var check = false
+
+    public init() {}
+
+    public func run() throws {
+        // Before any thread exists, or that thread takes the signals.
+        Signals.block()
+        do throws(Failure) {
+            try serve()
+        } catch {
+            Self.report(error)
+            throw ExitCode(error.kind.exitCode)
+        }
+    }
+
+    private func serve() throws(Failure) {
+        let (configuration, warnings) = try ConfigurationLoading.load(path: config)
+        let level = try level(configuration.log.level)
+        for warning in warnings { Self.say("warning: \(warning)") }
+        if check {
+            print("the configuration is good")
+            return
+        }
+        bootstrapLogging(level: level)
+        let logger = Logger(label: "eiced")
+        ResourceLimits.raiseDescriptorLimit(logger: logger)
+        let environment = Environment.current()
+        let settings = Daemon.Settings(
+            configurationPath: config, configuration: configuration, environment: environment,
+            connectTo: try Self.connectTo(environment))
+        // The manager's sockets and its environment variables are taken before anything could inherit them.
+        let listener = try Self.controlListener(option: socket)
+        let loop: Loop
+        do throws(SystemError) {
+            loop = try Loop(label: "eiced.control")
+        } catch {
+            throw Failure(.internal, "cannot start the control loop", why: error.description)
+        }
+        let handover = Handover(listener)
+        loop.submit { loop in
+            do throws(Failure) {
+                let daemon = try Daemon(
+                    settings, socket: handover.take(), notifier: Notifier(), logger: logger, on: loop)
+                Self.keepAlive(daemon, on: loop)
+            } catch {
+                Self.report(error)
+                Glibc.exit(error.kind.exitCode)
+            }
+        }
+        dispatchMain()
+    }
+
+    /// The daemon lives until `exit`.
+    private static func keepAlive(_ daemon: Daemon, on loop: isolated Loop) {
+        _ = Unmanaged.passRetained(daemon)
+    }
+
+    private func level(_ configured: Logger.Level) throws(Failure) -> Logger.Level {
+        guard let logLevel else { return configured }
+        guard let level = Logger.Level(rawValue: logLevel) else {
+            let known = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw Failure(.usage, "\"\(logLevel)\" is no log level", hint: "one of \(known)")
+        }
+        return level
+    }
+
+    private static func connectTo(_ environment: Environment) throws(Failure) -> HostAndPort? {
+        guard let text = environment["EICED_CONNECT_TO"] else { return nil }
+        guard let address = HostAndPort(parsing: text) else {
+            throw Failure(.configuration, "EICED_CONNECT_TO is \"\(text)\"", why: "expected HOST:PORT")
+        }
+        return address
+    }
+
+    private static func controlListener(option: String?) throws(Failure) -> ControlListener {
+        var adopted: AdoptedSockets
+        do throws(SystemError) {
+            adopted = try .take()
+        } catch {
+            throw Failure(.configuration, "cannot take the service manager's sockets over", why: error.description)
+        }
+        if let socket = adopted.remove(named: "control").first { return try .adopting(socket) }
+        return try .binding(try SocketPath.find(option: option))
+    }
+
+    private static func report(_ failure: Failure) {
+        say("error: \(failure.sentence)")
+        if let hint = failure.hint { say("hint: \(hint)") }
+    }
+
+    private static func say(_ line: String) {
+        let bytes = Array("eiced: \(line)\n".utf8)
+        _ = write(STDERR_FILENO, bytes, bytes.count)
+    }
+}

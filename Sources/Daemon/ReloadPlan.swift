@@ -1,0 +1,33 @@
+import Failures
+import Tunnels
+
+/// What a changed configuration means for the forwards that came from the old one. Pure.
+struct ReloadPlan {
+    private(set) var added: [ForwardSpecification] = []
+    private(set) var removed: [String] = []
+    /// Changed in all but where they listen: their listeners stay.
+    private(set) var changed: [ForwardSpecification] = []
+
+    /// - Throws: what is wrong with a forward of the fresh configuration, or that one would have to move its listener
+    ///   while keeping its name.
+    init(
+        present: [ForwardSpecification], fresh: Configuration, translation: RequestTranslation
+    ) throws(Failure) {
+        let old = Dictionary(uniqueKeysWithValues: present.map { ($0.name, $0) })
+        for (name, forward) in fresh.forwards.sorted(by: { $0.key < $1.key }) {
+            let specification = try translation.forward(named: name, forward)
+            guard let before = old[name] else {
+                added.append(specification)
+                continue
+            }
+            guard before != specification else { continue }
+            guard before.local == specification.local, before.bindAddress == specification.bindAddress else {
+                throw Failure(
+                    .configuration, "the forward \(name) cannot move to another address while it keeps its name",
+                    hint: "give it another name, or restart eiced")
+            }
+            changed.append(specification)
+        }
+        removed = old.keys.filter { fresh.forwards[$0] == nil }.sorted()
+    }
+}

@@ -1,0 +1,126 @@
+import AWS
+import ControlProtocol
+import Failures
+import InstanceConnect
+import SocketIO
+import Tunnels
+
+/// What a client asked for, as the daemon's own types: defaults filled in, values checked. Pure.
+struct RequestTranslation {
+    let configuration: Configuration
+    /// The daemon's own.
+    let environment: Environment
+
+    /// The bounds of a tunnel's life: the service cuts it after an hour.
+    static let durations: ClosedRange<Int> = 1...3_600
+
+    /// The forwards of one `forward.add`.
+    func forwards(_ parameters: ForwardAddParameters) throws(Failure) -> [ForwardSpecification] {
+        guard !parameters.mappings.isEmpty else {
+            throw Failure(.invalidRequest, "no remote port was given", hint: "eicectl add TARGET 22:2222")
+        }
+        let bind = parameters.bind ?? configuration.defaults.bind
+        let allowsRemote = try checkBind(bind, allowRemote: parameters.allowRemote)
+        var result: [ForwardSpecification] = []
+        for mapping in parameters.mappings {
+            let route = try route(parameters.target, mapping.remotePort, parameters.options)
+            var specification = ForwardSpecification(
+                name: name(parameters, mapping), route: route, local: Self.local(mapping.local), bindAddress: bind,
+                maxDuration: try maxDuration(parameters.options), idleTimeout: try idleTimeout(parameters.options))
+            specification.allowsRemoteClients = allowsRemote
+            specification.isEphemeral = parameters.ephemeral
+            result.append(specification)
+        }
+        return result
+    }
+
+    /// One forward of the configuration file.
+    func forward(named name: String, _ forward: Configuration.Forward) throws(Failure) -> ForwardSpecification {
+        let allowsRemote = try checkBind(forward.bind, allowRemote: forward.allowRemote)
+        let route = RouteRequest(
+            target: try Target(parsing: forward.target), remotePort: forward.remotePort,
+            profile: forward.profile, region: forward.region, endpointID: forward.endpoint,
+            endpointDNSName: forward.endpointDNSName)
+        var specification = ForwardSpecification(
+            name: name, route: route, local: Self.local(forward.local), bindAddress: forward.bind,
+            maxDuration: forward.maxDuration, idleTimeout: forward.idleTimeout)
+        specification.allowsRemoteClients = allowsRemote
+        specification.origin = ForwardSpecification.Origin.configuration
+        return specification
+    }
+
+    /// The tunnel of a `connect`.
+    func tunnel(_ parameters: ConnectParameters, peer: String) throws(Failure) -> TunnelRequest {
+        TunnelRequest(
+            route: try route(parameters.target, parameters.remotePort, parameters.options), peer: peer,
+            maxDuration: try maxDuration(parameters.options), idleTimeout: try idleTimeout(parameters.options),
+            // An SSH server speaks first (RFC 4253, section 4.2), so its silence is worth a sentence.
+            waitsForTarget: parameters.remotePort == 22)
+    }
+
+    /// Explicit options first, then the caller's environment, then the configuration. Where the caller has keys in its
+    /// environment, they count for more than its `AWS_PROFILE`, as in the AWS CLI.
+    private func route(_ target: String, _ port: UInt16, _ options: TunnelOptions) throws(Failure) -> RouteRequest {
+        guard port > 0 else { throw Failure(.invalidRequest, "0 is no remote port", hint: "SSH is 22, RDP is 3389") }
+        let caller = options.environment
+        let named = options.profile ?? configuration.defaults.profile
+        try EnvironmentGuard.check(callerKeyID: caller?.accessKeyID, profile: named, environment: environment)
+        let profile =
+            options.profile ?? (caller?.accessKeyID == nil ? caller?.profile : nil) ?? configuration.defaults.profile
+        return RouteRequest(
+            target: try Target(parsing: target), remotePort: port, profile: profile,
+            region: options.region ?? caller?.region ?? caller?.defaultRegion ?? configuration.defaults.region,
+            endpointID: options.endpoint, endpointDNSName: options.endpointDNSName)
+    }
+
+    private func maxDuration(_ options: TunnelOptions) throws(Failure) -> Duration {
+        guard let seconds = options.maxDuration else { return configuration.defaults.maxDuration }
+        guard Self.durations.contains(seconds) else {
+            throw Failure(
+                .invalidRequest, "the max duration of \(seconds) s is out of range",
+                why: "a tunnel lives between 1 s and 1 h")
+        }
+        return .seconds(seconds)
+    }
+
+    private func idleTimeout(_ options: TunnelOptions) throws(Failure) -> Duration? {
+        guard let seconds = options.idleTimeout else { return configuration.defaults.idleTimeout }
+        guard Self.durations.contains(seconds) else {
+            throw Failure(
+                .invalidRequest, "the idle timeout of \(seconds) s is out of range", why: "it is between 1 s and 1 h")
+        }
+        return .seconds(seconds)
+    }
+
+    /// A given name names one forward, and is the beginning of the names of several. A name made up is always longer
+    /// than its target, so that a second port of the same target finds its own free.
+    private func name(_ parameters: ForwardAddParameters, _ mapping: Mapping) -> String {
+        if let name = parameters.name { return parameters.mappings.count == 1 ? name : "\(name)-\(mapping.remotePort)" }
+        let suffix = "-\(mapping.remotePort)"
+        let target = parameters.target.map { ForwardSpecification.isValidName(String($0)) ? $0 : "-" }
+        return String(target.prefix(64 - suffix.count)) + suffix
+    }
+
+    private static func local(_ address: LocalAddress?) -> ForwardSpecification.Local {
+        switch address {
+        case .port(let port): .port(port)
+        case .path(let path): .path(path)
+        case nil: .port(0)
+        }
+    }
+
+    /// Other hosts may come in only where that was asked for in so many words.
+    private func checkBind(_ bind: String?, allowRemote: Bool) throws(Failure) -> Bool {
+        guard let bind, !Self.isLoopback(bind) else { return false }
+        guard allowRemote else {
+            throw Failure(
+                .usage, "\(bind) can be reached from other hosts",
+                hint: "add --allow-remote if that is what you want")
+        }
+        return true
+    }
+
+    private static func isLoopback(_ address: String) -> Bool {
+        SocketAddress(ip: address, port: 0)?.isLoopback ?? false
+    }
+}

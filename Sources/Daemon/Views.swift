@@ -1,0 +1,65 @@
+import AWS
+import ControlProtocol
+import InstanceConnect
+import SocketIO
+import Tunnels
+
+// The daemon's state as clients see it.
+
+extension Timestamp {
+    init(_ time: WallTime) { self.init(milliseconds: time.secondsSinceEpoch * 1_000) }
+}
+
+extension TunnelInfo {
+    init(_ handle: TunnelHandle) {
+        let snapshot = handle.snapshot
+        let state: State =
+            switch snapshot.state {
+            case .queued: .queued
+            case .dialing: .dialing
+            case .open: .open
+            case .draining, .closed: .draining
+            }
+        self.init(
+            id: handle.name, forward: handle.request.forward, target: handle.request.route.target.description,
+            remotePort: handle.request.route.remotePort, address: snapshot.route?.address,
+            endpoint: snapshot.route?.endpoint.id, state: state, since: Timestamp(snapshot.since),
+            bytesLocalToRemote: handle.statistics.localToRemote, bytesRemoteToLocal: handle.statistics.remoteToLocal,
+            requestID: snapshot.requestID, peer: handle.request.peer, expiresAt: snapshot.expiresAt.map(Timestamp.init))
+    }
+}
+
+extension FailureRecord {
+    /// Nil for a tunnel that ended without a failure.
+    init?(_ end: EndedTunnel) {
+        guard let failure = end.reason.failure else { return nil }
+        let subject = end.handle.request.forward ?? end.handle.request.targetText
+        self.init(when: Timestamp(end.at), failure: failure, subject: subject)
+    }
+}
+
+extension ForwardInfo {
+    init(_ forward: Forward, tunnels: Int) {
+        let specification = forward.specification
+        self.init(
+            name: specification.name, target: specification.route.target.description,
+            remotePort: specification.route.remotePort, addresses: forward.addresses.map(\.description),
+            profile: specification.route.profile, region: specification.route.region,
+            endpoint: specification.route.endpointID, state: .listening,
+            lastFailure: forward.lastFailure.flatMap(FailureRecord.init), tunnels: tunnels,
+            maxDuration: Int(specification.maxDuration.components.seconds),
+            idleTimeout: specification.idleTimeout.map { Int($0.components.seconds) },
+            ephemeral: specification.isEphemeral,
+            origin: specification.origin == .configuration ? .configuration : .request,
+            remoteAllowed: specification.allowsRemoteClients)
+    }
+}
+
+extension EndpointInfo {
+    init(_ pool: EndpointPool, lastFailure: EndedTunnel?) {
+        self.init(
+            id: pool.key.id, dnsName: pool.dnsName, region: pool.key.region,
+            slots: Slots(inUse: pool.inUse, cap: pool.cap), queued: pool.queued,
+            lastFailure: lastFailure.flatMap(FailureRecord.init))
+    }
+}
