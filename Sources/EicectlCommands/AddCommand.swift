@@ -1,0 +1,69 @@
+import ArgumentParser
+import ControlProtocol
+import Failures
+import Glibc
+
+struct AddCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add",
+        abstract: "Listen locally for a target's port.",
+        discussion: """
+            eicectl add i-0123456789abcdef0 22:2222          localhost:2222 for port 22
+            eicectl add web-1 22                             a Name tag; a free port is chosen and printed
+            eicectl add 10.0.1.5 22:2222 3389:13389          two forwards, both or none
+            eicectl add web-1 22:/run/user/1000/web.sock     a Unix socket
+            """)
+
+    @Argument(help: "An instance id, a private address, a Name tag or a private DNS name.")
+    var target: String
+
+    @Argument(
+        help: ArgumentHelp(
+            "The target's port, and a local port or the path of a Unix socket.", valueName: "remote[:local]"))
+    var mappings: [String]
+
+    @Option(help: ArgumentHelp("The forward's name; with several each is called NAME-REMOTE.", valueName: "name"))
+    var name: String?
+
+    @Option(help: ArgumentHelp("The address to listen on instead of localhost.", valueName: "address"))
+    var bind: String?
+
+    @Flag(help: "Allow an address that other hosts can reach.")
+    var allowRemote = false
+
+    @Flag(help: "Forget it when the daemon ends.")
+    var ephemeral = false
+
+    @OptionGroup var tunnel: TunnelFlags
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        let parameters = try parameters(environment: environmentVariable, folder: currentFolder())
+        let result = try Session.call(
+            Methods.ForwardAdd.self, parameters, common, timeout: .seconds(60), busy: "adding \(target)")
+        if common.json {
+            Report.answer(try Output.json(result))
+        } else {
+            Report.answer(Output.added(result.forwards))
+            for forward in result.forwards where forward.remoteAllowed {
+                Report.note("warning: other hosts can reach \(forward.name), and through it \(forward.target)")
+            }
+        }
+    }
+
+    func parameters(
+        environment: (String) -> String?, folder: @autoclosure () -> String?
+    ) throws(Failure) -> ForwardAddParameters {
+        var parsed: [Mapping] = []
+        for text in mappings { parsed.append(try MappingText.parse(text, folder: folder())) }
+        return ForwardAddParameters(
+            name: name, target: target, mappings: parsed, bind: bind, allowRemote: allowRemote,
+            options: try tunnel.texts.options(environment: environment), ephemeral: ephemeral)
+    }
+
+    private func currentFolder() -> String? {
+        guard let name = getcwd(nil, 0) else { return nil }
+        defer { free(name) }
+        return String(cString: name)
+    }
+}

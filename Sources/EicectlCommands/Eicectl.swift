@@ -1,0 +1,71 @@
+import ArgumentParser
+import ControlProtocol
+import Failures
+import Glibc
+
+/// The program: finds out what is meant, does it, and ends with the exit code that follows.
+public enum Eicectl {
+    /// What the daemon's log calls us.
+    static let name = "eicectl \(EICEDVersion.current)"
+
+    /// - Parameter arguments: those of the process, its own name first.
+    public static func run(_ arguments: [String]) -> Never {
+        openStandardDescriptors()
+        // A reader that is gone is an error of write(2), and is handled where it happens.
+        signal(SIGPIPE, SIG_IGN)
+        let rest = Array(arguments.dropFirst())
+        // ssh waits for it: straight there, past the argument parser, which takes longer than all the rest.
+        if rest.first == "proxy", !rest.contains(where: { $0 == "--help" || $0 == "-h" }) {
+            Proxy.run(Array(rest.dropFirst()))
+        }
+        do {
+            var command = try EicectlCommand.parseAsRoot(rest)
+            try command.run()
+        } catch let failure as Failure {
+            Report.fail(failure)
+        } catch {
+            finish(error)
+        }
+        exit(Report.flush())
+    }
+
+    /// Whoever closed stdin or stdout must not find our control socket in its place.
+    private static func openStandardDescriptors() {
+        for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) == -1 {
+            // The lowest free number, which is this one.
+            _ = open("/dev/null", O_RDWR)
+        }
+    }
+
+    /// Help and version go to stdout; what could not be understood goes to stderr in our own form.
+    private static func finish(_ error: any Error) -> Never {
+        let code = EicectlCommand.exitCode(for: error)
+        guard !code.isSuccess else {
+            Report.answer(EicectlCommand.fullMessage(for: error))
+            exit(Report.flush())
+        }
+        Report.fail(
+            Failure(.usage, EicectlCommand.message(for: error), hint: "eicectl help shows what can be done"))
+    }
+}
+
+struct EicectlCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "eicectl",
+        abstract: "Reach EC2 instances through EC2 Instance Connect Endpoints, by way of eiced.",
+        discussion: """
+            eicectl add i-0123456789abcdef0 22:2222  listen on localhost:2222 for its port 22
+            ssh -p 2222 ec2-user@localhost
+            eicectl status                           forwards, tunnels, latest failures
+
+            Exit codes: 0, 64 usage, 65 bad data, 68 target or endpoint, 69 no daemon,
+            70 a bug, 73 cannot listen, 74 cannot save, 75 try again,
+            76 TLS or protocol, 77 not permitted or login needed, 78 configuration.
+            """,
+        version: EICEDVersion.current,
+        subcommands: [
+            AddCommand.self, RemoveCommand.self, ListCommand.self, StatusCommand.self, TunnelsCommand.self,
+            CloseCommand.self, EndpointsCommand.self, ProxyCommand.self, ReloadCommand.self, ShutdownCommand.self,
+            VersionCommand.self,
+        ])
+}

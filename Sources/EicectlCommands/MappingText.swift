@@ -1,0 +1,42 @@
+import ControlProtocol
+import Failures
+
+/// `REMOTE[:LOCAL]`: a remote port, and where to listen for it: a port, 0 or nothing (the daemon chooses), or the
+/// path of a Unix socket.
+enum MappingText {
+    /// - Parameter folder: what a relative path is relative to; the daemon's own folder is another.
+    static func parse(_ text: String, folder: @autoclosure () -> String?) throws(Failure) -> Mapping {
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let remote = port(parts[0]), remote > 0 else {
+            throw wrong(text, "\"\(parts[0])\" is no port of the target: expected 1 to 65535")
+        }
+        guard parts.count == 2, !parts[1].isEmpty else { return Mapping(remotePort: remote) }
+        let local = parts[1]
+        if local.allSatisfy(\.isNumber) {
+            guard let port = port(local) else {
+                throw wrong(text, "\"\(local)\" is no local port: expected 0 to 65535")
+            }
+            return Mapping(remotePort: remote, local: port == 0 ? nil : .port(port))
+        }
+        guard local.contains("/") else {
+            throw wrong(text, "\"\(local)\" is neither a port nor the path of a Unix socket, which has a /")
+        }
+        if local.hasPrefix("/") { return Mapping(remotePort: remote, local: .path(String(local))) }
+        guard let folder = folder() else { throw wrong(text, "the current folder has no name") }
+        return Mapping(remotePort: remote, local: .path("\(folder)/\(local)"))
+    }
+
+    /// Decimal digits alone: no sign, no blank.
+    static func port(_ text: some StringProtocol) -> UInt16? {
+        guard !text.isEmpty, text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else {
+            return nil
+        }
+        return UInt16(text)
+    }
+
+    private static func wrong(_ text: String, _ why: String) -> Failure {
+        Failure(
+            .usage, "cannot understand \(text)", why: why,
+            hint: "eicectl add i-0123456789abcdef0 22:2222 listens on port 2222 for the target's port 22")
+    }
+}

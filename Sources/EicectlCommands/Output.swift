@@ -1,0 +1,159 @@
+import ControlProtocol
+import Failures
+import FoundationEssentials
+
+/// What the commands print: results to text, no more.
+enum Output {
+    static func json(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+
+    static func lines(_ lines: [String]) -> String { lines.map { $0 + "\n" }.joined() }
+
+    static func added(_ forwards: [ForwardInfo]) -> String {
+        lines(
+            forwards.map { forward in
+                let places = forward.addresses.joined(separator: " and ")
+                return "\(forward.name): listening on \(places) for \(forward.target) port \(forward.remotePort)"
+            })
+    }
+
+    static func forwards(_ forwards: [ForwardInfo], _ style: Style) -> String {
+        guard !forwards.isEmpty else { return "no forwards: eicectl add TARGET REMOTE[:LOCAL] makes one\n" }
+        var table = Table(["NAME", "TARGET", "PORT", "LISTENS ON", "PROFILE", "REGION", "ENDPOINT", "TUNNELS", "STATE"])
+        for forward in forwards {
+            var state = forward.state.rawValue
+            if forward.remoteAllowed { state += ", open to other hosts" }
+            if forward.ephemeral { state += ", ephemeral" }
+            let paintedState = forward.state == .failed ? Table.Cell(state, style.bad) : Table.Cell(state)
+            table.add([
+                Table.Cell(forward.name), Table.Cell(forward.target), Table.Cell(String(forward.remotePort)),
+                Table.Cell(forward.addresses.isEmpty ? "-" : forward.addresses.joined(separator: ", ")),
+                Table.Cell(forward.profile ?? "-"), Table.Cell(forward.region ?? "-"),
+                Table.Cell(forward.endpoint ?? "-"),
+                Table.Cell(String(forward.tunnels)), paintedState,
+            ])
+        }
+        return table.text(style) + failures(of: forwards.map { ($0.name, $0.lastFailure) }, style)
+    }
+
+    static func tunnels(_ tunnels: [TunnelInfo], at now: Timestamp, _ style: Style) -> String {
+        guard !tunnels.isEmpty else { return "no tunnels\n" }
+        var table = Table([
+            "ID", "FORWARD", "TARGET", "PORT", "STATE", "AGE", "LEFT", "SENT", "RECEIVED", "PEER", "ENDPOINT",
+        ])
+        for tunnel in tunnels {
+            table.add(plain: [
+                tunnel.id, tunnel.forward ?? "-", tunnel.target, String(tunnel.remotePort), tunnel.state.rawValue,
+                age(from: tunnel.since, to: now), tunnel.expiresAt.map { age(from: now, to: $0) } ?? "-",
+                size(tunnel.bytesLocalToRemote), size(tunnel.bytesRemoteToLocal), tunnel.peer, tunnel.endpoint ?? "-",
+            ])
+        }
+        return table.text(style)
+    }
+
+    static func endpoints(_ endpoints: [EndpointInfo], _ style: Style) -> String {
+        guard !endpoints.isEmpty else { return "no endpoints yet: one appears with its first use\n" }
+        var table = Table(["ENDPOINT", "REGION", "SLOTS", "WAITING", "DNS NAME"])
+        for endpoint in endpoints {
+            let slots = "\(endpoint.slots.inUse)/\(endpoint.slots.cap)"
+            let isFull = endpoint.slots.inUse >= endpoint.slots.cap
+            table.add([
+                Table.Cell(endpoint.id), Table.Cell(endpoint.region),
+                isFull ? Table.Cell(slots, style.bad) : Table.Cell(slots),
+                Table.Cell(String(endpoint.queued)), Table.Cell(endpoint.dnsName),
+            ])
+        }
+        return table.text(style) + failures(of: endpoints.map { ($0.id, $0.lastFailure) }, style)
+    }
+
+    static func status(_ status: StatusResult, at now: Timestamp, _ style: Style) -> String {
+        var text = "eiced \(status.version), pid \(status.pid), up \(shortly(status.uptime)), \(status.socket)\n"
+        if status.version != EICEDVersion.current {
+            text +=
+                "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown, then start it\n"
+        }
+        for login in status.needsLogin {
+            text += style.bad("login needed") + " for \(login.profile ?? "the default profile"): \(login.command)\n"
+        }
+        text += "\n" + forwards(status.forwards, style)
+        text += "\n" + tunnels(status.tunnels, at: now, style)
+        if !status.endpoints.isEmpty { text += "\n" + endpoints(status.endpoints, style) }
+        if !status.recentFailures.isEmpty {
+            text += "\n" + style.heading("LATEST FAILURES") + "\n"
+            for record in status.recentFailures {
+                text +=
+                    "\(shortly(seconds(from: record.when, to: now))) ago  \(record.subject.map { "\($0): " } ?? "")\(one(record.failure))\n"
+            }
+        }
+        return text
+    }
+
+    static func reloaded(_ result: ReloadResult) -> String {
+        let parts = [("added", result.added), ("changed", result.changed), ("removed", result.removed)]
+            .filter { !$0.1.isEmpty }
+        guard !parts.isEmpty else { return "nothing changed\n" }
+        return lines(parts.map { "\($0.0) \($0.1.joined(separator: ", "))" })
+    }
+
+    static func stopping(_ result: ShutdownResult) -> String {
+        switch result.tunnels {
+        case 0: "eiced ends\n"
+        case 1: "eiced ends; the one open tunnel has \(shortly(result.drain))\n"
+        default: "eiced ends; \(result.tunnels) open tunnels have \(shortly(result.drain))\n"
+        }
+    }
+
+    static func versions(_ versions: VersionCommand.Versions, _ reason: String) -> String {
+        "eicectl \(versions.eicectl)\n"
+            + (versions.eiced.map { "eiced \($0)\n" } ?? "eiced does not answer: \(reason)\n")
+    }
+
+    // MARK: Parts
+
+    private static func failures(of things: [(String, FailureRecord?)], _ style: Style) -> String {
+        things.compactMap { name, record in
+            record.map { "\(style.bad("last failure")) of \(name): \(one($0.failure))\n" }
+        }.joined()
+    }
+
+    /// A failure in one line.
+    private static func one(_ failure: Failure) -> String {
+        failure.description.split(whereSeparator: \.isNewline).joined(separator: " ")
+    }
+
+    private static func seconds(from start: Timestamp, to end: Timestamp) -> Int {
+        max(0, Int((end.milliseconds - start.milliseconds) / 1000))
+    }
+
+    private static func age(from start: Timestamp, to end: Timestamp) -> String {
+        shortly(seconds(from: start, to: end))
+    }
+
+    /// The two largest units: `3d4h`, `1h5m`, `59s`.
+    static func shortly(_ seconds: Int) -> String {
+        let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)]
+        guard let first = units.firstIndex(where: { seconds >= $0.1 }) else { return "0s" }
+        let rest = seconds % units[first].1
+        let text = "\(seconds / units[first].1)\(units[first].0)"
+        guard first + 1 < units.count, rest >= units[first + 1].1 else { return text }
+        return text + "\(rest / units[first + 1].1)\(units[first + 1].0)"
+    }
+
+    /// `999 B`, `1.5 KiB`, `200 MiB`.
+    static func size(_ bytes: UInt64) -> String {
+        guard bytes >= 1024 else { return "\(bytes) B" }
+        var value = Double(bytes)
+        var unit = -1
+        let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+        // What would be printed as 1024 of a unit is 1 of the next.
+        repeat {
+            value /= 1024
+            unit += 1
+        } while value >= 1023.5 && unit < units.count - 1
+        let tenths = Int((value * 10).rounded())
+        return value < 10 ? "\(tenths / 10).\(tenths % 10) \(units[unit])" : "\(Int(value.rounded())) \(units[unit])"
+    }
+}

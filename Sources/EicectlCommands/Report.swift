@@ -1,0 +1,54 @@
+import Failures
+import Glibc
+
+/// The answer goes to stdout, all else to stderr.
+enum Report {
+    static func answer(_ text: String) {
+        guard !text.isEmpty else { return }
+        write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO)
+    }
+
+    static func note(_ text: String) { write("eicectl: \(text)\n", to: STDERR_FILENO) }
+
+    /// The lines for a failure: what and why, then what to do.
+    static func lines(_ failure: Failure) -> String {
+        // A message may have several lines; each says whose it is, since ssh mixes ours with its own.
+        func prefixed(_ label: String, _ text: String) -> String {
+            let lines = text.split(separator: "\n", omittingEmptySubsequences: true)
+            return lines.enumerated().map { index, line in
+                "eicectl: \(index == 0 ? label : String(repeating: " ", count: label.count)) \(line)\n"
+            }.joined()
+        }
+        return prefixed("error:", failure.sentence) + (failure.hint.map { prefixed("hint:", $0) } ?? "")
+    }
+
+    static func fail(_ failure: Failure) -> Never {
+        write(lines(failure), to: STDERR_FILENO)
+        exit(failure.kind.exitCode)
+    }
+
+    /// The exit code of a program that has said all: 0, or 74 when stdout could not take it.
+    static func flush() -> Int32 { wasCutOff ? 74 : 0 }
+
+    /// Only the main thread writes the answer.
+    nonisolated(unsafe) private static var wasCutOff = false
+
+    private static func write(_ text: String, to descriptor: CInt) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            if count < 0 && errno == EAGAIN {
+                var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                poll(&wait, 1, -1)
+                continue
+            }
+            guard count > 0 else {
+                // `eicectl ls | head -1` is no failure; a full disk is.
+                if descriptor == STDOUT_FILENO && errno != EPIPE { wasCutOff = true }
+                return
+            }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+}

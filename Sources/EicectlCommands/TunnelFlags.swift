@@ -1,0 +1,34 @@
+import ArgumentParser
+
+/// The options of a tunnel, for the argument parser.
+struct TunnelFlags: ParsableArguments {
+    @Option(help: ArgumentHelp("A profile of the AWS configuration.", valueName: "profile"))
+    var profile: String?
+
+    @Option(help: ArgumentHelp("A region.", valueName: "region"))
+    var region: String?
+
+    @Option(help: ArgumentHelp("The endpoint to use, and no other.", valueName: "eice-…"))
+    var endpoint: String?
+
+    @Option(
+        name: .customLong("endpoint-dns"),
+        help: ArgumentHelp(
+            "That endpoint's DNS name: with it and an address as TARGET nothing is looked up.", valueName: "name"))
+    var endpointDNSName: String?
+
+    @Option(help: ArgumentHelp("Close a tunnel after this long: 1s to 1h.", valueName: "time"))
+    var maxDuration: String?
+
+    @Option(help: ArgumentHelp("Close a tunnel after this long without a byte.", valueName: "time"))
+    var idleTimeout: String?
+
+    @Option(help: ArgumentHelp("Whom to serve first when an endpoint is full.", valueName: "interactive|normal"))
+    var priority: String?
+
+    var texts: TunnelOptionTexts {
+        TunnelOptionTexts(
+            profile: profile, region: region, endpoint: endpoint, endpointDNSName: endpointDNSName,
+            maxDuration: maxDuration, idleTimeout: idleTimeout, priority: priority)
+    }
+}

@@ -1,0 +1,77 @@
+import ArgumentParser
+import ControlProtocol
+import Failures
+import Testing
+
+@testable import EicectlCommands
+
+@Suite struct CommandLineTests {
+    func add(_ words: String...) throws -> ForwardAddParameters {
+        let command = try #require(try EicectlCommand.parseAsRoot(["add"] + words) as? AddCommand)
+        return try command.parameters(environment: { _ in nil }, folder: "/home/u")
+    }
+
+    @Test func addUnderstandsEveryFormOfALocalSide() throws {
+        let parameters = try add("web", "22:2222", "3389", "22:", "22:0", "22:/run/a:b.sock", "22:./x.sock")
+        #expect(parameters.target == "web")
+        #expect(
+            parameters.mappings == [
+                Mapping(remotePort: 22, local: .port(2222)), Mapping(remotePort: 3389), Mapping(remotePort: 22),
+                Mapping(remotePort: 22), Mapping(remotePort: 22, local: .path("/run/a:b.sock")),
+                Mapping(remotePort: 22, local: .path("/home/u/./x.sock")),
+            ])
+    }
+
+    @Test(arguments: ["", ":", "x:1", "0:1", "65536:1", "22:65536", "22:name", "-1", "22:+5", "٢٢"])
+    func addRefusesWhatIsNoMapping(_ text: String) {
+        #expect { _ = try MappingText.parse(text, folder: "/") } throws: { ($0 as? Failure)?.kind == .usage }
+    }
+
+    @Test func addTakesItsOptions() throws {
+        let parameters = try add(
+            "i-1", "22", "--name", "n", "--bind", "0.0.0.0", "--allow-remote", "--ephemeral", "--profile", "dev",
+            "--region", "r", "--endpoint", "eice-1", "--endpoint-dns", "x.y", "--max-duration", "30m", "--idle-timeout",
+            "5m", "--priority", "interactive")
+        #expect(
+            parameters
+                == ForwardAddParameters(
+                    name: "n", target: "i-1", mappings: [Mapping(remotePort: 22)], bind: "0.0.0.0", allowRemote: true,
+                    options: TunnelOptions(
+                        profile: "dev", region: "r", endpoint: "eice-1", endpointDNSName: "x.y", maxDuration: 1800,
+                        idleTimeout: 300, priority: .interactive),
+                    ephemeral: true))
+    }
+
+    @Test(arguments: [
+        ["add"], ["add", "i-1"], ["rm"], ["close"], ["frobnicate"], ["ls", "x"], ["add", "i-1", "22", "--warp"],
+        ["status", "--socket"],
+    ]) func whatCannotBeUnderstoodExitsWith64(_ words: [String]) {
+        #expect {
+            _ = try EicectlCommand.parseAsRoot(words)
+        } throws: {
+            EicectlCommand.exitCode(for: $0).rawValue == 64
+        }
+    }
+
+    @Test(arguments: [["--help"], ["add", "--help"], ["help", "proxy"], ["proxy", "--help"], ["--version"]])
+    func helpIsAnAnswer(_ words: [String]) {
+        do {
+            var command = try EicectlCommand.parseAsRoot(words)
+            try command.run()
+            Issue.record("no help")
+        } catch {
+            #expect(EicectlCommand.exitCode(for: error).isSuccess)
+            #expect(!EicectlCommand.fullMessage(for: error).isEmpty)
+        }
+    }
+
+    @Test func everyCommandTakesSocketAndJSON() throws {
+        for words in [
+            ["add", "i-1", "22"], ["rm", "x"], ["ls"], ["status"], ["tunnels"], ["close", "t1"], ["endpoints"],
+            ["reload"],
+            ["shutdown", "--drain", "30s"], ["version"],
+        ] {
+            _ = try EicectlCommand.parseAsRoot(words + ["--json", "--socket", "/s"])
+        }
+    }
+}

@@ -1,0 +1,158 @@
+import ControlProtocol
+import Failures
+import Testing
+
+@testable import EicectlCommands
+
+/// What people see, as they see it.
+@Suite struct OutputTests {
+    let now = Timestamp(milliseconds: 1_772_357_400_000)
+    let web = ForwardInfo(
+        name: "web", target: "i-0abc", remotePort: 22, addresses: ["127.0.0.1:2222", "[::1]:2222"], profile: "dev",
+        region: "eu-west-1", endpoint: "eice-1", tunnels: 2, maxDuration: 3600)
+    var open: ForwardInfo {
+        ForwardInfo(
+            name: "open", target: "10.0.1.5", remotePort: 3389, addresses: ["0.0.0.0:13389"], state: .failed,
+            lastFailure: FailureRecord(
+                when: now, failure: Failure(.noEndpoint, "no endpoint in vpc-1", hint: "create one")),
+            maxDuration: 60, ephemeral: true, remoteAllowed: true)
+    }
+    var tunnel: TunnelInfo {
+        TunnelInfo(
+            id: "t7", forward: "web", target: "i-0abc", remotePort: 22, endpoint: "eice-1", state: .open,
+            since: now.adding(seconds: -3700), bytesLocalToRemote: 999, bytesRemoteToLocal: 209_715_200,
+            peer: "127.0.0.1:50122", expiresAt: now.adding(seconds: 59))
+    }
+    var endpoint: EndpointInfo {
+        EndpointInfo(
+            id: "eice-1", dnsName: "eice-1.x", region: "eu-west-1", slots: .init(inUse: 20, cap: 20), queued: 3)
+    }
+
+    @Test func addSaysWhatItListensOn() {
+        #expect(
+            Output.added([web]) == "web: listening on 127.0.0.1:2222 and [::1]:2222 for i-0abc port 22\n")
+    }
+
+    @Test func forwardsAreATable() {
+        #expect(
+            Output.forwards([web, open], .plain) == """
+                NAME  TARGET    PORT  LISTENS ON                  PROFILE  REGION     ENDPOINT  TUNNELS  STATE
+                web   i-0abc    22    127.0.0.1:2222, [::1]:2222  dev      eu-west-1  eice-1    2        listening
+                open  10.0.1.5  3389  0.0.0.0:13389               -        -          -         0        failed, open to other hosts, ephemeral
+                last failure of open: no endpoint in vpc-1 (create one)
+
+                """)
+        #expect(Output.forwards([], .plain) == "no forwards: eicectl add TARGET REMOTE[:LOCAL] makes one\n")
+    }
+
+    @Test func tunnelsAreATable() {
+        #expect(
+            Output.tunnels([tunnel], at: now, .plain) == """
+                ID  FORWARD  TARGET  PORT  STATE  AGE   LEFT  SENT   RECEIVED  PEER             ENDPOINT
+                t7  web      i-0abc  22    open   1h1m  59s   999 B  200 MiB   127.0.0.1:50122  eice-1
+
+                """)
+    }
+
+    @Test func endpointsAreATable() {
+        #expect(
+            Output.endpoints([endpoint], .plain) == """
+                ENDPOINT  REGION     SLOTS  WAITING  DNS NAME
+                eice-1    eu-west-1  20/20  3        eice-1.x
+
+                """)
+    }
+
+    @Test func statusShowsEverythingAtOnce() {
+        let status = StatusResult(
+            version: "0.0.9", pid: 42, uptime: 90_061, socket: "/run/user/1000/eiced/control.sock", forwards: [web],
+            tunnels: [tunnel], endpoints: [endpoint],
+            recentFailures: [
+                FailureRecord(
+                    when: now.adding(seconds: -30), failure: Failure(.targetUnreachable, "a", why: "b\nc"),
+                    subject: "web")
+            ], needsLogin: [NeededLogin(profile: "dev", command: "aws sso login --profile dev")])
+        #expect(
+            Output.status(status, at: now, .plain) == """
+                eiced 0.0.9, pid 42, up 1d1h, /run/user/1000/eiced/control.sock
+                eiced 0.0.9 is running, \(EICEDVersion.current) is installed: eicectl shutdown, then start it
+                login needed for dev: aws sso login --profile dev
+
+                \(Output.forwards([web], .plain))
+                \(Output.tunnels([tunnel], at: now, .plain))
+                \(Output.endpoints([endpoint], .plain))
+                LATEST FAILURES
+                30s ago  web: a: b c
+
+                """)
+    }
+
+    @Test func idleDaemonsStatusIsShort() {
+        #expect(
+            Output.status(StatusResult(pid: 1, uptime: 5, socket: "/s"), at: now, .plain) == """
+                eiced \(EICEDVersion.current), pid 1, up 5s, /s
+
+                no forwards: eicectl add TARGET REMOTE[:LOCAL] makes one
+
+                no tunnels
+
+                """)
+    }
+
+    @Test func failureIsErrorThenHint() {
+        let failure = Failure(
+            .daemonUnreachable, "cannot reach eiced at /s", why: "no such file", hint: "systemctl --user start eiced")
+        #expect(
+            Report.lines(failure) == """
+                eicectl: error: cannot reach eiced at /s: no such file
+                eicectl: hint: systemctl --user start eiced
+
+                """)
+        #expect(Report.lines(Failure(.usage, "a\nb")) == "eicectl: error: a\neicectl:        b\n")
+    }
+
+    @Test func otherResultsAreOneLineEach() {
+        #expect(Output.reloaded(ReloadResult()) == "nothing changed\n")
+        #expect(Output.reloaded(ReloadResult(added: ["a", "b"], removed: ["c"])) == "added a, b\nremoved c\n")
+        #expect(Output.stopping(ShutdownResult(tunnels: 0, drain: 10)) == "eiced ends\n")
+        #expect(Output.stopping(ShutdownResult(tunnels: 2, drain: 90)) == "eiced ends; 2 open tunnels have 1m30s\n")
+        let versions = VersionCommand.Versions(eicectl: "1", protocol: ProtocolVersion(major: 1, minor: 0))
+        #expect(Output.versions(versions, "no such file") == "eicectl 1\neiced does not answer: no such file\n")
+    }
+
+    @Test func jsonIsTheResultItself() throws {
+        let text = try Output.json(ForwardListResult(forwards: [web]))
+        #expect(try ControlWire.decode(ForwardListResult.self, from: text.utf8) == ForwardListResult(forwards: [web]))
+    }
+
+    @Test(arguments: [
+        (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (10_240, "10 KiB"), (1_048_575, "1.0 MiB"),
+        (209_715_200, "200 MiB"), (UInt64.max, "16 EiB"),
+    ]) func sizesAreShort(_ bytes: UInt64, _ text: String) {
+        #expect(Output.size(bytes) == text)
+    }
+
+    @Test(arguments: [(0, "0s"), (59, "59s"), (60, "1m"), (3661, "1h1m"), (3601, "1h"), (266_400, "3d2h")])
+    func agesHaveTwoUnitsAtMost(_ seconds: Int, _ text: String) {
+        #expect(Output.shortly(seconds) == text)
+    }
+
+    @Test func coloursAreForTerminalsThatWantThem() {
+        func wants(_ terminal: Bool, _ environment: [String: String]) -> Bool {
+            Style.wantsColour(isTerminal: terminal, environment: { environment[$0] })
+        }
+        #expect(wants(true, [:]))
+        #expect(wants(true, ["NO_COLOR": ""]))
+        #expect(!wants(true, ["NO_COLOR": "1"]))
+        #expect(!wants(true, ["TERM": "dumb"]))
+        #expect(!wants(false, [:]))
+        #expect(Output.endpoints([endpoint], Style(colour: true)).contains("\u{1B}[31m20/20\u{1B}[0m"))
+        #expect(!Output.endpoints([endpoint], .plain).contains("\u{1B}"))
+    }
+
+    @Test func namesCannotControlTheTerminal() {
+        var table = Table(["A", "B"])
+        table.add(plain: ["x\u{1B}[2J", "y\n"])
+        #expect(table.text(.plain) == "A      B\nx?[2J  y?\n")
+    }
+}
