@@ -13,7 +13,9 @@ extension TunnelConnection {
         guard phase == .open || phase == .closing else { return }
         let downIsBusy = relayToClient(on: loop)
         guard phase == .open || phase == .closing else { return }
-        if phase == .closing, webSocket.isClosed, pending.isEmpty, flush(on: loop) {
+        // Nothing more is understood of a client that broke a rule, its Close included.
+        let isThrough = webSocket.isClosed || webSocket.violation != nil
+        if phase == .closing, isThrough, pending.isEmpty, flush(on: loop) {
             // The server ends the connection (RFC 6455, section 7.1.1).
             end(with: .closeNotify, on: loop)
             return
