@@ -156,7 +156,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["Daemon", "Failures", "ControlProtocol", "InstanceConnect", "TestSupport"],
+            dependencies: [
+                "Daemon", "AWS", "ControlProtocol", "Failures", "InstanceConnect", "Tunnels", "TestSupport",
+            ],
             swiftSettings: strict),
 
         // The companion: a file a command. Links neither OpenSSL nor libsystemd nor libcurl.

@@ -1,0 +1,167 @@
+import AWS
+import ControlProtocol
+import Failures
+import InstanceConnect
+import Testing
+import Tunnels
+
+@testable import Daemon
+
+@Suite struct RequestTranslationTests {
+    private func translation(
+        _ change: (inout Configuration) -> Void = { _ in }, environment: [String: String] = [:]
+    ) -> RequestTranslation {
+        var configuration = Configuration()
+        change(&configuration)
+        return RequestTranslation(configuration: configuration, environment: Environment(environment))
+    }
+
+    private func add(_ ports: [UInt16], name: String? = nil, options: TunnelOptions = .init()) -> ForwardAddParameters {
+        ForwardAddParameters(
+            name: name, target: "i-0123456789abcdef0", mappings: ports.map { Mapping(remotePort: $0) }, options: options
+        )
+    }
+
+    @Test func aNameThatIsMadeUpHasThePort() throws {
+        let names = try translation().forwards(add([22, 3389])).map(\.name)
+        #expect(names == ["i-0123456789abcdef0-22", "i-0123456789abcdef0-3389"])
+        #expect(try translation().forwards(add([22])).map(\.name) == ["i-0123456789abcdef0-22"])
+    }
+
+    @Test func aGivenNameIsTakenForOneForwardAndBeginsThatOfSeveral() throws {
+        #expect(try translation().forwards(add([22], name: "web")).map(\.name) == ["web"])
+        #expect(try translation().forwards(add([22, 3389], name: "web")).map(\.name) == ["web-22", "web-3389"])
+    }
+
+    @Test func aMadeUpNameIsAlwaysValid() throws {
+        let parameters = ForwardAddParameters(
+            target: String(repeating: "böse name ", count: 20), mappings: [Mapping(remotePort: 3389)])
+        let name = try #require(try translation().forwards(parameters).first?.name)
+        #expect(ForwardSpecification.isValidName(name))
+    }
+
+    @Test func optionsCountForMoreThanTheCallersEnvironmentAndThatForMoreThanTheConfiguration() throws {
+        let configured = translation {
+            $0.defaults.profile = "configured"
+            $0.defaults.region = "eu-west-1"
+        }
+        let caller = CallerEnvironment(profile: "caller", region: "eu-west-2", defaultRegion: "eu-west-3")
+        let plain = try #require(try configured.forwards(add([22])).first)
+        #expect(plain.route.profile == "configured")
+        #expect(plain.route.region == "eu-west-1")
+        let called = try #require(try configured.forwards(add([22], options: .init(environment: caller))).first)
+        #expect(called.route.profile == "caller")
+        #expect(called.route.region == "eu-west-2")
+        let named = try #require(
+            try configured.forwards(
+                add([22], options: .init(profile: "named", region: "us-east-1", environment: caller))
+            ).first)
+        #expect(named.route.profile == "named")
+        #expect(named.route.region == "us-east-1")
+    }
+
+    @Test func keysOfTheCallerThatTheDaemonDoesNotHaveAreRefused() throws {
+        let options = TunnelOptions(environment: CallerEnvironment(accessKeyID: "AKIAIOSFODNN7EXAMPLE"))
+        #expect(throws: FailureOfKind(.foreignCredentials)) {
+            try FailureOfKind.of { try translation().forwards(add([22], options: options)) }
+        }
+        let same = translation(environment: ["AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"])
+        #expect(try same.forwards(add([22], options: options)).count == 1)
+    }
+
+    @Test func besideKeysTheCallersProfileDoesNotCount() throws {
+        let caller = CallerEnvironment(profile: "other", accessKeyID: "AKIAIOSFODNN7EXAMPLE")
+        let same = translation(environment: ["AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"])
+        let forward = try #require(try same.forwards(add([22], options: .init(environment: caller))).first)
+        #expect(forward.route.profile == nil)
+    }
+
+    @Test(arguments: [0, -1, 3_601])
+    func durationsOutOfRangeAreRefused(seconds: Int) throws {
+        for options in [TunnelOptions(maxDuration: seconds), TunnelOptions(idleTimeout: seconds)] {
+            #expect(throws: FailureOfKind(.invalidRequest)) {
+                try FailureOfKind.of { try translation().forwards(add([22], options: options)) }
+            }
+        }
+    }
+
+    @Test func anAddressThatOthersCanReachNeedsPermission() throws {
+        var parameters = add([22])
+        parameters.bind = "0.0.0.0"
+        #expect(throws: FailureOfKind(.usage)) { try FailureOfKind.of { try translation().forwards(parameters) } }
+        parameters.allowRemote = true
+        #expect(try translation().forwards(parameters).first?.allowsRemoteClients == true)
+        parameters.bind = "127.0.0.5"
+        #expect(try translation().forwards(parameters).first?.allowsRemoteClients == false)
+    }
+
+    @Test func onlyPort22WaitsForTheTarget() throws {
+        let ssh = try translation().tunnel(ConnectParameters(target: "10.0.0.1", remotePort: 22), peer: "test")
+        let rdp = try translation().tunnel(ConnectParameters(target: "10.0.0.1", remotePort: 3389), peer: "test")
+        #expect(ssh.waitsForTarget)
+        #expect(!rdp.waitsForTarget)
+    }
+
+    @Test func aRequestWithoutAMappingIsRefused() throws {
+        #expect(throws: FailureOfKind(.invalidRequest)) { try FailureOfKind.of { try translation().forwards(add([])) } }
+    }
+}
+
+@Suite struct ReloadPlanTests {
+    private let translation = RequestTranslation(configuration: Configuration(), environment: Environment([:]))
+
+    private func configuration(_ forwards: [String: UInt16], change: (inout Configuration.Forward) -> Void = { _ in })
+        -> Configuration
+    {
+        var configuration = Configuration()
+        for (name, port) in forwards {
+            var forward = Configuration.Forward()
+            forward.target = "i-0123456789abcdef0"
+            forward.remotePort = 22
+            forward.local = .port(port)
+            change(&forward)
+            configuration.forwards[name] = forward
+        }
+        return configuration
+    }
+
+    private func specifications(_ configuration: Configuration) throws -> [ForwardSpecification] {
+        try configuration.forwards.map { try translation.forward(named: $0.key, $0.value) }
+    }
+
+    @Test func onlyWhatChangedIsTouched() throws {
+        let present = try specifications(configuration(["kept": 2001, "gone": 2002]))
+        let plan = try ReloadPlan(
+            present: present, fresh: configuration(["kept": 2001, "new": 2003]), translation: translation)
+        #expect(plan.added.map(\.name) == ["new"])
+        #expect(plan.removed == ["gone"])
+        #expect(plan.changed.isEmpty)
+    }
+
+    @Test func aChangeOfEverythingButThePlaceKeepsTheListener() throws {
+        let present = try specifications(configuration(["web": 2001]))
+        let fresh = configuration(["web": 2001]) { $0.idleTimeout = .seconds(60) }
+        let plan = try ReloadPlan(present: present, fresh: fresh, translation: translation)
+        #expect(plan.changed.map(\.name) == ["web"])
+        #expect(plan.added.isEmpty && plan.removed.isEmpty)
+    }
+
+    @Test func aForwardDoesNotMoveUnderItsName() throws {
+        let present = try specifications(configuration(["web": 2001]))
+        #expect(throws: FailureOfKind(.configuration)) {
+            try FailureOfKind.of {
+                try ReloadPlan(present: present, fresh: configuration(["web": 2009]), translation: translation)
+            }
+        }
+    }
+}
+
+/// A failure reduced to its kind, for tests that leave the wording to others.
+struct FailureOfKind: Error, Equatable {
+    let kind: Failure.Kind
+    init(_ kind: Failure.Kind) { self.kind = kind }
+
+    static func of<R>(_ body: () throws -> R) throws -> R {
+        do { return try body() } catch let failure as Failure { throw FailureOfKind(failure.kind) }
+    }
+}
