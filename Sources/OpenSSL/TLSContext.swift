@@ -49,7 +49,7 @@ public final class TLSContext: @unchecked Sendable {
         role = .server
         pointer = try Self.make(TLS_server_method())
         let certificates = try PEM.certificates(in: certificateChain)
-        defer { certificates.forEach { X509_free($0) } }
+        defer { for certificate in certificates { X509_free(certificate) } }
         let key = try PEM.privateKey(in: privateKey)
         defer { EVP_PKEY_free(key) }
         guard let leaf = certificates.first else {

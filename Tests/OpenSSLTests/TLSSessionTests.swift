@@ -122,7 +122,7 @@ private final class Pair {
         }
     }
 
-    deinit { areas.forEach { $0.deallocate() } }
+    deinit { for area in areas { area.deallocate() } }
 
     func shakeHands() throws -> TLSSession.Handshake {
         for _ in 0..<10 {
