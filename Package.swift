@@ -175,7 +175,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "EicectlCommandsTests",
-            dependencies: ["CLinux", "EicectlCommands", "ControlClient", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            dependencies: [
+                "CLinux", "ControlClient", "ControlProtocol", "ControlServer", "EicectlCommands", "Failures", "SocketIO",
+                "TestSupport", argumentParser, logging,
+            ],
             swiftSettings: strict),
 
         // A local EICE, for demos, tests and users' CI.

@@ -62,7 +62,7 @@ final class ControlSession: StreamSocketOwner {
             case .blocked where socket.hungUp: return close(on: loop)
             case .blocked, .empty: break
             }
-            reportDroppedEvents()
+            if reportDroppedEvents() { continue }
             if machine.connectID != nil, socket.hungUp { return close(on: loop) }
             if machine.isOver, output.isEmpty { return close(on: loop) }
             if machine.isSubscribed, socket.hungUp { return close(on: loop) }
@@ -203,12 +203,15 @@ final class ControlSession: StreamSocketOwner {
     }
 
     /// Once the client reads again it learns that it missed something.
-    private func reportDroppedEvents() {
-        guard droppedEvents > 0, output.isEmpty else { return }
+    ///
+    /// - Returns: whether there is something to write now.
+    private func reportDroppedEvents() -> Bool {
+        guard droppedEvents > 0, output.isEmpty else { return false }
         var event = ControlEvent(.eventsDropped, at: .now())
         event.dropped = droppedEvents
         droppedEvents = 0
         send(EventEnvelope(event), to: .null)
+        return true
     }
 
     // MARK: Writing and closing

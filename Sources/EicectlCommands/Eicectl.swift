@@ -24,7 +24,7 @@ public enum Eicectl {
         } catch let failure as Failure {
             Report.fail(failure)
         } catch {
-            finish(error)
+            finish(error, words: rest)
         }
         exit(Report.flush())
     }
@@ -38,14 +38,15 @@ public enum Eicectl {
     }
 
     /// Help and version go to stdout; what could not be understood goes to stderr in our own form.
-    private static func finish(_ error: any Error) -> Never {
+    private static func finish(_ error: any Error, words: [String]) -> Never {
         let code = EicectlCommand.exitCode(for: error)
         guard !code.isSuccess else {
             Report.answer(EicectlCommand.fullMessage(for: error))
             exit(Report.flush())
         }
-        Report.fail(
-            Failure(.usage, EicectlCommand.message(for: error), hint: "eicectl help shows what can be done"))
+        let names = EicectlCommand.configuration.subcommands.compactMap { $0.configuration.commandName }
+        let command = words.first.flatMap { names.contains($0) ? " \($0)" : nil } ?? ""
+        Report.fail(Failure(.usage, EicectlCommand.message(for: error), hint: "eicectl help\(command)"))
     }
 }
 

@@ -133,13 +133,13 @@ import Testing
         #expect(try await bench.end.value == .outputGone)
     }
 
-    @Test(arguments: Bench.Kind.allCases) func readerThatLeavesEndsItAtOnce(_ kind: Bench.Kind) async throws {
+    @Test(arguments: Bench.Kind.allCases) func readerThatLeavesEndsItThoughNothingIsWritten(_ kind: Bench.Kind)
+        async throws
+    {
         let bench = try Bench(kind)
-        let start = ContinuousClock.now
         bench.fromOutput.close()
         if kind == .oneSocket { bench.toInput.close() }
         #expect(try await bench.end.value == .outputGone)
-        #expect(start.duration(to: .now) < .seconds(1))
         #expect(try Self.readAll(bench.remote) == [])
     }
 
