@@ -2,7 +2,6 @@ import AWS
 import ArgumentParser
 import ControlProtocol
 import ControlServer
-import Dispatch
 import Failures
 import Glibc
 import Logging
@@ -77,7 +76,9 @@ public struct EicedCommand: ParsableCommand {
                 Glibc.exit(error.kind.exitCode)
             }
         }
-        dispatchMain()
+        // Not dispatchMain(): its thread waits with every signal unblocked, so that SIGTERM would end the process there and
+        // then instead of reaching `Signals`.
+        while true { pause() }
     }
 
     /// The daemon lives until `exit`.
