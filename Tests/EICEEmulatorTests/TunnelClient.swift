@@ -36,9 +36,40 @@ final class TunnelClient {
         var body: String
     }
 
-    init(_ emulator: Emulator, serverName: String = hostName, trusting file: String? = nil) throws {
-        socket = try LoopbackSocket.connect(port: emulator.tunnelPort)
-        let context = try TLSContext(trusting: .file(file ?? emulator.authorityFile))
+    /// Where an emulator is, whether it runs in this process or in another.
+    struct Place: Sendable {
+        var port: UInt16
+        var authorityFile: String
+        var credentials: Credentials
+        var endpoint = TunnelClient.endpoint
+
+        init(_ emulator: Emulator) {
+            port = emulator.tunnelPort
+            authorityFile = emulator.authorityFile
+            credentials = emulator.credentials
+        }
+
+        init(_ facts: EmulatorEnvironment.Facts) {
+            port = facts.tunnelPort
+            authorityFile = facts.authorityFile
+            credentials = Credentials(
+                accessKeyID: facts.environment["AWS_ACCESS_KEY_ID"] ?? "",
+                secretAccessKey: facts.environment["AWS_SECRET_ACCESS_KEY"] ?? "",
+                sessionToken: facts.environment["AWS_SESSION_TOKEN"])
+            endpoint = facts.endpoints.first?.id ?? endpoint
+        }
+
+        var hostName: String { "\(endpoint).ec2-instance-connect-endpoint.eu-west-1.amazonaws.com" }
+    }
+
+    convenience init(_ emulator: Emulator, serverName: String = hostName) throws {
+        try self.init(Place(emulator), serverName: serverName)
+    }
+
+    init(_ place: Place, serverName: String? = nil) throws {
+        socket = try LoopbackSocket.connect(port: place.port)
+        let context = try TLSContext(trusting: .file(place.authorityFile))
+        let serverName = serverName ?? place.hostName
         tls = try TLSSession(context: context, serverName: serverName)
         tls.incoming.lend(incoming)
         tls.outgoing.lend(outgoing)
@@ -112,16 +143,25 @@ final class TunnelClient {
         duration: String? = "3600", at date: Int64 = Int64(time(nil)), host: String = hostName,
         changing: (inout [(String, String)]) -> Void = { _ in }, secret: String? = nil
     ) -> String {
+        target(
+            Place(emulator), endpoint: endpoint, address: address, port: port, duration: duration, at: date, host: host,
+            changing: changing, secret: secret)
+    }
+
+    static func target(
+        _ place: Place, endpoint: String, address: String, port: String, duration: String?, at date: Int64,
+        host: String, changing: (inout [(String, String)]) -> Void, secret: String?
+    ) -> String {
         let day = Timestamp.basic(date).prefix(8)
         let scope = "\(day)/eu-west-1/ec2-instance-connect/aws4_request"
         var query = [
             ("instanceConnectEndpointId", endpoint), ("remotePort", port), ("privateIpAddress", address),
             ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
-            ("X-Amz-Credential", "\(emulator.credentials.accessKeyID)/\(scope)"),
+            ("X-Amz-Credential", "\(place.credentials.accessKeyID)/\(scope)"),
             ("X-Amz-Date", Timestamp.basic(date)), ("X-Amz-Expires", "60"), ("X-Amz-SignedHeaders", "host"),
         ]
         if let duration { query.append(("maxTunnelDuration", duration)) }
-        if let token = emulator.credentials.sessionToken { query.append(("X-Amz-Security-Token", token)) }
+        if let token = place.credentials.sessionToken { query.append(("X-Amz-Security-Token", token)) }
         changing(&query)
         let text = query.map { "\(PercentCoding.encode($0.0.utf8))=\(PercentCoding.encode($0.1.utf8))" }.sorted()
             .joined(separator: "&")
@@ -129,7 +169,7 @@ final class TunnelClient {
         let canonical = "GET\n/openTunnel\n\(text)\nhost:\(host)\n\nhost\n\(empty)"
         let toSign =
             "AWS4-HMAC-SHA256\n\(Timestamp.basic(date))\n\(scope)\n\(Digest.hexadecimal(Digest.sha256(canonical.utf8)))"
-        var key = Array("AWS4\(secret ?? emulator.credentials.secretAccessKey)".utf8)
+        var key = Array("AWS4\(secret ?? place.credentials.secretAccessKey)".utf8)
         for part in scope.split(separator: "/") { key = Digest.hmacSHA256(key: key, message: part.utf8) }
         let signature = Digest.hexadecimal(Digest.hmacSHA256(key: key, message: toSign.utf8))
         return "/openTunnel?\(text)&X-Amz-Signature=\(signature)"
@@ -173,6 +213,16 @@ final class TunnelClient {
         let answer = try client.upgrade(target(emulator, address: address, duration: duration))
         guard answer.status == 101 else { throw TestFailure("\(answer)") }
         return client
+    }
+
+    /// The same for a client that is there already.
+    func dial(_ place: Place) throws {
+        try handshake()
+        let target = Self.target(
+            place, endpoint: place.endpoint, address: "10.0.1.5", port: "22", duration: "60", at: Int64(time(nil)),
+            host: place.hostName, changing: { _ in }, secret: nil)
+        let answer = try upgrade(target, host: place.hostName)
+        guard answer.status == 101 else { throw TestFailure("\(answer)") }
     }
 
     // MARK: Frames
