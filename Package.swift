@@ -50,7 +50,10 @@ let package = Package(
             swiftSettings: strict),
 
         // Credentials, signing, EC2's API over libcurl and expat.
-        .target(name: "AWS", dependencies: ["CCurl", "CExpat", "Failures", "OpenSSL", logging], swiftSettings: strict),
+        .target(
+            name: "AWS",
+            dependencies: ["CCurl", "CExpat", "CLinux", "Failures", "OpenSSL", logging],
+            swiftSettings: strict),
         .testTarget(
             name: "AWSTests",
             dependencies: ["AWS", "Failures", "OpenSSL", "TestSupport", logging],

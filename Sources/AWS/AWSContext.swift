@@ -11,6 +11,7 @@ public struct AWSContext: Sendable {
     public let credentials: CredentialChain
     public let proxies: ProxySettings
     public let logger: Logger
+    private let ownRegion = ExpiringCache<String, String>(timeToLive: .seconds(3_600))
 
     public init(
         environment: Environment,
@@ -41,21 +42,32 @@ public struct AWSContext: Sendable {
         return try config.profile(wanted)
     }
 
-    /// The region of a request: the one it names, the environment's, the profile's.
+    /// The region of a request: the one it names, the environment's, the profile's, that of the instance the daemon runs on.
     /// - Throws: `.noRegion`, or what reading the profile throws.
     public func region(named region: String?, profile name: String?) async throws(Failure) -> String {
-        let profile = try profile(name)
-        guard let region = Region.configured(named: region, environment: environment, profile: profile) else {
-            throw Region.missing(profile: profile.name)
+        let call = try call(profile: name)
+        if let region = Region.configured(named: region, environment: environment, profile: call.profile) {
+            return region
         }
-        return region
+        // Last, as in the AWS CLI: off EC2 this waits a second for an answer that never comes.
+        return try await ownRegion.value("", what: "cannot find the region") { () throws(Failure) in
+            do {
+                return try await MetadataClient(call: call).get("/latest/meta-data/placement/region")
+            } catch {
+                throw Region.missing(profile: call.profile.name)
+            }
+        }
     }
 
-    /// The file of trust roots for API calls: `AWS_CA_BUNDLE`, the profile's `ca_bundle`, `SSL_CERT_FILE`; nil for the
-    /// system's.
-    public func trustRoots(profile name: String?) throws(Failure) -> String? {
-        if let path = environment["AWS_CA_BUNDLE"] { return environment.expand(path: path) }
-        if let path = try profile(name)["ca_bundle"] { return environment.expand(path: path) }
-        return environment["SSL_CERT_FILE"]
+    /// What calls for a profile need.
+    /// - Throws: what reading the profile throws.
+    public func call(profile name: String?) throws(Failure) -> CallContext {
+        CallContext(
+            environment: environment, config: try files.load(), profile: try profile(name), http: http, clock: clock,
+            logger: logger)
     }
+
+    /// The file of trust roots, for API calls and tunnels: `AWS_CA_BUNDLE`, the profile's `ca_bundle`, `SSL_CERT_FILE`; nil
+    /// for the system's.
+    public func trustRoots(profile name: String?) throws(Failure) -> String? { try call(profile: name).trustRoots }
 }

@@ -44,13 +44,17 @@ public actor CredentialChain {
         self.logger = logger
     }
 
-    /// The sources in the AWS CLI's order.
+    /// The sources in the AWS CLI's order (botocore's `create_credential_resolver`).
     public static var standardSources: [any CredentialSource] {
-        [
-            EnvironmentCredentials(),
-            StaticProfileCredentials(.credentials),
-            StaticProfileCredentials(.config),
+        let ofProfiles: [any CredentialSource] = [
+            WebIdentityCredentials(), SSOCredentials(), StaticProfileCredentials(.credentials),
+            LoginSessionCredentials(),
+            ProcessCredentials(), StaticProfileCredentials(.config),
         ]
+        let container = ContainerCredentials()
+        let metadata = MetadataCredentials()
+        let role = AssumeRoleCredentials(profileSources: ofProfiles, container: container, metadata: metadata)
+        return [EnvironmentCredentials(), role] + ofProfiles + [container, metadata]
     }
 
     /// Credentials that are valid now.
@@ -122,18 +126,21 @@ public actor CredentialChain {
 
     private func ask(_ identity: Identity, _ config: SharedConfig) async throws(Failure) -> Credentials {
         let profileName = identity.profileName(in: environment)
-        let context = SourceContext(
-            identity: identity, environment: environment, config: config,
-            profile: try profile(profileName, of: identity, config), http: http, clock: clock)
+        let call = CallContext(
+            environment: environment, config: config, profile: try profile(profileName, of: identity, config),
+            http: http,
+            clock: clock, logger: logger)
+        let context = SourceContext(identity: identity, call: call)
         for source in sources {
             guard let credentials = try await source.credentials(in: context) else { continue }
             guard !credentials.isExpired(at: clock.now()) else { throw Self.expired(credentials) }
             logger.debug("using \(credentials)")
             return credentials
         }
-        let names = sources.map(\.name).joined(separator: ", ")
+        let asked = "asked: \(sources.map(\.name).joined(separator: ", "))"
         throw Failure(
-            .noCredentials, "no AWS credentials for profile \(profileName)", why: "asked: \(names)",
+            .noCredentials, "no AWS credentials for profile \(profileName)",
+            why: ([asked] + context.notes.all).joined(separator: "; "),
             hint: config.profiles.isEmpty
                 ? "aws configure, or set AWS_PROFILE in the daemon's environment"
                 : "name one of these with --profile: \(config.profiles.keys.sorted().joined(separator: ", "))")

@@ -1,4 +1,5 @@
 import Failures
+import Synchronization
 
 /// Whose credentials are meant: a profile, or what the daemon's environment says.
 public struct Identity: Sendable, Hashable {
@@ -21,15 +22,39 @@ public struct Identity: Sendable, Hashable {
 /// What a source may look at.
 public struct SourceContext: Sendable {
     public let identity: Identity
-    public let environment: Environment
-    public let config: SharedConfig
-    /// The settings of the identity's profile; empty where there is none.
-    public let profile: SharedConfig.Section
-    public let http: HTTPClient
-    public let clock: SigningClock
+    public let call: CallContext
+    /// The profiles that a chain of `source_profile` has gone through, this one last.
+    let visited: [String]
+    let notes: SourceNotes
 
-    /// `aws … --profile X` takes this suffix in hints; empty for the default profile.
-    public var profileOption: String { profile.name == "default" ? "" : " --profile \(profile.name)" }
+    public var environment: Environment { call.environment }
+    public var config: SharedConfig { call.config }
+    /// The settings of the identity's profile; empty where there is none.
+    public var profile: SharedConfig.Section { call.profile }
+    public var profileOption: String { call.profileOption }
+
+    init(identity: Identity, call: CallContext, visited: [String]? = nil, notes: SourceNotes = SourceNotes()) {
+        self.identity = identity
+        self.call = call
+        self.visited = visited ?? [call.profile.name]
+        self.notes = notes
+    }
+
+    /// The same for the profile that a role is assumed with.
+    func source(_ profile: SharedConfig.Section) -> SourceContext {
+        let call = CallContext(
+            environment: environment, config: config, profile: profile, http: call.http, clock: call.clock,
+            logger: call.logger)
+        return SourceContext(
+            identity: Identity(profile: profile.name), call: call, visited: visited + [profile.name], notes: notes)
+    }
+}
+
+/// Why sources did not apply, collected for the message of a chain that found nothing.
+final class SourceNotes: Sendable {
+    private let notes = Mutex<[String]>([])
+    func add(_ note: String) { notes.withLock { $0.append(note) } }
+    var all: [String] { notes.withLock { $0 } }
 }
 
 /// One place that credentials can come from. Sources are asked in the order of the chain; the first that applies is the

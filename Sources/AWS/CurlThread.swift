@@ -1,6 +1,5 @@
 import CCurl
 import Failures
-import Glibc
 import Synchronization
 
 /// The one thread that libcurl runs on. Requests reach it through a queue; it sleeps in curl_multi_poll and is woken by
@@ -88,40 +87,11 @@ final class CurlThread: Sendable {
         guard Self.library == CURLE_OK, let multi = curl_multi_init() else { return nil }
         curl_multi_setopt_long(multi, CURLMOPT_MAXCONNECTS, 8)
         let handle = Handle(pointer: multi)
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setstacksize(&attributes, 512 << 10)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        // The thread handles no signal: the daemon's own are waited for elsewhere.
-        var all = sigset_t()
-        var before = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_SETMASK, &all, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        var thread = pthread_t()
-        let context = Unmanaged.passRetained(Start(owner: self, handle: handle))
-        let result = pthread_create(&thread, &attributes, curlThreadMain, context.toOpaque())
-        guard result == 0 else {
-            context.release()
+        guard DedicatedThread.start({ self.run(handle) }) else {
             curl_multi_cleanup(multi)
             return nil
         }
         return handle
-    }
-
-    private final class Start: Sendable {
-        let owner: CurlThread
-        let handle: Handle
-        init(owner: CurlThread, handle: Handle) {
-            self.owner = owner
-            self.handle = handle
-        }
-    }
-
-    fileprivate static func main(_ context: UnsafeMutableRawPointer) {
-        let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
-        start.owner.run(start.handle)
     }
 
     /// The thread's life: take orders, let libcurl work, hand out what is finished, sleep.
@@ -198,9 +168,4 @@ final class CurlThread: Sendable {
             shared.cancelled.remove(ticket)
         }
     }
-}
-
-private func curlThreadMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    if let context { CurlThread.main(context) }
-    return nil
 }

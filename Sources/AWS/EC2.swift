@@ -18,13 +18,16 @@ public struct EC2: Sendable {
         }
     }
 
-    private let client: QueryClient
+    private let context: AWSContext
+    private let profile: String?
+    private let region: String
     /// Pages of one call at most: an answer that never ends must not hold memory without bound.
     private static let largestPageCount = 200
 
     public init(context: AWSContext, profile: String?, region: String) {
-        client = QueryClient(
-            context: context, service: .ec2, version: "2016-11-15", profile: profile, region: region)
+        self.context = context
+        self.profile = profile
+        self.region = region
     }
 
     /// The instances with these ids, or all that pass the filters.
@@ -55,6 +58,9 @@ public struct EC2: Sendable {
     private func pages<Item: Sendable>(
         _ action: String, _ parameters: [(String, String)], purpose: String, _ read: (XMLNode) -> [Item]
     ) async throws(Failure) -> [Item] {
+        let client = QueryClient(
+            call: try context.call(profile: profile), service: .ec2, version: "2016-11-15", region: region,
+            authorization: .chain(context.credentials, profile: profile))
         var items: [Item] = []
         var token: String?
         for _ in 0..<Self.largestPageCount {

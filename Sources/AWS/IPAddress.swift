@@ -20,6 +20,9 @@ public struct IPAddress: Sendable, Hashable {
         }
     }
 
+    /// 127.0.0.0/8 and ::1.
+    public var isLoopback: Bool { isIPv6 ? bytes == [UInt8](repeating: 0, count: 15) + [1] : bytes[0] == 127 }
+
     public func isIn(_ network: IPAddress, prefixLength: Int) -> Bool {
         guard network.bytes.count == bytes.count, 0...(bytes.count * 8) ~= prefixLength else { return false }
         let whole = prefixLength / 8

@@ -33,6 +33,31 @@ enum LocalFile {
         }
     }
 
+    /// Writes a small file whole or not at all, readable by its owner alone: aside, then renamed. Its folder must exist.
+    static func write(_ path: String, _ bytes: [UInt8]) throws(Failure) {
+        let aside = "\(path).\(getpid())-\(UInt32.random(in: .min ... .max))"
+        let descriptor = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw unwritable(path, errno) }
+        var written = 0
+        while written < bytes.count {
+            let count = bytes[written...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            if count < 0 { break }
+            written += count
+        }
+        let code = errno
+        close(descriptor)
+        guard written == bytes.count, rename(aside, path) == 0 else {
+            let failure = unwritable(path, written == bytes.count ? errno : code)
+            unlink(aside)
+            throw failure
+        }
+    }
+
+    private static func unwritable(_ path: String, _ code: Int32) -> Failure {
+        Failure(.stateNotSaved, "cannot write \(path)", why: String(cString: strerror(code)))
+    }
+
     private static func unreadable(_ path: String, _ code: Int32) -> Failure {
         Failure(.configuration, "cannot read \(path)", why: String(cString: strerror(code)))
     }

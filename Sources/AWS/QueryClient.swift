@@ -4,45 +4,36 @@ import Failures
 ///
 /// Throttling, 5xx answers and lost connections are tried again with growing random pauses; a wrong clock is corrected once by
 /// the answer's Date; credentials that AWS calls expired are read anew once.
-public struct QueryClient: Sendable {
-    public let context: AWSContext
-    public let service: Service
-    public let version: String
-    public let profile: String?
-    public let region: String
-
-    /// The retries of AWS's "standard" mode: three attempts in all.
-    private static let attempts = 3
-
-    public init(context: AWSContext, service: Service, version: String, profile: String?, region: String) {
-        self.context = context
-        self.service = service
-        self.version = version
-        self.profile = profile
-        self.region = region
+struct QueryClient: Sendable {
+    /// With whose credentials calls are signed.
+    enum Authorization: Sendable {
+        case chain(CredentialChain, profile: String?)
+        case fixed(Credentials)
+        case unsigned
     }
 
+    let call: CallContext
+    let service: Service
+    let version: String
+    let region: String
+    let authorization: Authorization
+
     /// The root element of the answer. `purpose` completes "cannot …".
-    public func call(
+    func call(
         _ action: String, _ parameters: [(String, String)], purpose: String
     ) async throws(Failure) -> XMLNode {
-        let config = try context.files.load()
-        let rules = EndpointRules(
-            environment: context.environment, config: config, profile: try context.profile(profile))
-        let endpoint = try rules.endpoint(of: service, in: region)
+        let address = try call.rules.endpoint(of: service, in: region).address
         let body = PercentEncoding.form([("Action", action), ("Version", version)] + parameters)
         var excuses = Excuses()
         var attempt = 1
         while true {
-            let failure: Failure
-            switch try await tryOnce(body, endpoint, purpose, &excuses) {
+            switch try await tryOnce(body, address, purpose, &excuses) {
             case .answer(let root): return root
             case .again: continue
-            case .later(let reason): failure = reason
+            case .later(let failure):
+                try await RetryPolicy().pause(after: attempt, giving: failure)
+                attempt += 1
             }
-            guard attempt < Self.attempts else { throw failure }
-            try await pause(before: attempt, giving: failure)
-            attempt += 1
         }
     }
 
@@ -61,48 +52,58 @@ public struct QueryClient: Sendable {
     }
 
     private func tryOnce(
-        _ body: [UInt8], _ endpoint: ServiceEndpoint, _ purpose: String, _ excuses: inout Excuses
+        _ body: [UInt8], _ address: WebAddress, _ purpose: String, _ excuses: inout Excuses
     ) async throws(Failure) -> Outcome {
-        let credentials = try await context.credentials.credentials(profile: profile)
+        let credentials = try await credentials()
         let response: HTTPResponse
         do throws(Failure) {
-            response = try await send(body, to: endpoint, credentials, purpose)
+            response = try await send(body, to: address, credentials, purpose)
         } catch {
-            guard error.kind == .connectionLost else { throw error }
+            guard RetryPolicy.isPassing(error) else { throw error }
             return .later(error)
         }
         if response.status == 200 { return .answer(try parse(response, purpose)) }
         let error = ServiceError(xml: response)
         let failure = error.failure("cannot \(purpose)", credentials: credentials)
         switch error.classification {
-        case .clockSkew where excuses.clock && correctClock(response):
+        case .clockSkew where excuses.clock && call.correctClock(by: response):
             excuses.clock = false
             return .again
         case .expiredCredentials where excuses.credentials:
             excuses.credentials = false
-            await context.credentials.forget(profile: profile)
-            guard try await context.credentials.credentials(profile: profile) != credentials else { throw failure }
+            guard try await renew(credentials) else { throw failure }
             return .again
         case .throttled, .unavailable: return .later(failure)
         default: throw failure
         }
     }
 
+    private func credentials() async throws(Failure) -> Credentials? {
+        switch authorization {
+        case .chain(let chain, let profile): try await chain.credentials(profile: profile)
+        case .fixed(let credentials): credentials
+        case .unsigned: nil
+        }
+    }
+
+    /// Whether the chain has other credentials now than those that AWS refused.
+    private func renew(_ refused: Credentials?) async throws(Failure) -> Bool {
+        guard case .chain(let chain, let profile) = authorization else { return false }
+        await chain.forget(profile: profile)
+        return try await chain.credentials(profile: profile) != refused
+    }
+
     private func send(
-        _ body: [UInt8], to endpoint: ServiceEndpoint, _ credentials: Credentials, _ purpose: String
+        _ body: [UInt8], to address: WebAddress, _ credentials: Credentials?, _ purpose: String
     ) async throws(Failure) -> HTTPResponse {
-        let signer = RequestSigner(credentials: credentials, region: region, service: service.signingName)
-        let address = endpoint.address
-        let type = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")]
-        let signed = signer.signedHeaders(
-            method: "POST", host: address.authority, path: address.path, headers: type, body: body,
-            at: context.clock.now())
-        return try await context.http.send(
-            HTTPRequest(
-                method: "POST", url: address.url, headers: type + signed, body: body,
-                proxy: context.proxies.proxy(
-                    forHost: address.host, port: address.effectivePort, isHTTPS: address.isHTTPS),
-                trustRoots: try context.trustRoots(profile: profile), purpose: purpose))
+        var headers = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")]
+        if let credentials {
+            let signer = RequestSigner(credentials: credentials, region: region, service: service.signingName)
+            headers += signer.signedHeaders(
+                method: "POST", host: address.authority, path: address.path, headers: headers, body: body,
+                at: call.clock.now())
+        }
+        return try await call.send("POST", to: address, headers: headers, body: body, purpose: purpose)
     }
 
     private func parse(_ response: HTTPResponse, _ purpose: String) throws(Failure) -> XMLNode {
@@ -114,20 +115,5 @@ public struct QueryClient: Sendable {
                 why: "the answer of \(service.signingName) is no XML (line \(error.line): \(error.reason))",
                 hint: "is something else listening at the service's address, a captive portal perhaps?")
         }
-    }
-
-    private func correctClock(_ response: HTTPResponse) -> Bool {
-        guard let text = response.header("Date"), let time = WallTime(httpDate: text),
-            context.clock.learn(serverTime: time)
-        else { return false }
-        context.logger.warning(
-            "this machine's clock is \(abs(context.clock.correction)) s off: signing with AWS's time instead")
-        return true
-    }
-
-    /// A random part of a pause that doubles with each attempt, so that many clients do not come back together.
-    private func pause(before attempt: Int, giving failure: Failure) async throws(Failure) {
-        let milliseconds = Int64.random(in: 50...(200 << Int64(attempt)))
-        do { try await Task.sleep(for: .milliseconds(milliseconds)) } catch { throw failure }
     }
 }

@@ -1,4 +1,5 @@
 import Failures
+import FoundationEssentials
 
 /// An error answer of an AWS API: what its body says, verbatim.
 public struct ServiceError: Error, Sendable, Hashable {
@@ -25,6 +26,25 @@ public struct ServiceError: Error, Sendable, Hashable {
             message: error?.value("Message") ?? Text.excerpt(response.text),
             requestID: root?.first("RequestID")?.text ?? root?.first("RequestId")?.text
                 ?? response.header("x-amzn-requestid"))
+    }
+
+    /// Reads the error body of the JSON protocols (SSO, OIDC): `__type` or the `x-amzn-ErrorType` header, and `message`; OIDC has
+    /// `error` and `error_description`.
+    init(json response: HTTPResponse) {
+        let body = try? JSONDecoder().decode(JSONBody.self, from: Data(response.body))
+        let type = body?.__type ?? response.header("x-amzn-errortype") ?? body?.error ?? ""
+        self.init(
+            status: response.status,
+            code: String(type.split(separator: "#").last ?? "").prefix { $0 != ":" }.description,
+            message: body?.message ?? body?.error_description ?? "",
+            requestID: response.header("x-amzn-requestid"))
+    }
+
+    private struct JSONBody: Decodable {
+        var __type: String?
+        var message: String?
+        var error: String?
+        var error_description: String?
     }
 
     public enum Class: Sendable, Hashable {

@@ -1,0 +1,155 @@
+import Failures
+import Glibc
+import TestSupport
+import Testing
+
+@testable import AWS
+
+/// `credential_process`, container and metadata services that answer wrongly.
+@Suite struct HelperSourcesTests {
+    private func failure(_ script: String, timeout: Duration = .seconds(30)) async throws -> Failure {
+        let house = try Household()
+        let path = try house.home.write("helper.sh", script)
+        try house.config("[profile p]\ncredential_process = /bin/sh \(path) 'an argument'")
+        let chain = house.chain(sources: [ProcessCredentials(timeout: timeout)])
+        return try #require(await #expect(throws: Failure.self) { try await chain.credentials(profile: "p") })
+    }
+
+    @Test(arguments: [
+        ("echo SECRETRUBBISH", "no JSON"),
+        ("exit 1", "exit status 1"),
+        ("echo 'log in first' >&2; exit 2", "exit status 2: log in first"),
+        ("kill -9 $$", "killed"),
+        ("echo '{}'", "Version"),
+        (#"echo '{"Version": 2, "AccessKeyId": "SECRET"}'"#, "\"Version\": 1; 2 was found"),
+        (#"echo '{"Version": 1, "AccessKeyId": "SECRET"}'"#, "SecretAccessKey"),
+        (#"echo '{"Version": 1, "SecretAccessKey": "SECRET"}'"#, "AccessKeyId"),
+        (
+            #"echo '{"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "SECRET", "Expiration": "soon"}'"#,
+            "Expiration"
+        ),
+        ("head -c 10000000 /dev/zero", "more than 64 KiB"),
+        ("", "no JSON"),
+    ])
+    func badHelpersAreNamedAndNothingTheyPrintIsShown(script: String, text: String) async throws {
+        let failure = try await failure(script)
+        #expect(failure.kind == .helperFailed)
+        #expect(failure.sentence.contains(text), "\(failure)")
+        #expect(failure.sentence.contains("credential_process of profile p"))
+        #expect(!"\(failure)".contains("SECRET"))
+    }
+
+    @Test func aHelperThatHangsIsKilledWithItsChildren() async throws {
+        let folder = try TemporaryDirectory()
+        let failure = try await failure("sleep 600 & echo $! > \(folder("child")); wait", timeout: .milliseconds(500))
+        #expect(failure.kind == .helperFailed)
+        #expect(failure.sentence.contains("killed"))
+        let child = try #require(contents(of: folder("child")).flatMap { Int32($0.trimmingWhitespace()) })
+        try await eventually("the helper's child is gone") { kill(child, 0) != 0 }
+    }
+
+    @Test func aChildLeftBehindIsNotWaitedFor() async throws {
+        let house = try Household()
+        let path = try house.home.write(
+            "helper.sh", #"sleep 5 & echo '{"Version":1,"AccessKeyId":"AKIAHELPER","SecretAccessKey":"s"}'"#)
+        try house.config("[profile p]\ncredential_process = /bin/sh \(path)")
+        let began = ContinuousClock.now
+        #expect(try await house.chain().credentials(profile: "p").accessKeyID == "AKIAHELPER")
+        #expect(ContinuousClock.now - began < .seconds(4))
+    }
+
+    @Test func helpersAreRunWithoutAShellAndWithTheEnvironment() async throws {
+        let house = try Household()
+        let path = try house.home.write(
+            "my helper.sh",
+            #"printf '{"Version":1,"AccessKeyId":"%s","SecretAccessKey":"%s"}' "$1-$PLANTED" "$(cat)""#)
+        try house.config("[profile p]\ncredential_process = sh \"\(path)\" '$HOME;x'")
+        let failure = await #expect(throws: Failure.self) {
+            try await house.chain(["PLANTED": "v"]).credentials(profile: "p")
+        }
+        // Standard input is empty, so the secret is: and an empty secret is none.
+        #expect(failure?.sentence.contains("SecretAccessKey") == true)
+        try house.home.write(
+            "my helper.sh", #"printf '{"Version":1,"AccessKeyId":"%s","SecretAccessKey":"s"}' "$1-$PLANTED""#)
+        #expect(try await house.chain(["PLANTED": "v"]).credentials(profile: "p").accessKeyID == "$HOME;x-v")
+    }
+
+    @Test func aHelperThatCannotBeStartedIsNamed() async throws {
+        let house = try Household()
+        try house.config(
+            "[profile p]\ncredential_process = /nonexistent/helper --x\n[profile q]\ncredential_process = 'a")
+        let failure = try await house.failure("p")
+        #expect(failure.kind == .helperFailed)
+        #expect(failure.why == "/nonexistent/helper: No such file or directory")
+        let quoted = try await house.failure("q")
+        #expect(quoted.kind == .malformedFile)
+        #expect(quoted.what == "\(house.home(".aws/config")):4")
+    }
+
+    @Test(arguments: [
+        ("http://127.0.0.1/x", true), ("http://localhost:1/", true), ("http://[::1]/", true),
+        ("http://169.254.170.2/", true), ("http://169.254.170.23/v1/credentials", true),
+        ("http://[fd00:ec2::23]/v1", true),
+        ("https://example.com/a?b=c", true), ("http://example.com/", false), ("http://169.254.169.254/", false),
+        ("http://127.0.0.1.evil.com/", false), ("ftp://localhost/", false), ("http://user@localhost/", false),
+        ("", false),
+    ])
+    func containerTokensStayOnThisMachineWithoutTLS(url: String, isAllowed: Bool) {
+        if isAllowed {
+            #expect(throws: Never.self) { try ContainerCredentials.check(url) }
+        } else {
+            #expect(throws: Failure.self) { try ContainerCredentials.check(url) }
+        }
+    }
+
+    @Test func theContainersTokenIsSentFromItsFile() async throws {
+        let house = try Household()
+        let path = try house.home.write("token", "Basic abc")
+        let variables = [
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": "\(house.services.stub.url)/creds",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": "other", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": path,
+        ]
+        _ = try await house.chain(variables).credentials(profile: nil)
+        #expect(house.services.stub.requests[0].header("authorization") == "Basic abc")
+        try house.home.write("token", "Basic abc\nX-Evil: 1")
+        #expect(try await house.failure(nil, variables).kind == .configuration)
+    }
+
+    @Test(arguments: [
+        (404, 200, Failure.Kind.noCredentials), (403, 200, .noCredentials), (401, 200, .helperFailed),
+        (500, 200, .helperFailed),
+        (200, 404, .noCredentials), (200, 500, .helperFailed), (200, 401, .helperFailed),
+    ])
+    func metadataStatusesAreToldApart(token: Int, role: Int, kind: Failure.Kind) async throws {
+        let house = try Household()
+        let stub = try HTTPStub { $0.method == "PUT" ? .init(token, "v2") : .init(role, "x") }
+        let failure = try await house.failure(
+            nil, ["AWS_EC2_METADATA_SERVICE_ENDPOINT": stub.url, "AWS_EC2_METADATA_DISABLED": "false"])
+        if token == 200, role == 200 { return }
+        #expect(failure.kind == kind, "\(failure)")
+        #expect(failure.why.contains("127.0.0.1:\(stub.port)"))
+    }
+
+    @Test func metadataThatNobodyServesCostsASecond() async throws {
+        let house = try Household()
+        let stub = try HTTPStub { _ in .silence }
+        let failure = try await house.failure(
+            nil, ["AWS_EC2_METADATA_SERVICE_ENDPOINT": stub.url, "AWS_EC2_METADATA_DISABLED": "false"])
+        #expect(failure.kind == .noCredentials)
+        #expect(failure.why.contains("hop limit"))
+        #expect(stub.requests.count == 1)
+    }
+
+    @Test func aMetadataErrorInsideA200IsShown() async throws {
+        let house = try Household()
+        let stub = try HTTPStub { request in
+            request.target.hasSuffix("/role")
+                ? .init(200, #"{"Code":"AssumeRoleUnauthorizedAccess","Message":"EC2 cannot assume the role"}"#)
+                : .init(200, "role")
+        }
+        let failure = try await house.failure(
+            nil, ["AWS_EC2_METADATA_SERVICE_ENDPOINT": stub.url, "AWS_EC2_METADATA_DISABLED": "false"])
+        #expect(failure.kind == .helperFailed)
+        #expect(failure.why.contains("EC2 cannot assume the role"))
+    }
+}

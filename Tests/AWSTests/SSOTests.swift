@@ -1,0 +1,136 @@
+import Failures
+import OpenSSL
+import TestSupport
+import Testing
+
+@testable import AWS
+
+@Suite struct SSOTests {
+    static let config = """
+        [profile p]
+        sso_session = corp
+        sso_account_id = 123456789012
+        sso_role_name = Admin
+        [sso-session corp]
+        sso_region = eu-west-1
+        sso_start_url = https://corp.awsapps.com/start
+        """
+    static let client =
+        #""clientId":"c","clientSecret":"cs","refreshToken":"old-refresh","registrationExpiresAt":"2099-01-01T00:00:00Z""#
+
+    @Test func theTokenIsExchangedForTheRolesCredentials() async throws {
+        let house = try Household()
+        try house.config(Self.config)
+        try house.token("corp", #""accessToken":"bearer","expiresAt":"\#(house.services.now.advanced(by: 3_600))""#)
+        let credentials = try await house.chain().credentials(profile: "p")
+        #expect(credentials.sessionToken == "t")
+        #expect(credentials.renewal == "aws sso login --profile p")
+        let request = house.services.stub.requests[0]
+        #expect(request.target == "/federation/credentials?account_id=123456789012&role_name=Admin")
+        #expect(request.header("x-amz-sso_bearer_token") == "bearer")
+    }
+
+    @Test func aTokenNearItsEndIsRefreshedAndWrittenBack() async throws {
+        let house = try Household()
+        try house.config(Self.config)
+        let now = house.services.now
+        try house.token("corp", #""accessToken":"old","expiresAt":"\#(now.advanced(by: 60))",\#(Self.client)"#)
+        _ = try await house.chain().credentials(profile: "p")
+        let requests = house.services.stub.requests
+        #expect(requests.map(\.target.first) == ["/", "/"])
+        #expect(requests[0].target == "/token")
+        #expect(requests[0].body.contains(#""grantType":"refresh_token""#))
+        #expect(requests[0].body.contains(#""refreshToken":"old-refresh""#))
+        #expect(requests[1].header("x-amz-sso_bearer_token") == "fresh")
+        let path = house.home(".aws/sso/cache/\(Digest.hexadecimal(Digest.sha1("corp".utf8))).json")
+        let saved = try #require(SSOToken(Array((contents(of: path) ?? "").utf8)))
+        #expect(saved.accessToken == "fresh")
+        #expect(saved.refreshToken == "next")
+        #expect(saved.clientSecret == "cs")
+        #expect(saved.end == now.advanced(by: 28_800))
+    }
+
+    @Test func theRefreshedTokenIsReadByBotocoresRules() throws {
+        let token = try #require(
+            SSOToken(Array(#"{"accessToken":"a","expiresAt":"2026-01-01T00:00:00Z","extra":1,\#(Self.client)}"#.utf8)))
+        let text = String(decoding: try #require(token.json), as: UTF8.self)
+        for key in ["accessToken", "expiresAt", "clientId", "clientSecret", "registrationExpiresAt", "refreshToken"] {
+            #expect(text.contains("\"\(key)\":"))
+        }
+    }
+
+    @Test func aTokenThatStillLivesServesWhenItsRefreshFails() async throws {
+        let house = try Household()
+        try house.config(Self.config)
+        try house.token(
+            "corp", #""accessToken":"old","expiresAt":"\#(house.services.now.advanced(by: 60))",\#(Self.client)"#)
+        let closed = "http://127.0.0.1:\(try freePort())"
+        _ = try await house.chain(["AWS_ENDPOINT_URL_SSO_OIDC": closed]).credentials(profile: "p")
+        #expect(house.services.stub.requests[0].header("x-amz-sso_bearer_token") == "old")
+    }
+
+    @Test(
+        arguments: [
+            nil, "", "{", #"{"accessToken":""#, #"{"accessToken":"a"}"#, #"{"accessToken":"a","expiresAt":"never"}"#,
+            #"{"accessToken":"a","expiresAt":"2020-01-01T00:00:00Z"}"#, "[]",
+        ] as [String?])
+    func withoutAValidTokenALoginIsAskedFor(content: String?) async throws {
+        let house = try Household()
+        try house.config(Self.config)
+        if let content {
+            try house.home.write(".aws/sso/cache/\(Digest.hexadecimal(Digest.sha1("corp".utf8))).json", content)
+        }
+        let failure = try await house.failure("p")
+        #expect(failure.kind == .needsLogin)
+        #expect(failure.hint == "aws sso login --profile p")
+        #expect(house.services.stub.requests.isEmpty)
+    }
+
+    @Test func aTokenThatTheServiceRefusesNeedsALogin() async throws {
+        let house = try Household()
+        let stub = try HTTPStub { _ in
+            .init(
+                401, headers: [("x-amzn-ErrorType", "UnauthorizedException:http://x")],
+                #"{"message":"Session token not found or invalid"}"#)
+        }
+        try house.config(Self.config)
+        try house.token("corp", #""accessToken":"bearer","expiresAt":"\#(house.services.now.advanced(by: 3_600))""#)
+        let failure = try await house.failure("p", ["AWS_ENDPOINT_URL_SSO": stub.url])
+        #expect(failure.kind == .needsLogin)
+        #expect(failure.why.contains("UnauthorizedException: Session token not found or invalid"))
+        let forbidden = try HTTPStub { _ in
+            .init(403, #"{"__type":"com.amazonaws#ForbiddenException","message":"No access"}"#)
+        }
+        #expect(try await house.failure("p", ["AWS_ENDPOINT_URL_SSO": forbidden.url]).kind == .accessDenied)
+    }
+
+    @Test(arguments: [
+        ("[profile p]\nsso_session = none\nsso_account_id = 1\nsso_role_name = r", "none"),
+        ("[profile p]\nsso_account_id = 1", "sso_role_name, sso_start_url, sso_region"),
+        (
+            "[profile p]\nsso_session = s\nsso_role_name = r\n[sso-session s]\nsso_region = x",
+            "sso_account_id, sso_start_url"
+        ),
+        (
+            "[profile p]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\nsso_region = y\n[sso-session s]\nsso_region = x\nsso_start_url = u",
+            "differs"
+        ),
+    ])
+    func incompleteSettingsAreNamed(config: String, text: String) async throws {
+        let house = try Household()
+        try house.config(config)
+        let failure = try await house.failure("p")
+        #expect(failure.kind == .configuration)
+        #expect(failure.sentence.contains(text), "\(failure)")
+    }
+
+    @Test func aNewLoginIsSeenAtTheNextUse() async throws {
+        let house = try Household()
+        try house.config(Self.config)
+        let chain = house.chain()
+        let failure = await #expect(throws: Failure.self) { try await chain.credentials(profile: "p") }
+        #expect(failure?.kind == .needsLogin)
+        try house.token("corp", #""accessToken":"bearer","expiresAt":"\#(house.services.now.advanced(by: 3_600))""#)
+        #expect(try await chain.credentials(profile: "p").accessKeyID.hasPrefix("ASIA"))
+    }
+}
