@@ -85,7 +85,7 @@ struct HelperProcess: Sendable {
         var argumentList: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         var variables: [UnsafeMutablePointer<CChar>?] =
             environment.values.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { (argumentList + variables).forEach { free($0) } }
+        defer { for text in argumentList + variables { free(text) } }
         return clinux_spawn_helper(&argumentList, &variables, output, errors, &pid)
     }
 

@@ -32,19 +32,25 @@ public struct ServiceError: Error, Sendable, Hashable {
     /// `error` and `error_description`.
     init(json response: HTTPResponse) {
         let body = try? JSONDecoder().decode(JSONBody.self, from: Data(response.body))
-        let type = body?.__type ?? response.header("x-amzn-errortype") ?? body?.error ?? ""
+        let type = body?.type ?? response.header("x-amzn-errortype") ?? body?.error ?? ""
         self.init(
             status: response.status,
             code: String(type.split(separator: "#").last ?? "").prefix { $0 != ":" }.description,
-            message: body?.message ?? body?.error_description ?? "",
+            message: body?.message ?? body?.errorDescription ?? "",
             requestID: response.header("x-amzn-requestid"))
     }
 
     private struct JSONBody: Decodable {
-        var __type: String?
+        var type: String?
         var message: String?
         var error: String?
-        var error_description: String?
+        var errorDescription: String?
+
+        enum CodingKeys: String, CodingKey {
+            case type = "__type"
+            case message, error
+            case errorDescription = "error_description"
+        }
     }
 
     public enum Class: Sendable, Hashable {
