@@ -205,8 +205,25 @@ final class RemoteConnection: StreamSocketOwner {
     /// Payload that the local side has not taken.
     var undeliveredCount: Int { plain.map { undelivered - $0.start } ?? 0 }
 
-    /// Reads up to `rounds` buffers of the endpoint's bytes and delivers them to `local`; with none, reads what there is
-    /// until a first payload is at hand.
+    /// Reads until a first payload is at hand, and looks no further: what comes behind it, be it an end or a violation, is
+    /// for `receive`, when there is somebody to deliver to.
+    func receiveFirst(on loop: isolated Loop) {
+        for _ in 0..<64 {
+            guard case .open = stage, undeliveredCount == 0 else { return }
+            if !decodedIsBehind {
+                guard connection?.mayRead ?? false else { return }
+                if let result = decrypt(on: loop) {
+                    _ = finishRound(result, on: loop)
+                    return
+                }
+            }
+            if decode(untilPayload: true, on: loop) == .ended { return }
+            _ = finishRound(.drained, on: loop)
+        }
+        connection?.socket.callAgain(on: loop)
+    }
+
+    /// Reads up to `rounds` buffers of the endpoint's bytes and delivers them to `local`.
     func receive(into local: StreamSocket?, rounds: Int, count: (Int) -> Void, on loop: isolated Loop) -> Delivery {
         for _ in 0..<rounds {
             if let result = deliver(to: local, count: count, on: loop) { return result }
@@ -248,13 +265,15 @@ final class RemoteConnection: StreamSocketOwner {
     private func decrypt(on loop: isolated Loop) -> Delivery? {
         guard let connection else { return .ended }
         let buffer = plain ?? loop.buffers.borrow()
+        // The places go back with the buffer: after a read that finds nothing, old ones would make payload of what stood in
+        // it before, the head of the upgrade's answer for one.
         buffer.clear()
+        decoded = 0
+        undelivered = 0
         plain = buffer
         switch connection.read(into: buffer.memory, on: loop) {
         case .bytes(let count):
             buffer.end = count
-            decoded = 0
-            undelivered = 0
             return nil
         case .wouldBlock: return .drained
         case .ended:
@@ -267,10 +286,10 @@ final class RemoteConnection: StreamSocketOwner {
     }
 
     /// Takes the frames apart: payload is closed up at the front of the buffer, so that one write delivers all of it.
-    private func decode(on loop: isolated Loop) -> Delivery? {
+    private func decode(untilPayload: Bool = false, on loop: isolated Loop) -> Delivery? {
         guard let buffer = plain else { return nil }
         let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<buffer.end])
-        while let event = webSocket.next(in: bytes, at: &decoded) {
+        while !(untilPayload && undeliveredCount > 0), let event = webSocket.next(in: bytes, at: &decoded) {
             switch event {
             case .data(let range, .binary, _):
                 if range.lowerBound != undelivered, let base = bytes.baseAddress {

@@ -262,7 +262,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         case .success(let route):
             self.route = route
             handle.update { $0.route = route }
-            run(machine.resolved(), on: loop)
+            run(machine.resolved(to: endpointName), on: loop)
         case .failure(let failure): run(machine.failed(failure), on: loop)
         }
     }
@@ -426,7 +426,16 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
         let close = EndpointClose(code: close.code?.rawValue, reason: close.reason)
         let failure = route.flatMap { close.failure(route: $0) }
-        run(machine.remoteEnded(failure.map(CloseReason.failed) ?? .remoteClosed), on: loop)
+        run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
+    }
+
+    /// The endpoint counts the tunnel's life too, and from a moment earlier, so that it mostly ends it first.
+    private var reasonOfOrderlyClose: CloseReason {
+        let life = handle.request.maxDuration
+        guard let limit = timers[.maxDuration]?.at, limit - .now < min(life / 10, .seconds(1)) else {
+            return .remoteClosed
+        }
+        return .maxDuration(life)
     }
 
     func remoteGone(on loop: isolated Loop) { run(machine.remoteGone(), on: loop) }
@@ -442,7 +451,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     private func awaitFirstBytes(on loop: isolated Loop) {
         guard let remote else { return }
         remote.flush(on: loop)
-        _ = remote.receive(into: nil, rounds: 1, count: { _ in }, on: loop)
+        remote.receiveFirst(on: loop)
         if remote.undeliveredCount > 0 { run(machine.targetSpoke(), on: loop) }
     }
 

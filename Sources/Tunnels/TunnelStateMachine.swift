@@ -71,6 +71,8 @@ struct TunnelStateMachine {
     private var localToRemote = Direction.open
     private var remoteToLocal = Direction.open
     private var localIsClosed = false
+    /// For sentences.
+    private var endpoint = "the endpoint"
 
     struct Limits: Equatable {
         var maxDuration: Duration
@@ -93,8 +95,10 @@ struct TunnelStateMachine {
         return [.start(.resolve), .resolve]
     }
 
-    mutating func resolved() -> [Action] {
+    /// - Parameter endpoint: its id.
+    mutating func resolved(to endpoint: String) -> [Action] {
         guard state == .resolving else { return [] }
+        self.endpoint = endpoint
         state = .queued
         return [.cancel(.resolve), .start(.queue), .requestSlot]
     }
@@ -251,7 +255,7 @@ struct TunnelStateMachine {
             return state == .queued
                 ? failed(
                     Failure(
-                        .endpointFull, "no slot of the endpoint became free for \(limits.target)",
+                        .endpointFull, "no slot of \(endpoint) became free for \(limits.target)",
                         why: "waited \(DurationText.format(timeouts.queue))",
                         hint: "see who holds the slots: eicectl status")) : []
         case .phase:
