@@ -18,6 +18,7 @@ public struct AWSContext: Sendable {
         http: HTTPClient = HTTPClient(),
         clock: SigningClock = SigningClock(),
         sources: [any CredentialSource] = CredentialChain.standardSources,
+        onLoginChange: CredentialChain.LoginObserver? = nil,
         logger: Logger
     ) {
         self.environment = environment
@@ -27,7 +28,8 @@ public struct AWSContext: Sendable {
         files = SharedConfigFiles(environment: environment)
         proxies = ProxySettings(environment: environment)
         credentials = CredentialChain(
-            environment: environment, files: files, http: http, clock: clock, sources: sources, logger: logger)
+            environment: environment, files: files, http: http, clock: clock, sources: sources,
+            onLoginChange: onLoginChange, logger: logger)
     }
 
     /// The settings of a profile; of the environment's, else the default one, where `name` is nil.

@@ -21,7 +21,20 @@ public actor CredentialChain {
     private let sources: [any CredentialSource]
     private let logger: Logger
     private let flights = SingleFlight<Identity, Credentials>()
+    private let watch: LoginWatch
+    private let onLoginChange: LoginObserver?
     private var cache: [Identity: Cached] = [:]
+    private var logins: [Identity: Failure] = [:]
+    /// The last credentials that AWS called expired, by identity: a source that still gives them has nothing new.
+    private var refused: [Identity: Refused] = [:]
+
+    private struct Refused {
+        var credentials: Credentials
+        var why: String
+    }
+
+    /// Told when an identity begins to need a person (the failure says what to run) and when it no longer does (nil).
+    public typealias LoginObserver = @Sendable (_ profile: String?, _ failure: Failure?) -> Void
 
     /// Seconds before their end at which credentials are renewed in the background, at most.
     private static let renewalLead: Int64 = 600
@@ -34,6 +47,8 @@ public actor CredentialChain {
         http: HTTPClient,
         clock: SigningClock,
         sources: [any CredentialSource] = CredentialChain.standardSources,
+        loginCheckInterval: Duration = .seconds(1),
+        onLoginChange: LoginObserver? = nil,
         logger: Logger
     ) {
         self.environment = environment
@@ -42,6 +57,8 @@ public actor CredentialChain {
         self.clock = clock
         self.sources = sources
         self.logger = logger
+        self.onLoginChange = onLoginChange
+        watch = LoginWatch(environment: environment, files: files, interval: loginCheckInterval)
     }
 
     /// The sources in the AWS CLI's order (botocore's `create_credential_resolver`).
@@ -90,6 +107,52 @@ public actor CredentialChain {
         }
     }
 
+    /// The same, but where a person has to log in it waits for that, and goes on the moment the new log-in is there.
+    /// `onWait` is called once, with what to tell the person, when the wait begins. The caller bounds the wait by cancelling.
+    /// - Throws: what ``credentials(profile:)`` throws; the failure that asked for the log-in where the task is cancelled.
+    public func credentialsAfterLogin(
+        profile: String?, onWait: @Sendable (Failure) -> Void = { _ in }
+    ) async throws(Failure) -> Credentials {
+        var hasTold = false
+        while true {
+            let before = watch.snapshot()
+            do throws(Failure) {
+                return try await credentials(profile: profile)
+            } catch {
+                guard Self.asksForLogin(error), !Task.isCancelled else { throw error }
+                if !hasTold { onWait(error) }
+                hasTold = true
+                let failure = error
+                do throws(Failure) { try await watch.change(since: before) } catch { throw failure }
+            }
+        }
+    }
+
+    /// Credentials instead of those that AWS has just refused as expired.
+    /// - Throws: `.expiredCredentials` where the source still gives the refused ones; the identity then needs a person.
+    public func replace(
+        _ refused: Credentials, profile: String?, why: String = ""
+    ) async throws(Failure) -> Credentials {
+        let identity = Identity(profile: profile)
+        self.refused[identity] = Refused(credentials: refused, why: why)
+        // Another caller may have replaced them already.
+        if cache[identity]?.credentials == refused { cache[identity] = nil }
+        return try await credentials(profile: profile)
+    }
+
+    /// What a person has to do before a profile can be used again; nil where nothing is.
+    public func neededLogin(profile: String?) -> Failure? { logins[Identity(profile: profile)] }
+
+    private static func asksForLogin(_ failure: Failure) -> Bool {
+        failure.kind == .needsLogin || failure.kind == .expiredCredentials
+    }
+
+    private func note(_ identity: Identity, _ failure: Failure?) {
+        guard logins[identity] != failure else { return }
+        logins[identity] = failure
+        onLoginChange?(identity.profile, failure)
+    }
+
     /// Drops what is known: AWS has refused these credentials as expired, or a log-in has happened.
     public func forget(profile: String?) { cache[Identity(profile: profile)] = nil }
 
@@ -114,12 +177,18 @@ public actor CredentialChain {
     private func renew(
         _ identity: Identity, _ config: SharedConfig, _ generation: Int
     ) async throws(Failure) -> Credentials {
-        do {
+        do throws(Failure) {
             let credentials = try await ask(identity, config)
+            if let refused = refused[identity], refused.credentials == credentials {
+                throw Self.expired(credentials, why: refused.why)
+            }
+            refused[identity] = nil
             cache[identity] = Cached(credentials: credentials, obtained: clock.now(), generation: generation)
+            note(identity, nil)
             return credentials
         } catch {
             logger.debug("credentials were not renewed: \(error)")
+            if Self.asksForLogin(error) { note(identity, error) }
             throw error
         }
     }

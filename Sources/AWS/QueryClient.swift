@@ -71,7 +71,8 @@ struct QueryClient: Sendable {
             return .again
         case .expiredCredentials where excuses.credentials:
             excuses.credentials = false
-            guard try await renew(credentials) else { throw failure }
+            guard case .chain(let chain, let profile) = authorization, let credentials else { throw failure }
+            _ = try await chain.replace(credentials, profile: profile, why: error.summary)
             return .again
         case .throttled, .unavailable: return .later(failure)
         default: throw failure
@@ -84,13 +85,6 @@ struct QueryClient: Sendable {
         case .fixed(let credentials): credentials
         case .unsigned: nil
         }
-    }
-
-    /// Whether the chain has other credentials now than those that AWS refused.
-    private func renew(_ refused: Credentials?) async throws(Failure) -> Bool {
-        guard case .chain(let chain, let profile) = authorization else { return false }
-        await chain.forget(profile: profile)
-        return try await chain.credentials(profile: profile) != refused
     }
 
     private func send(
