@@ -45,7 +45,7 @@ public struct SharedConfig: Sendable, Hashable {
         for name in config?.order ?? [] {
             guard let section = config?.sections[name] else { continue }
             if name == "default" {
-                merge(section, of: configPath, into: &profiles, as: name)
+                replace(section, of: configPath, in: &profiles, as: name)
                 continue
             }
             // The AWS CLI tests prefixes, not words: `[profile-x y]` is profile y as well.
