@@ -29,6 +29,7 @@ final class Daemon {
     private let pools: EndpointPools
     private let requests: ControlRequests
     private let server: ControlServer
+    private let events = EventFeed()
     private var signals: Signals?
     private var shutdown: Shutdown?
     private var configuration: Configuration
@@ -57,6 +58,7 @@ final class Daemon {
             forwards: forwards, tunnels: tunnels, pools: pools, router: router, environment: settings.environment,
             configuration: settings.configuration, socketPath: socket.path, logger: logger)
 
+        events.listen(to: forwards, tunnels, pools, on: loop)
         Self.addConfiguredForwards(settings, to: forwards, logger, on: loop)
         do throws(SystemError) {
             server = try ControlServer(
@@ -72,10 +74,7 @@ final class Daemon {
     }
 
     private func connectParts(on loop: isolated Loop) {
-        tunnels.onEnd = { [weak self] end in
-            self?.forwards.note(end)
-            self?.publishEnd(end, on: loop)
-        }
+        events.server = server
         requests.onReload = { [weak self] () throws(Failure) in
             guard let self else { throw Failure(.shuttingDown, "eiced is shutting down") }
             return try reload(on: loop)
@@ -147,17 +146,6 @@ final class Daemon {
                     "the forward of the configuration is not served: \(error)", metadata: ["forward": "\(name)"])
             }
         }
-    }
-
-    // MARK: Events
-
-    private func publishEnd(_ end: EndedTunnel, on loop: isolated Loop) {
-        guard server.hasSubscribers else { return }
-        var event = ControlEvent(.tunnelClosed, at: .now())
-        event.tunnel = TunnelInfo(end.handle)
-        event.reason = end.reason.sentence
-        event.failure = end.reason.failure
-        server.publish(event, on: loop)
     }
 
     // MARK: Signals

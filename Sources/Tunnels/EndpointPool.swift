@@ -87,6 +87,8 @@ public final class EndpointPools {
 
     private(set) var limits: Limits
     private var pools: [EndpointKey: EndpointPool] = [:]
+    /// To be told when an endpoint has no slot for someone who asked: at most once for each time it fills up.
+    public var onFull: ((EndpointPool) -> Void)?
 
     public init(limits: Limits) { self.limits = limits }
 

@@ -11,6 +11,9 @@ public final class ForwardTable {
     private let logger: Logger
     private var forwards: [String: Forward] = [:]
     private var reserved: Set<String> = []
+    /// Told of each forward that accepts from now on, and of each that was removed.
+    public var onAdd: ((Forward) -> Void)?
+    public var onRemove: ((Forward) -> Void)?
 
     public init(tunnels: TunnelTable, logger: Logger) {
         self.tunnels = tunnels
@@ -81,6 +84,7 @@ public final class ForwardTable {
         for forward in added {
             forwards[forward.specification.name] = forward
             logAdded(forward)
+            onAdd?(forward)
         }
         return added
     }
@@ -127,11 +131,13 @@ public final class ForwardTable {
                 .unknownForward, "there is no forward named \(name)", hint: "eicectl ls shows those there are")
         }
         for name in names {
-            forwards.removeValue(forKey: name)?.close(on: loop)
+            let forward = forwards.removeValue(forKey: name)
+            forward?.close(on: loop)
             for tunnel in tunnels.all where tunnel.request.forward == name {
                 tunnel.close(.requested("the forward \(name) was removed"))
             }
             logger.notice("forward removed", metadata: ["forward": "\(name)"])
+            if let forward { onRemove?(forward) }
         }
     }
 

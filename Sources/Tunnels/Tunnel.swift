@@ -39,7 +39,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     private let services: TunnelServices
     private var machine: TunnelStateMachine
     private var client: (any TunnelClient)?
-    private let onEnd: @Sendable (TunnelHandle, CloseReason, isolated Loop) -> Void
+    private let tell: @Sendable (TunnelHandle, TunnelNews, isolated Loop) -> Void
 
     private var local: StreamSocket?
     /// Bytes of the client that came before its socket was ours.
@@ -65,12 +65,12 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
 
     init(
         _ handle: TunnelHandle, services: TunnelServices, client: (any TunnelClient)?,
-        onEnd: @escaping @Sendable (TunnelHandle, CloseReason, isolated Loop) -> Void
+        tell: @escaping @Sendable (TunnelHandle, TunnelNews, isolated Loop) -> Void
     ) {
         self.handle = handle
         self.services = services
         self.client = client
-        self.onEnd = onEnd
+        self.tell = tell
         let request = handle.request
         machine = TunnelStateMachine(
             timeouts: services.timeouts,
@@ -170,13 +170,13 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             Task { await services.router.forget(request) }
         }
         let handle = handle
-        let onEnd = onEnd
+        let tell = tell
         if let client {
             // A client is only kept until the tunnel is open, and until then this is the control loop.
             self.client = nil
             client.tunnelFailed(reason, on: loop)
         }
-        services.control.submit { loop in onEnd(handle, reason, loop) }
+        services.control.submit { loop in tell(handle, .ended(reason), loop) }
     }
 
     private func publish() {
@@ -484,6 +484,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
                 "forward": "\(handle.request.forward ?? "-")", "peer": "\(handle.request.peer)",
                 "request_id": "\(handle.snapshot.requestID ?? "-")",
             ])
+        publish()
+        tell(handle, .opened, loop)
         move(to: services.relays[Int(handle.id) % services.relays.count], from: loop)
     }
 

@@ -10,6 +10,14 @@ public struct EndedTunnel: Sendable {
     public let at: WallTime
 }
 
+/// What a tunnel tells its table, on the control loop.
+enum TunnelNews: Sendable {
+    case opened
+    /// Its time is over soon.
+    case expiring(in: Duration)
+    case ended(CloseReason)
+}
+
 /// All live tunnels, and the last that failed. Confined to the control loop.
 public final class TunnelTable {
     /// Failed tunnels that `status` can still tell of.
@@ -20,7 +28,11 @@ public final class TunnelTable {
     private var nextID: UInt64 = 1
     private var whenEmpty: [() -> Void] = []
     public private(set) var failures: [EndedTunnel] = []
-    /// Told of each end, after the table forgot the tunnel. Set once, before the first tunnel.
+    /// Told of each tunnel that is open now. Set once, before the first tunnel, as the two below.
+    public var onOpen: ((TunnelHandle) -> Void)?
+    /// Told that a tunnel's time is over in so long.
+    public var onExpiring: ((TunnelHandle, Duration) -> Void)?
+    /// Told of each end, after the table forgot the tunnel.
     public var onEnd: ((EndedTunnel) -> Void)?
     /// False once the daemon stops: nothing new.
     public private(set) var acceptsNew = true
@@ -50,8 +62,8 @@ public final class TunnelTable {
         nextID += 1
         live[handle.id] = handle
         let table = LoopBound(self, on: loop)
-        let tunnel = Tunnel(handle, services: services, client: client) { handle, reason, loop in
-            table.get(on: loop).ended(handle, reason)
+        let tunnel = Tunnel(handle, services: services, client: client) { handle, news, loop in
+            table.get(on: loop).hear(news, of: handle)
         }
         tunnel.start(local: local, on: loop)
         return handle
@@ -61,6 +73,14 @@ public final class TunnelTable {
     public func stop(completion: @escaping () -> Void) {
         acceptsNew = false
         if live.isEmpty { completion() } else { whenEmpty.append(completion) }
+    }
+
+    private func hear(_ news: TunnelNews, of handle: TunnelHandle) {
+        switch news {
+        case .opened: onOpen?(handle)
+        case .expiring(let left): onExpiring?(handle, left)
+        case .ended(let reason): ended(handle, reason)
+        }
     }
 
     private func ended(_ handle: TunnelHandle, _ reason: CloseReason) {

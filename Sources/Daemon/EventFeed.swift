@@ -1,0 +1,95 @@
+import ControlProtocol
+import ControlServer
+import SocketIO
+import Tunnels
+
+/// What happens, as clients are told of it: subscribers at once, and the last few whoever asks later. Confined to the
+/// control loop.
+///
+/// An event is a small value that is made in any case and kept in a ring; it is written as JSON only while somebody has
+/// subscribed.
+final class EventFeed {
+    /// Events that are kept: enough to see what happened around a fault, and about 100 KiB.
+    static let capacity = 100
+
+    /// Set once the server exists, which needs the parts that tell of events.
+    weak var server: ControlServer?
+    private var ring: [ControlEvent] = []
+    private var oldest = 0
+
+    /// What is kept, oldest first.
+    var recent: [ControlEvent] { Array(ring[oldest...] + ring[..<oldest]) }
+
+    /// Wires the parts that tell of events. Comes before the first forward is added.
+    func listen(to forwards: ForwardTable, _ tunnels: TunnelTable, _ pools: EndpointPools, on loop: isolated Loop) {
+        forwards.onAdd = { [unowned self] in added($0, on: loop) }
+        forwards.onRemove = { [unowned self, unowned tunnels] forward in
+            let name = forward.specification.name
+            removed(forward, tunnels: tunnels.all.count { $0.request.forward == name }, on: loop)
+        }
+        tunnels.onOpen = { [unowned self] in opened($0, on: loop) }
+        tunnels.onExpiring = { [unowned self] in expiring($0, in: $1, on: loop) }
+        tunnels.onEnd = { [unowned self, unowned forwards] end in
+            forwards.note(end)
+            closed(end, on: loop)
+        }
+        pools.onFull = { [unowned self] in full($0, on: loop) }
+    }
+
+    // MARK: What can happen
+
+    func added(_ forward: Forward, on loop: isolated Loop) {
+        var event = ControlEvent(.forwardAdded, at: .now())
+        event.forward = ForwardInfo(forward, tunnels: 0)
+        tell(event, on: loop)
+    }
+
+    func removed(_ forward: Forward, tunnels: Int, on loop: isolated Loop) {
+        var event = ControlEvent(.forwardRemoved, at: .now())
+        event.forward = ForwardInfo(forward, tunnels: tunnels)
+        tell(event, on: loop)
+    }
+
+    func opened(_ tunnel: TunnelHandle, on loop: isolated Loop) {
+        var event = ControlEvent(.tunnelOpened, at: .now())
+        event.tunnel = TunnelInfo(tunnel)
+        tell(event, on: loop)
+    }
+
+    func closed(_ end: EndedTunnel, on loop: isolated Loop) {
+        var event = ControlEvent(.tunnelClosed, at: .now())
+        event.tunnel = TunnelInfo(end.handle)
+        event.reason = end.reason.sentence
+        event.failure = end.reason.failure
+        tell(event, on: loop)
+    }
+
+    func expiring(_ tunnel: TunnelHandle, in left: Duration, on loop: isolated Loop) {
+        var event = ControlEvent(.tunnelExpiring, at: .now())
+        event.tunnel = TunnelInfo(tunnel)
+        event.expiresIn = Int(left.components.seconds)
+        tell(event, on: loop)
+    }
+
+    func full(_ pool: EndpointPool, on loop: isolated Loop) {
+        var event = ControlEvent(.endpointFull, at: .now())
+        event.endpoint = EndpointInfo(pool, lastFailure: nil)
+        tell(event, on: loop)
+    }
+
+    func needsLogin(_ login: NeededLogin, on loop: isolated Loop) {
+        var event = ControlEvent(.loginNeeded, at: .now())
+        event.login = login
+        tell(event, on: loop)
+    }
+
+    private func tell(_ event: ControlEvent, on loop: isolated Loop) {
+        if ring.count < Self.capacity {
+            ring.append(event)
+        } else {
+            ring[oldest] = event
+            oldest = (oldest + 1) % Self.capacity
+        }
+        server?.publish(event, on: loop)
+    }
+}
