@@ -49,7 +49,8 @@ final class Daemon {
         let router = AWSRouter(context: context)
         pools = EndpointPools(limits: Self.limits(settings.configuration))
         let services = TunnelServices(
-            router: router, resolver: Resolver(), tls: try Self.trust(context), connectTo: settings.connectTo,
+            router: router, resolver: Resolver(), tls: try Self.trust(context, settings.environment, logger),
+            connectTo: settings.connectTo,
             timeouts: Self.timeouts(settings.configuration), userAgent: "eiced/\(EICEDVersion.current)", control: loop,
             relays: try Self.relayLoops(), pools: LoopBound(pools, on: loop), logger: logger)
         tunnels = TunnelTable(services: services)
@@ -96,16 +97,22 @@ final class Daemon {
         return loops
     }
 
-    private static func trust(_ context: AWSContext) throws(Failure) -> TLSContext {
-        do {
-            return try TLSContext(trusting: try context.trustRoots(profile: nil).map { .file($0) } ?? .system)
-        } catch let error as TLSError {
+    private static func trust(
+        _ context: AWSContext, _ environment: Environment, _ logger: Logger
+    ) throws(Failure) -> TLSContext {
+        let roots: String?
+        do throws(Failure) {
+            roots = try context.trustRoots(profile: nil)
+        } catch {
+            // A mistake in the AWS files costs the connections that need them, each with this reason, and not the daemon.
+            logger.warning("trusting what the environment or the system says: \(error)")
+            roots = environment.first(of: "AWS_CA_BUNDLE", "SSL_CERT_FILE")
+        }
+        do throws(TLSError) {
+            return try TLSContext(trusting: roots.map { .file($0) } ?? .system)
+        } catch {
             throw Failure(
                 .configuration, error.reason, hint: "check AWS_CA_BUNDLE, ca_bundle and SSL_CERT_FILE")
-        } catch let failure as Failure {
-            throw failure
-        } catch {
-            throw Failure(.internal, "cannot set up TLS", why: "\(error)")
         }
     }
 
