@@ -215,7 +215,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            dependencies: ["ControlProtocol", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
             swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx17

@@ -101,6 +101,18 @@ extension LoopbackServer {
         }
     }
 
+    /// Speaks first, as an SSH server does, and then sends back what it gets.
+    public static func greeter(_ greeting: String = "SSH-2.0-test\r\n") throws -> LoopbackServer {
+        try LoopbackServer { connection in
+            try connection.write(greeting)
+            while true {
+                let bytes = try connection.read(upTo: 1 << 18)
+                if bytes.isEmpty { return }
+                try connection.write(bytes)
+            }
+        }
+    }
+
     /// Takes everything, answers nothing.
     public static func discard() throws -> LoopbackServer {
         try LoopbackServer { connection in while try !connection.read(upTo: 1 << 18).isEmpty {} }

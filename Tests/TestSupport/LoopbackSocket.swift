@@ -94,6 +94,20 @@ public final class LoopbackSocket: Sendable {
         }
     }
 
+    /// All bytes up to the end of the stream or the reset that cuts it off.
+    public func readToEndOrReset() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            do {
+                let more = try read()
+                if more.isEmpty { return bytes }
+                bytes += more
+            } catch let error as SystemError where error.code == ECONNRESET {
+                return bytes
+            }
+        }
+    }
+
     public func readText(upTo count: Int = 1 << 16) throws -> String {
         String(decoding: try read(upTo: count), as: UTF8.self)
     }

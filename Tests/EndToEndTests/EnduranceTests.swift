@@ -1,0 +1,113 @@
+import ControlProtocol
+import TestSupport
+import Testing
+
+/// The bars of the first release: much data, many connections, one bad neighbour. One at a time, since each has the
+/// machine busy.
+@Suite(.serialized) struct EnduranceTests {
+    @Test func twoHundredMebibytesThroughOneTunnelEqualThemselves() async throws {
+        let count = 200 << 20
+        let pattern = Pattern(seed: 3)
+        let echo = try LoopbackServer.echo()
+        try await Scene.play(port: echo.port) { scene in
+            let socket = try await Scene.connect(try await scene.add())
+            async let sent: Void = onThread { try pattern.send(count, on: socket) }
+            async let received = onThread { try pattern.verify(count, from: socket) }
+            try await sent
+            #expect(try await received == count)
+            try await eventually("the status has counted them") {
+                let tunnel = try await scene.daemon.tunnels().first
+                return tunnel?.bytesLocalToRemote == UInt64(count) && tunnel?.bytesRemoteToLocal == UInt64(count)
+            }
+        }
+    }
+
+    @Test func aThousandConnectionsLeaveNothingBehind() async throws {
+        let echo = try LoopbackServer.echo()
+        try await Scene.play(port: echo.port) { scene in
+            let port = try await scene.add().port
+            let facts = scene.daemon.process.facts
+            @Sendable func churn(_ count: Int) throws {
+                for number in 0..<count {
+                    let socket = try LoopbackSocket.connect(port: port)
+                    try socket.write("ping \(number)")
+                    guard try socket.readText() == "ping \(number)" else { throw TestFailure("another answer") }
+                    socket.close()
+                }
+            }
+            @Sendable func now() throws -> (descriptors: Int, threads: Int, memory: Int) {
+                guard let descriptors = facts.descriptorCount, let threads = facts.threadCount,
+                    let memory = facts.residentSetSize
+                else { throw TestFailure("the daemon is gone") }
+                return (descriptors, threads, memory)
+            }
+            // What is made once is made by then: loops, pools, caches, the allocator's arenas.
+            try await onThread { try churn(100) }
+            try await scene.daemon.waitForTunnels(open: 0)
+            let before = try now()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 { group.addTask { try await onThread { try churn(250) } } }
+                try await group.waitForAll()
+            }
+            try await scene.daemon.waitForTunnels(open: 0)
+            // Nobody asks the daemon anything meanwhile: Dispatch lets its threads go when they have rested for seconds.
+            try await eventually("descriptors and threads are back: \(before)") {
+                let after = try now()
+                return after.descriptors <= before.descriptors && after.threads <= before.threads
+            }
+            let after = try now()
+            #expect(Double(after.memory) < Double(before.memory) * 1.2, "KiB before \(before) and after \(after)")
+            #expect(try await scene.daemon.status().endpoints.first?.slots.inUse == 0)
+        }
+    }
+
+    @Test func aStoppedReaderDoesNotDelayTheOthers() async throws {
+        let pattern = Pattern(seed: 17)
+        // The first byte says what is wanted: a flood, or an echo.
+        let target = try LoopbackServer { connection in
+            if try connection.read(exactly: 1) == [UInt8(ascii: "f")] {
+                try pattern.send(.max, on: connection)
+            }
+            while true {
+                let bytes = try connection.read()
+                if bytes.isEmpty { return }
+                try connection.write(bytes)
+            }
+        }
+        try await Scene.play(port: target.port) { scene in
+            let port = try await scene.add().port
+            @Sendable func open(_ wish: String, receiveBuffer: CInt? = nil) throws -> LoopbackSocket {
+                let socket = try LoopbackSocket.connect(port: port, receiveBuffer: receiveBuffer)
+                try socket.write(wish)
+                return socket
+            }
+            /// The slowest of some round trips.
+            @Sendable func worstPing(_ socket: LoopbackSocket, _ count: Int) throws -> Duration {
+                var worst = Duration.zero
+                for number in 0..<count {
+                    let began = ContinuousClock.now
+                    try socket.write("\(number % 10)")
+                    guard try socket.readText() == "\(number % 10)" else { throw TestFailure("another answer") }
+                    worst = max(worst, ContinuousClock.now - began)
+                }
+                return worst
+            }
+            let stopped = try await onThread { try open("f", receiveBuffer: 1 << 16) }
+            let others = try await onThread { try (0..<19).map { _ in try open("e") } }
+            try await scene.daemon.waitForTunnels(open: 20)
+            var last: UInt64 = .max
+            try await eventually("the flood stands still") {
+                let now = try await scene.daemon.tunnels().map(\.bytesRemoteToLocal).max() ?? 0
+                defer { last = now }
+                return now == last && now > 0
+            }
+            let worst = try await withThrowingTaskGroup(of: Duration.self) { group in
+                for socket in others { group.addTask { try await onThread { try worstPing(socket, 200) } } }
+                return try await group.reduce(Duration.zero, max)
+            }
+            // A frozen tunnel waits for seconds (the AWS CLI's ten); a busy machine costs milliseconds.
+            #expect(worst < .seconds(2), "\(worst)")
+            stopped.close()
+        }
+    }
+}

@@ -1,0 +1,110 @@
+import ControlProtocol
+import TestSupport
+import Testing
+
+/// `eicectl proxy`, as ssh and scripts run it.
+@Suite struct ProxyTests {
+    @Test func itExitsSoonAfterItsInputAndOutputHaveGoneAndUsesNoProcessorBefore() async throws {
+        let greeter = try LoopbackServer.greeter()
+        try await Scene.play(port: greeter.port) { scene in
+            let (reader, writer) = try makePipe()
+            let proxy = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22"], input: .pipe, output: .descriptor(writer))
+            writer.close()
+            try await scene.daemon.waitForTunnels(open: 1)
+
+            // At rest: the time it has used does not grow while it waits.
+            let before = try #require(proxy.facts.processorTime)
+            try await letPass(.seconds(1))
+            #expect(try #require(proxy.facts.processorTime) - before == .zero)
+
+            // ssh goes away: both ends of its pipes are closed.
+            let instant = ContinuousClock.now
+            proxy.input?.close()
+            reader.close()
+            try await proxy.exit()
+            let ended = try #require(proxy.exitInstant)
+            // 100 ms by the issue, measured on a machine that runs other tests at the same time.
+            #expect(ended - instant < .milliseconds(100))
+            try await scene.daemon.waitForTunnels(open: 0)
+        }
+    }
+
+    @Test func itNoticesThatItsOutputHasGoneWithoutWriting() async throws {
+        let greeter = try LoopbackServer.greeter()
+        try await Scene.play(port: greeter.port, timeouts: ["drain": "60s"]) { scene in
+            let (reader, writer) = try makePipe()
+            let proxy = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22"], input: .pipe, output: .descriptor(writer))
+            writer.close()
+            try await scene.daemon.waitForTunnels(open: 1)
+            // Its input stays open, and the target sends nothing more.
+            reader.close()
+            try await proxy.exit()
+            try await scene.daemon.waitForTunnels(open: 0)
+        }
+    }
+
+    @Test func aPipeCarriesEverythingBothWays() async throws {
+        let greeter = try LoopbackServer.greeter()
+        try await Scene.play(port: greeter.port, timeouts: ["drain": "2s"]) { scene in
+            let folder = scene.daemon.directory
+            let command = """
+                head -c 20000000 /dev/urandom > \(folder("in")) &&
+                '\(BuiltProducts.eicectl)' proxy \(Scene.web) 22 < \(folder("in")) > \(folder("out")) &&
+                tail -c +15 \(folder("out")) | cmp - \(folder("in"))
+                """
+            let result = try await ChildProcess.run(
+                "/bin/sh", ["-c", command], environment: scene.daemon.environment)
+            #expect(result.code == 0, "\(result)")
+        }
+    }
+
+    @Test func theDescriptorIsPassedWithOneByteOnceTheTargetHasSpoken() async throws {
+        let banner = "SSH-2.0-test\r\n"
+        let target = try LoopbackServer { connection in
+            try connection.write(banner)
+            while true {
+                let bytes = try connection.read()
+                if bytes.isEmpty { return }
+                try connection.write(bytes)
+            }
+        }
+        try await Scene.play(port: target.port) { scene in
+            // ssh's side of ProxyUseFdpass: one socket is the command's input and output.
+            let (mine, theirs) = try makeSocketPair()
+            let proxy = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22"], input: .descriptor(theirs), output: .descriptor(theirs))
+            theirs.close()
+            let (bytes, passed) = try await onThread { try mine.receiveDescriptors() }
+            #expect(bytes == 1)
+            #expect(passed.count == 1)
+            #expect(try await proxy.exit() == .code(0), "\(proxy.standardError)")
+
+            let tunnel = LoopbackSocket(takingOwnership: try #require(passed.first).take())
+            let answers = try await onThread {
+                let first = try tunnel.read(exactly: banner.utf8.count)
+                try tunnel.write("ping")
+                return first + (try tunnel.read(exactly: 4))
+            }
+            #expect(String(decoding: answers, as: UTF8.self) == banner + "ping", "the banner is not swallowed")
+            tunnel.close()
+            try await scene.daemon.waitForTunnels(open: 0)
+        }
+    }
+
+    @Test func aTargetThatSaysNothingIsNotHandedOverAndIsGivenUpWithItsClient() async throws {
+        let silent = try LoopbackServer.silent()
+        try await Scene.play(port: silent.port) { scene in
+            let (mine, theirs) = try makeSocketPair()
+            let proxy = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22"], input: .descriptor(theirs), output: .descriptor(theirs))
+            theirs.close()
+            try await eventually("the target is connected") { silent.openCount == 1 }
+            #expect(proxy.exit == nil)
+            mine.close()
+            try await proxy.exit()
+            try await scene.daemon.waitForTunnels(open: 0)
+        }
+    }
+}
