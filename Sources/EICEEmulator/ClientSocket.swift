@@ -47,6 +47,9 @@ final class ClientSocket: StreamSocketOwner {
     /// Whether the client sent its end of file, or reset the connection, whatever is still unread.
     var peerIsGone: Bool { socket.map { $0.peerShutDown || $0.hungUp } ?? true }
 
+    /// Whether both directions are over, which without our own end is a reset.
+    var isReset: Bool { socket?.hungUp ?? true }
+
     private var isDirect: Bool { latency == .zero }
 
     // MARK: What the connection does with it

@@ -104,7 +104,9 @@ final class TunnelConnection: ClientSocketOwner, StreamSocketOwner {
     // MARK: Turns
 
     func clientIsReady(on loop: isolated Loop) {
-        if phase == .held, socket?.peerIsGone != false {
+        // Both would stay unnoticed while nothing is read: by a fault, or because the target does not take more.
+        let isGone = phase == .held ? socket?.peerIsGone : socket?.isReset
+        guard isGone == false else {
             finish(on: loop)
             return
         }

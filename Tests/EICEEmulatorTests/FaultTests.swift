@@ -106,31 +106,36 @@ import class EICEEmulator.Emulator
 
     @Test func stallsHoldTheConnectionUntilTheClientLeaves() async throws {
         let echo = try LoopbackServer.echo()
-        let faults = [Fault.Kind.stallTLS, .stallUpgrade, .silent].map { Fault($0) }
-        let state = try await withEmulator(target: echo.port) {
-            $0.faults = faults
+        try await runEmulator(target: echo.port) {
+            $0.faults = [Fault.Kind.stallTLS, .stallUpgrade, .silent].map { Fault($0) }
         } _: { emulator in
-            let tls = try LoopbackSocket.connect(port: emulator.tunnelPort)
-            try tls.write([22, 3, 1, 0, 100])
-            let upgrade = try TunnelClient(emulator)
-            try upgrade.handshake()
-            try upgrade.write(
-                try UpgradeRequest(
+            let tls = try await onThread {
+                let socket = try LoopbackSocket.connect(port: emulator.tunnelPort)
+                try socket.write([22, 3, 1, 0, 100])
+                return socket
+            }
+            try await eventually("the first connection is stalled") { emulator.state.faults.count == 2 }
+            let upgrade = try await onThread {
+                let client = try TunnelClient(emulator)
+                try client.handshake()
+                let request = try UpgradeRequest(
                     host: TunnelClient.hostName, pathAndQuery: TunnelClient.target(emulator),
-                    key: SecureRandom.bytes(16), userAgent: "test"
-                ).bytes)
+                    key: SecureRandom.bytes(16), userAgent: "test")
+                try client.write(request.bytes)
+                return client.socket
+            }
+            try await eventually("the request was read") { emulator.state.faults.count == 1 }
             // The next one is served: it is open, and silent.
-            while emulator.state.faults.count > 1 {}
-            let silent = try TunnelClient.open(emulator)
-            try silent.send([1, 2, 3])
+            let silent = try await onThread {
+                let client = try TunnelClient.open(emulator)
+                try client.send([1, 2, 3])
+                return client.socket
+            }
             #expect(emulator.state.statistics.tunnelsOpen == 1)
-            tls.close()
-            upgrade.socket.close()
-            silent.socket.close()
-            return emulator.state
+            for socket in [tls, upgrade, silent] { socket.close() }
+            try await eventually("all are gone") { emulator.state.statistics.connectionsOpen == 0 }
+            #expect(emulator.state.statistics.tunnelsOpen == 0)
         }
-        try await eventually("all are gone") { state.statistics.connectionsOpen == 0 }
-        #expect(state.statistics.tunnelsOpen == 0)
         echo.stop()
     }
 

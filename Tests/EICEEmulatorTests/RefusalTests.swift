@@ -159,6 +159,25 @@ import class EICEEmulator.Emulator
         silent.stop()
     }
 
+    @Test func aResetIsNoticedWhileTheTargetReadsNothing() async throws {
+        let silent = try LoopbackServer.silent()
+        try await runEmulator(target: silent.port) { emulator in
+            try await onThread {
+                let client = try TunnelClient.open(emulator)
+                var limit = timeval(tv_sec: 0, tv_usec: 200_000)
+                setsockopt(
+                    client.socket.descriptor.raw, SOL_SOCKET, SO_SNDTIMEO, &limit,
+                    socklen_t(MemoryLayout<timeval>.size))
+                #expect(throws: TestFailure.self) {
+                    for _ in 0..<100 { try client.send([UInt8](repeating: 1, count: 1_000_000)) }
+                }
+                client.socket.reset()
+            }
+            try await eventually("its slot is free") { emulator.state.statistics.tunnelsOpen == 0 }
+        }
+        silent.stop()
+    }
+
     @Test func aConnectionWithoutARequestEnds() async throws {
         try await withEmulator {
             $0.requestTimeout = .milliseconds(50)

@@ -293,9 +293,9 @@ extension String {
 }
 
 /// An emulator with one endpoint and one instance, 10.0.1.5, whose port 22 is `port` of this host; stopped afterwards.
-func withEmulator<Value: Sendable>(
-    target port: UInt16 = 1, _ change: (inout EmulatorOptions) -> Void = { _ in },
-    _ body: @escaping @Sendable (Emulator) throws -> Value
+func runEmulator<Value: Sendable>(
+    target port: UInt16, _ change: (inout EmulatorOptions) -> Void = { _ in },
+    _ body: @Sendable (Emulator) async throws -> Value
 ) async throws -> Value {
     var options = EmulatorOptions()
     options.inventory = try Inventory.parse(Array(Inventory.example.utf8), name: "example")
@@ -304,11 +304,19 @@ func withEmulator<Value: Sendable>(
     change(&options)
     let emulator = try Emulator(options)
     do {
-        let value = try await onThread { try body(emulator) }
+        let value = try await body(emulator)
         await emulator.stop()
         return value
     } catch {
         await emulator.stop()
         throw error
     }
+}
+
+/// The same with a body that blocks, on a thread of its own.
+func withEmulator<Value: Sendable>(
+    target port: UInt16 = 1, _ change: (inout EmulatorOptions) -> Void = { _ in },
+    _ body: @escaping @Sendable (Emulator) throws -> Value
+) async throws -> Value {
+    try await runEmulator(target: port, change) { emulator in try await onThread { try body(emulator) } }
 }
