@@ -80,6 +80,21 @@ public actor Discovery {
         instances.forget(key)
     }
 
+    /// Asks AWS anew in the background while what is known still serves: for targets in use, so that a dial finds an answer that
+    /// is young. Failures are left to the next `resolve`.
+    public func renew(_ request: RouteRequest) async {
+        guard let region = try? await context.region(named: request.region, profile: request.profile) else { return }
+        let key = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
+        guard let instance = instances.kept(key) else { return }
+        let lookup = InstanceLookup(ec2: ec2(request, region), region: region)
+        instances.renew(key) { () throws(Failure) in try await lookup.instance(request.target) }
+        let which = request.endpointID.map { EndpointKey.Which.id($0) } ?? instance.vpcID.map { .vpc($0) }
+        guard request.endpointDNSName == nil, let which else { return }
+        let endpointKey = EndpointKey(which: which, profile: request.profile, region: region)
+        let ec2 = ec2(request, region)
+        endpoints.renew(endpointKey) { () throws(Failure) in try await Self.describe(which, ec2) }
+    }
+
     private static func check(_ request: RouteRequest) throws(Failure) {
         if request.endpointDNSName != nil, request.endpointID == nil {
             throw Failure(
@@ -152,13 +167,19 @@ public actor Discovery {
         let key = EndpointKey(which: which, profile: request.profile, region: region)
         let ec2 = ec2(request, region)
         return try await endpoints.value(key, what: "cannot look up endpoints") { () throws(Failure) in
-            switch which {
-            case .id(let id):
-                try await ec2.describeInstanceConnectEndpoints(ids: [id], purpose: "look up endpoint \(id)")
-            case .vpc(let vpc):
-                try await ec2.describeInstanceConnectEndpoints(
-                    filters: [EC2.Filter("vpc-id", vpc)], purpose: "look up the endpoints of \(vpc)")
-            }
+            try await Self.describe(which, ec2)
+        }
+    }
+
+    private static func describe(
+        _ which: EndpointKey.Which, _ ec2: EC2
+    ) async throws(Failure) -> [InstanceConnectEndpoint] {
+        switch which {
+        case .id(let id):
+            try await ec2.describeInstanceConnectEndpoints(ids: [id], purpose: "look up endpoint \(id)")
+        case .vpc(let vpc):
+            try await ec2.describeInstanceConnectEndpoints(
+                filters: [EC2.Filter("vpc-id", vpc)], purpose: "look up the endpoints of \(vpc)")
         }
     }
 

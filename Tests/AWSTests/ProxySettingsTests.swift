@@ -1,3 +1,4 @@
+import Failures
 import Testing
 
 @testable import AWS
@@ -48,5 +49,42 @@ import Testing
     @Test func namesAndPasswordsAreRedacted() {
         #expect(ProxySettings.redact("http://ann:p@ss@proxy:3128") == "http://proxy:3128")
         #expect(ProxySettings.redact("proxy:3128") == "proxy:3128")
+    }
+
+    @Test(arguments: [
+        ("http://proxy:3128", "http://proxy:3128"), ("proxy:3128", "http://proxy:3128"), ("proxy", "http://proxy:1080"),
+        ("http://proxy:80/", "http://proxy:80"), ("https://proxy", "https://proxy:443"),
+        ("HTTPS://ann:s3cret@proxy:8443/", "https://proxy:8443"), ("http://ann:p@ss@[::1]:1", "http://[::1]:1"),
+    ])
+    func proxiesAreReadAsCurlReadsThem(url: String, description: String) throws {
+        #expect(try ProxyServer(parsing: url).description == description)
+    }
+
+    @Test func theProxyIsAskedWithBasicAuthentication() throws {
+        let proxy = try ProxyServer(parsing: "http://ann:s3%20cret@proxy:3128")
+        let request = String(
+            decoding: proxy.connectRequest(toHost: "a.example", port: 443, userAgent: "eiced/1"), as: UTF8.self)
+        #expect(
+            request
+                == "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nUser-Agent: eiced/1\r\n"
+                + "Proxy-Authorization: Basic YW5uOnMzIGNyZXQ=\r\n\r\n")
+        let plain = try ProxyServer(parsing: "http://proxy:3128").connectRequest(
+            toHost: "2001:db8::1", port: 8_443, userAgent: "x")
+        #expect(String(decoding: plain, as: UTF8.self).hasPrefix("CONNECT [2001:db8::1]:8443 HTTP/1.1\r\n"))
+        #expect(!String(decoding: plain, as: UTF8.self).contains("Authorization"))
+    }
+
+    @Test func proxiesThatCannotBeUsedAreNamedWithoutTheirPassword() throws {
+        for url in ["socks5://ann:s3cret@h:1", "http://ann:s3cret@", "http://ann:s3cret@h:99999", ""] {
+            let failure = #expect(throws: Failure.self) { try ProxyServer(parsing: url) }
+            #expect(failure?.kind == .configuration)
+            #expect(failure.map { "\($0)".contains("s3cret") } == false)
+        }
+        let proxy = try ProxyServer(parsing: "http://ann:s3cret@h:1")
+        var dumped = ""
+        dump(proxy, to: &dumped)
+        #expect(!dumped.contains("s3cret") && !dumped.contains("YW5u"))
+        let refusal = proxy.refusal(status: 407, reason: "Proxy Authentication Required", toHost: "a.example")
+        #expect(refusal.sentence == "proxy http://h:1 refused a.example: HTTP 407 Proxy Authentication Required")
     }
 }

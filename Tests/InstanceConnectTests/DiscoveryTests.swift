@@ -258,6 +258,23 @@ private struct Account: Sendable {
         #expect(stub.requests.count == 6)
     }
 
+    @Test func whatIsInUseIsRenewedWhileItStillServes() async throws {
+        let start = ContinuousClock.now
+        let seconds = Atomic(0)
+        let (discovery, stub) = try discovery(
+            Account(instances: [.init()], endpoints: Self.doors),
+            now: { start + .seconds(seconds.load(ordering: .relaxed)) })
+        let request = try request("i-00000000000000001")
+        await discovery.renew(request)
+        #expect(stub.requests.isEmpty)
+        _ = try await discovery.resolve(request)
+        seconds.store(50, ordering: .relaxed)
+        await discovery.renew(request)
+        try await eventually("both are asked anew") { stub.requests.count == 4 }
+        #expect(try await discovery.resolve(request).endpointID == "eice-1")
+        #expect(stub.requests.count == 4)
+    }
+
     @Test func twentyWhoAskAtOnceAreTwoCalls() async throws {
         let (discovery, stub) = try discovery(Account(instances: [.init()], endpoints: Self.doors))
         defer { withExtendedLifetime(stub) {} }

@@ -1,0 +1,28 @@
+import Glibc
+
+/// The machine's Python, for tests that compare with AWS's own library or stand a service up with it. No test needs it to
+/// pass: those that use it are skipped by name where it is missing.
+public enum Python {
+    public static func has(_ module: String) async throws -> Bool {
+        guard let child = try? start("-c", "import \(module)") else { return false }
+        return try await child.exit() == .code(0)
+    }
+
+    /// What a program prints.
+    public static func run(_ arguments: String...) async throws -> String {
+        let child = try start(arguments)
+        guard try await child.exit() == .code(0) else { throw TestFailure("python3: \(child.standardError)") }
+        return child.standardOutput
+    }
+
+    public static func start(_ arguments: String...) throws -> ChildProcess { try start(arguments) }
+
+    private static func start(_ arguments: [String]) throws -> ChildProcess {
+        var environment: [String: String] = [:]
+        // Where modules are found can depend on HOME and more; AWS's own variables must not leak in.
+        for name in ["HOME", "PATH", "PYTHONPATH", "VIRTUAL_ENV", "PYENV_ROOT", "PYENV_VERSION", "LANG"] {
+            if let value = getenv(name) { environment[name] = String(cString: value) }
+        }
+        return try ChildProcess("/usr/bin/env", ["python3"] + arguments, environment: environment, diesWithParent: true)
+    }
+}
