@@ -106,7 +106,8 @@ let package = Package(
         .testTarget(
             name: "ControlServerTests",
             dependencies: [
-                "CLinux", "ControlClient", "ControlProtocol", "ControlServer", "Failures", "SocketIO", "TestSupport", logging,
+                "CLinux", "ControlClient", "ControlProtocol", "ControlServer", "Failures", "SocketIO", "TestSupport",
+                logging,
             ],
             swiftSettings: strict),
 
@@ -179,7 +180,8 @@ let package = Package(
         .testTarget(
             name: "EicectlCommandsTests",
             dependencies: [
-                "CLinux", "ControlClient", "ControlProtocol", "ControlServer", "EicectlCommands", "Failures", "SocketIO",
+                "CLinux", "ControlClient", "ControlProtocol", "ControlServer", "EicectlCommands", "Failures",
+                "SocketIO",
                 "TestSupport", argumentParser, logging,
             ],
             swiftSettings: strict),

@@ -6,19 +6,21 @@
 # temporary folder, all programs are children of this script, and both are gone at the end.
 set -euo pipefail
 
-eiced=$1 eicectl=$2 emulator=$3
+eiced=$(realpath "$1") eicectl=$(realpath "$2") emulator=$(realpath "$3")
 instance=i-0123456789abcdef0
 address=10.0.1.5
 
 directory=$(mktemp -d /tmp/eiced-demo.XXXXXX)
-chmod 0700 "$directory"
+cd "$directory"
 pids=()
 made_run_sshd=
 finish() {
     local code=$?
     trap - EXIT INT TERM
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    if [ ${#pids[@]} -gt 0 ]; then
+        kill "${pids[@]}" 2>/dev/null || true
+        wait "${pids[@]}" 2>/dev/null || true
+    fi
     if [ -n "$made_run_sshd" ]; then rmdir /run/sshd 2>/dev/null || true; fi
     if [ "$code" -ne 0 ]; then
         for log in eiced sshd emulator; do
@@ -27,7 +29,7 @@ finish() {
         done
         echo "demo: FAILED" >&2
     fi
-    rm -rf "$directory"
+    cd / && rm -rf "$directory"
     exit "$code"
 }
 trap finish EXIT
@@ -58,12 +60,13 @@ fail() {
     exit 1
 }
 
-# Waits until a condition holds, 30 seconds at most.
+# Waits until a condition holds, 30 seconds at most, or until the program that was started last has ended.
 await() {
     local what=$1 turns=0
     shift
     until "$@" >/dev/null 2>&1; do
         turns=$((turns + 1))
+        kill -0 "$!" 2>/dev/null || fail "$what did not start"
         [ $turns -le 600 ] || fail "waited 30 s for $what"
         sleep 0.05
     done
@@ -107,7 +110,7 @@ await "sshd" listens "$sshd_port"
 echo "  sshd listens on 127.0.0.1:$sshd_port, and is what $instance ($address:22) will lead to"
 
 title "An EC2 Instance Connect Endpoint: the emulator"
-"$emulator" --target "$address:22=127.0.0.1:$sshd_port" --instance "$instance=$address" \
+"$emulator" --directory "$directory" --target "$address:22=127.0.0.1:$sshd_port" --instance "$instance=$address" \
     >"$directory/environment" 2>"$directory/emulator.log" &
 pids+=($!)
 await "the emulator" grep -q EICED_CONNECT_TO "$directory/environment"
@@ -152,7 +155,7 @@ Host i-* *.eice
 END
 echo "$instance $(cut -d' ' -f1,2 "$directory/host_key.pub")" > "$directory/known_hosts"
 # What a person has in ~/.ssh/config; here it must be named, to leave that file alone.
-config="-F $directory/ssh_config"
+config="-F ssh_config"
 
 # --- the main job
 
@@ -164,12 +167,12 @@ run eicectl ls
 run "ssh $config -p $port 127.0.0.1 uname -a"
 
 title "64 MiB up and down"
-head -c $((64 * 1024 * 1024)) /dev/urandom > "$directory/sent"
-run "scp $config -q -P $port $directory/sent 127.0.0.1:$directory/there"
-run "scp $config -q -P $port 127.0.0.1:$directory/there $directory/back"
-run "cd $directory && sha256sum sent there back"
-cmp "$directory/sent" "$directory/there" || fail "what arrived is not what was sent"
-cmp "$directory/sent" "$directory/back" || fail "what came back is not what was sent"
+head -c $((64 * 1024 * 1024)) /dev/urandom > sent
+run "scp $config -q -P $port sent 127.0.0.1:\$PWD/there"
+run "scp $config -q -P $port 127.0.0.1:\$PWD/there back"
+run "sha256sum sent there back"
+cmp sent there || fail "what arrived is not what was sent"
+cmp sent back || fail "what came back is not what was sent"
 echo "  all three are the same"
 
 title "ssh by the instance's id, with no forward: ProxyCommand, and the tunnel's descriptor passed to ssh"
