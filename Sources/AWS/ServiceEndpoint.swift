@@ -61,8 +61,9 @@ public struct EndpointRules: Sendable {
     private func host(of service: Service, in region: String) -> String {
         let partition = Partition.of(region: region)
         var prefix = service.hostPrefix
-        // us-gov serves FIPS under the plain name, for the services used here.
-        if usesFIPS, partition != .governmentUS || usesDualStack { prefix += "-fips" }
+        // us-gov serves EC2's and STS's FIPS under the plain name.
+        let isPlain = partition == .governmentUS && !usesDualStack && [Service.ec2, .sts].contains(service)
+        if usesFIPS, !isPlain { prefix += "-fips" }
         return "\(prefix).\(region).\(usesDualStack ? partition.dualStackSuffix : partition.dnsSuffix)"
     }
 

@@ -35,6 +35,20 @@ import Testing
         #expect(try rules.endpoint(of: .ec2, in: region).address.host == host)
     }
 
+    /// As botocore 1.43 resolves them.
+    @Test(arguments: [
+        (Service.sts, "us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
+        (.sts, "eu-west-1", "sts-fips.eu-west-1.amazonaws.com"),
+        (.sso, "eu-west-1", "portal.sso-fips.eu-west-1.amazonaws.com"),
+        (.sso, "us-gov-west-1", "portal.sso-fips.us-gov-west-1.amazonaws.com"),
+        (.ssoOIDC, "us-gov-east-1", "oidc-fips.us-gov-east-1.amazonaws.com"),
+        (.ssoOIDC, "cn-north-1", "oidc-fips.cn-north-1.amazonaws.com.cn"),
+    ])
+    func otherServicesHaveTheirOwnFIPSNames(service: Service, region: String, host: String) throws {
+        let rules = try rules(["AWS_USE_FIPS_ENDPOINT": "true"])
+        #expect(try rules.endpoint(of: service, in: region).address.host == host)
+    }
+
     @Test func overridesStandInTheirOrder() throws {
         let config = """
             [default]
