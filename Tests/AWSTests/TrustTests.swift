@@ -1,0 +1,116 @@
+import Failures
+import Glibc
+import TestSupport
+import Testing
+
+@testable import AWS
+
+@Suite struct TrustTests {
+    private func status(_ stub: TLSStub, _ roots: String?, host: String = "127.0.0.1") async throws -> Int {
+        let request = HTTPRequest(
+            url: "https://\(host):\(stub.port)/", timeout: .seconds(10), trustRoots: roots, purpose: "call")
+        return try await HTTPClient().send(request).status
+    }
+
+    @Test func aCertificateOfTheNamedBundleIsTrusted() async throws {
+        let folder = try TemporaryDirectory()
+        let stub = try await TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
+        #expect(try await status(stub, stub.trustRoots) == 200)
+    }
+
+    @Test func anUnknownAuthorityIsRefusedWithAHint() async throws {
+        let folder = try TemporaryDirectory()
+        let stub = try await TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
+        let failure = await #expect(throws: Failure.self) { try await status(stub, nil) }
+        #expect(failure?.kind == .tls)
+        #expect(failure?.hint?.contains("AWS_CA_BUNDLE") == true)
+    }
+
+    @Test func anotherNameIsRefused() async throws {
+        let folder = try TemporaryDirectory()
+        let stub = try await TLSStub(in: folder, names: [.dns("ec2.eu-west-1.amazonaws.com")])
+        let failure = await #expect(throws: Failure.self) { try await status(stub, stub.trustRoots) }
+        #expect(failure?.kind == .tls)
+    }
+
+    @Test func theBundleIsChosenByVariableThenProfileThenOpenSSLsVariable() throws {
+        let folder = try TemporaryDirectory()
+        try folder.write("config", "[default]\nca_bundle = ~/p.pem\n[profile q]\nregion = x")
+        func roots(_ variables: [String: String], _ profile: String?) throws -> String? {
+            let files = ["HOME": "/h", "AWS_CONFIG_FILE": folder("config"), "AWS_SHARED_CREDENTIALS_FILE": "/none"]
+            let environment = Environment(files.merging(variables) { $1 })
+            return try AWSContext(environment: environment, logger: .init(label: "test")).trustRoots(profile: profile)
+        }
+        #expect(try roots(["AWS_CA_BUNDLE": "~/a.pem", "SSL_CERT_FILE": "/s.pem"], nil) == "/h/a.pem")
+        #expect(try roots(["SSL_CERT_FILE": "/s.pem"], nil) == "/h/p.pem")
+        #expect(try roots(["SSL_CERT_FILE": "/s.pem"], "q") == "/s.pem")
+        #expect(try roots([:], "q") == nil)
+    }
+}
+
+/// Against a real proxy, with and without authentication.
+@Suite(.enabled("tinyproxy is not installed here") { access("/usr/bin/tinyproxy", X_OK) == 0 })
+struct TinyproxyTests {
+    private struct Proxy {
+        let folder: TemporaryDirectory
+        let port: UInt16
+        let child: ChildProcess
+
+        init(user: String? = nil) async throws {
+            let folder = try TemporaryDirectory()
+            let port = try freePort()
+            let authentication = user.map { "BasicAuth \($0)\n" } ?? ""
+            let configuration = try folder.write(
+                "tinyproxy.conf",
+                "Port \(port)\nListen 127.0.0.1\nTimeout 30\nAllow 127.0.0.1\nLogLevel Critical\n\(authentication)")
+            self.folder = folder
+            self.port = port
+            child = try ChildProcess("/usr/bin/tinyproxy", ["-d", "-c", configuration], diesWithParent: true)
+            try await eventually("the proxy listens") { (try? LoopbackSocket.connect(port: port)) != nil }
+        }
+    }
+
+    @Test func apiCallsGoThroughTheProxy() async throws {
+        let folder = try TemporaryDirectory()
+        let stub = try await TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
+        let plain = try HTTPStub { _ in .init(200, "plain") }
+        for user in [nil, "ann s3cret"] {
+            let proxy = try await Proxy(user: user)
+            let login = user.map { $0.split(separator: " ").joined(separator: ":") + "@" } ?? ""
+            let url = "http://\(login)127.0.0.1:\(proxy.port)"
+            let tunneled = try await HTTPClient().send(
+                HTTPRequest(
+                    url: "https://127.0.0.1:\(stub.port)/", proxy: url, trustRoots: stub.trustRoots, purpose: "call"))
+            #expect(tunneled.status == 200)
+            let forwarded = try await HTTPClient().send(HTTPRequest(url: plain.url, proxy: url, purpose: "call"))
+            #expect(forwarded.text == "plain")
+        }
+        #expect(plain.requests.allSatisfy { $0.header("via")?.contains("tinyproxy") == true })
+    }
+
+    @Test func aWrongPasswordIsNamedAndNotShown() async throws {
+        let proxy = try await Proxy(user: "ann s3cret")
+        let request = HTTPRequest(
+            url: "https://ec2.example.com/", timeout: .seconds(10), proxy: "http://ann:wr0ng@127.0.0.1:\(proxy.port)",
+            purpose: "call")
+        let failure = await #expect(throws: Failure.self) { try await HTTPClient().send(request) }
+        #expect(failure?.kind == .cannotConnect)
+        #expect(failure.map { "\($0)" }?.contains("wr0ng") == false)
+    }
+
+    @Test func theTunnelsOwnRequestIsUnderstood() async throws {
+        let target = try LoopbackServer.echo()
+        let proxy = try await Proxy(user: "ann s3cret")
+        func firstLine(_ login: String) async throws -> String {
+            let server = try ProxyServer(parsing: "http://\(login)127.0.0.1:\(proxy.port)")
+            let request = server.connectRequest(toHost: "127.0.0.1", port: target.port, userAgent: "eiced")
+            return try await onThread {
+                let socket = try LoopbackSocket.connect(port: proxy.port)
+                try socket.write(request)
+                return try socket.readLine()
+            }
+        }
+        #expect(try await firstLine("ann:s3cret@").contains(" 200 "))
+        #expect(try await firstLine("").contains(" 407 "))
+    }
+}
