@@ -7,16 +7,25 @@ enum PercentEncoding {
         return String(decoding: result, as: UTF8.self)
     }
 
+    /// A session token has hundreds of bytes, and every tunnel signs it: written straight into the array's memory.
     static func append(_ text: String, to result: inout [UInt8], keepingSlash: Bool = false) {
-        for byte in text.utf8 {
-            if isUnreserved(byte) || keepingSlash && byte == UInt8(ascii: "/") {
-                result.append(byte)
-            } else {
-                result.append(UInt8(ascii: "%"))
-                result.append(digit(byte >> 4))
-                result.append(digit(byte & 15))
+        var text = text
+        let encoded = text.withUTF8 { source in
+            [UInt8](unsafeUninitializedCapacity: source.count * 3) { target, count in
+                for byte in source {
+                    if isUnreserved(byte) || keepingSlash && byte == UInt8(ascii: "/") {
+                        target[count] = byte
+                        count += 1
+                    } else {
+                        target[count] = UInt8(ascii: "%")
+                        target[count + 1] = digit(byte >> 4)
+                        target[count + 2] = digit(byte & 15)
+                        count += 3
+                    }
+                }
             }
         }
+        result += encoded
     }
 
     /// `a=1&b=2`, in the order given: a form body.

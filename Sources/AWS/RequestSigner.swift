@@ -110,12 +110,27 @@ struct CanonicalRequest {
 
     /// Parameters encoded, then sorted by encoded name, then by encoded value.
     static func query(_ parameters: [(String, String)]) -> String {
-        parameters.map { (PercentEncoding.encode($0.0), PercentEncoding.encode($0.1)) }
-            .sorted { a, b in
-                a.0 == b.0
-                    ? a.1.utf8.lexicographicallyPrecedes(b.1.utf8) : a.0.utf8.lexicographicallyPrecedes(b.0.utf8)
-            }
-            .map { $0.0 + "=" + $0.1 }.joined(separator: "&")
+        var pairs: [(name: [UInt8], value: [UInt8])] = []
+        var length = 0
+        for (name, value) in parameters {
+            var pair: (name: [UInt8], value: [UInt8]) = ([], [])
+            PercentEncoding.append(name, to: &pair.name)
+            PercentEncoding.append(value, to: &pair.value)
+            length += pair.name.count + pair.value.count + 2
+            pairs.append(pair)
+        }
+        pairs.sort { a, b in
+            a.name == b.name ? a.value.lexicographicallyPrecedes(b.value) : a.name.lexicographicallyPrecedes(b.name)
+        }
+        var query: [UInt8] = []
+        query.reserveCapacity(length)
+        for pair in pairs {
+            if !query.isEmpty { query.append(UInt8(ascii: "&")) }
+            query += pair.name
+            query.append(UInt8(ascii: "="))
+            query += pair.value
+        }
+        return String(decoding: query, as: UTF8.self)
     }
 
     /// Dot segments and empty segments removed (RFC 3986, section 5.2.4), then encoded once more, as every service
