@@ -82,7 +82,7 @@ let package = Package(
         .testTarget(
             name: "TunnelsTests",
             dependencies: [
-                "Tunnels", "AWS", "Failures", "InstanceConnect", "OpenSSL", "SocketIO", "WebSocket", "TestSupport",
+                "Tunnels", "AWS", "Failures", "InstanceConnect", "OpenSSL", "SocketIO", "WebSocket", "TestSupport", logging,
             ],
             swiftSettings: strict),
 

@@ -42,13 +42,19 @@ public final class BufferPool {
     private static let kept = 16
 
     private var spare: [Buffer] = []
+    /// Borrowed and not given back yet. Below zero where buffers came with connections of another loop.
+    public private(set) var lent = 0
 
     init() {}
 
     /// An empty buffer of ``capacity`` bytes.
-    public func borrow() -> Buffer { spare.popLast() ?? Buffer(capacity: Self.capacity) }
+    public func borrow() -> Buffer {
+        lent += 1
+        return spare.popLast() ?? Buffer(capacity: Self.capacity)
+    }
 
     public func giveBack(_ buffer: Buffer) {
+        lent -= 1
         guard spare.count < Self.kept else { return }
         buffer.clear()
         spare.append(buffer)

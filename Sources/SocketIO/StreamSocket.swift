@@ -32,6 +32,8 @@ public final class StreamSocket: ReadinessHandler {
     /// Not kept alive: the owner closes the socket before it goes.
     private weak var owner: (any StreamSocketOwner)?
     private var registration: Registration?
+    /// On a Unix socket a read also ends early where descriptors were sent along, with more bytes behind them.
+    private let shortReadMeansEmpty: Bool
 
     /// Reading might give something. True at first: what came before registration has no edge of its own.
     public private(set) var mayRead = true
@@ -47,6 +49,7 @@ public final class StreamSocket: ReadinessHandler {
     {
         self.descriptor = descriptor
         self.owner = owner
+        shortReadMeansEmpty = SocketAddress.local(of: descriptor)?.family != .unix
         try descriptor.setNonBlocking()
         registration = try loop.register(descriptor, self)
     }
@@ -59,14 +62,15 @@ public final class StreamSocket: ReadinessHandler {
         owner?.isReady(self, on: loop)
     }
 
-    /// Reads once.
+    /// Reads once, into at least one byte of memory.
     public func read(into memory: UnsafeMutableRawBufferPointer) -> ReadResult {
+        precondition(!memory.isEmpty, "a read of nothing looks like an end of file")
         while true {
             let count = recv(descriptor.raw, memory.baseAddress, memory.count, 0)
             if count > 0 {
                 // Less than asked for means that the kernel had no more (epoll(7)); only an end of file, whose edge
                 // may already be behind us, is still worth a look.
-                if count < memory.count, !peerShutDown, !hungUp { mayRead = false }
+                if count < memory.count, shortReadMeansEmpty, !peerShutDown, !hungUp { mayRead = false }
                 return .bytes(count)
             }
             if count == 0 { return .endOfFile }
@@ -121,6 +125,12 @@ public final class StreamSocket: ReadinessHandler {
     public func abortOnClose() {
         var setting = linger(l_onoff: 1, l_linger: 0)
         _ = setsockopt(descriptor.raw, SOL_SOCKET, SO_LINGER, &setting, socklen_t(MemoryLayout<linger>.size))
+    }
+
+    /// Bytes that were written and that the peer's kernel has not acknowledged (SIOCOUTQ, tcp(7) and unix(7)).
+    public var unsentBytes: Int {
+        var count: CInt = 0
+        return ioctl(descriptor.raw, UInt(TIOCOUTQ), &count) == 0 ? Int(count) : 0
     }
 
     /// Asks to be called again in the loop's next turn: for an owner that stopped although it could go on.

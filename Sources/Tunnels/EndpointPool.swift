@@ -55,7 +55,13 @@ public final class EndpointPool {
     private func run(_ decisions: [PoolStateMachine.Decision]) {
         for decision in decisions {
             switch decision {
-            case .grant(let ticket): waiting.removeValue(forKey: ticket)?(.success(()))
+            case .grant(let ticket):
+                if let completion = waiting.removeValue(forKey: ticket) {
+                    completion(.success(()))
+                } else {
+                    // Withdrawn by the completion before it in this list.
+                    release()
+                }
             case .refuse(let ticket):
                 waiting.removeValue(forKey: ticket)?(
                     .failure(
@@ -82,7 +88,8 @@ public final class EndpointPools {
 
         public init() {}
 
-        func cap(for id: String) -> Int { caps[id] ?? defaultCap }
+        /// At least 1: with none, nobody could ever be served.
+        func cap(for id: String) -> Int { max(1, caps[id] ?? defaultCap) }
     }
 
     private(set) var limits: Limits
@@ -104,6 +111,9 @@ public final class EndpointPools {
         pools[key] = pool
         return pool
     }
+
+    /// Remembers what failed at an endpoint, for `status`.
+    func note(_ failure: Failure, at key: EndpointKey) { pools[key]?.lastFailure = failure }
 
     /// Takes over changed limits; who waits gets what a higher cap gives.
     public func apply(_ limits: Limits) {

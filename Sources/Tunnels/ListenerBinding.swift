@@ -9,10 +9,12 @@ final class ListenerBinding {
     let addresses: [SocketAddress]
     /// A Unix socket of ours, removed at the end.
     private let path: String?
+    private let file: FileIdentity?
 
     private init(_ descriptors: [FileDescriptor], path: String?) {
         self.descriptors = descriptors
         self.path = path
+        file = path.flatMap { FileIdentity(of: $0) }
         addresses = descriptors.compactMap { SocketAddress.local(of: $0) }
     }
 
@@ -79,6 +81,7 @@ final class ListenerBinding {
     private static func failure(_ address: SocketAddress, _ error: SystemError) -> Failure {
         let hint: String? =
             switch error.code {
+            case EADDRINUSE where address.family == .unix: "another program listens there: choose another path"
             case EADDRINUSE: "choose another port, or 0 for any free one; ss -ltnp shows who has this one"
             case EACCES: "ports below 1024 need privileges: choose a higher one"
             case EADDRNOTAVAIL: "give an address of this host"
@@ -123,6 +126,20 @@ final class ListenerBinding {
     /// Closes what no listener took over, and removes the Unix socket.
     func close() {
         for descriptor in descriptors { descriptor.close() }
-        if let path { unlink(path) }
+        // Somebody else's by now, where it is another file than ours.
+        if let path, let file, FileIdentity(of: path) == file { unlink(path) }
+    }
+
+    /// Which file a path leads to.
+    private struct FileIdentity: Equatable {
+        let device: dev_t
+        let inode: ino_t
+
+        init?(of path: String) {
+            var information = stat()
+            guard lstat(path, &information) == 0 else { return nil }
+            device = information.st_dev
+            inode = information.st_ino
+        }
     }
 }

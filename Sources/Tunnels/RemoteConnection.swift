@@ -48,6 +48,9 @@ final class RemoteConnection: StreamSocketOwner {
     private var maskingKeys = MaskingKeySource()
     /// Control frames that wait for the bytes before them to leave.
     private var controlFrames: [UInt8] = []
+    /// Nothing can be sent any more. What the endpoint sent before is still read: its last bytes, and the Close that
+    /// says why, came earlier than the error that a write meets.
+    private var sendFailure: Failure?
 
     /// Decrypted bytes: those before `decoded` were looked at; payload that the local side has not taken is
     /// `plain.start..<undelivered`, closed up.
@@ -88,10 +91,7 @@ final class RemoteConnection: StreamSocketOwner {
         switch stage {
         case .handshaking: shakeHands(on: loop)
         case .secured:
-            // Nothing may come before our request. Session tickets and a close are read here, or they would be taken
-            // for the endpoint's answer.
-            _ = connection?.flush(on: loop)
-            if socket.hungUp { fail(connectionLost("before the upgrade"), on: loop) }
+            waitForRequest(on: loop)
         case .upgrading: upgrade(on: loop)
         case .open: owner?.remoteIsReady(on: loop)
         case .closed: break
@@ -107,6 +107,24 @@ final class RemoteConnection: StreamSocketOwner {
             stage = .secured
             owner?.remoteReached(.upgrade, on: loop)
             if let request, case .secured = stage { sendRequest(request, on: loop) }
+        }
+    }
+
+    /// Nothing may come before our request but TLS's own messages; an end of the connection is noticed here.
+    private func waitForRequest(on loop: isolated Loop) {
+        guard let connection else { return }
+        let buffer = loop.buffers.borrow()
+        let result = connection.read(into: buffer.memory, on: loop)
+        loop.buffers.giveBack(buffer)
+        switch result {
+        case .wouldBlock: break
+        case .bytes:
+            fail(
+                Failure(
+                    .upgradeRefused, "\(names.endpoint) spoke before it was asked", why: "bytes before the upgrade"),
+                on: loop)
+        case .ended: fail(connectionLost("before the upgrade"), on: loop)
+        case .failed(let error): fail(connectionLost("before the upgrade", error), on: loop)
         }
     }
 
@@ -130,23 +148,23 @@ final class RemoteConnection: StreamSocketOwner {
         let buffer = loop.buffers.borrow()
         while case .upgrading(var parser) = stage {
             let outcome: UpgradeResponseParser.Outcome
-            switch connection.read(into: buffer.memory, on: loop) {
+            let result = connection.read(into: buffer.memory, on: loop)
+            switch result {
             case .wouldBlock:
                 loop.buffers.giveBack(buffer)
                 return
             case .bytes(let count):
                 buffer.end = count
                 outcome = parser.feed(UnsafeRawBufferPointer(buffer.filled))
-            case .ended: outcome = parser.endOfInput()
-            case .failed(let error):
+            case .ended, .failed:
                 // A refusal whose body ends with the connection is worth more than the way it ended.
-                if case .refused(let head, let body) = parser.endOfInput() {
-                    outcome = .refused(head, body: body)
-                } else {
-                    loop.buffers.giveBack(buffer)
-                    fail(connectionLost("during the upgrade", error), on: loop)
-                    return
-                }
+                outcome = parser.endOfInput()
+                if case .refused = outcome { break }
+                loop.buffers.giveBack(buffer)
+                var error: TransportError?
+                if case .failed(let reason) = result { error = reason }
+                fail(connectionLost("during the upgrade", error), on: loop)
+                return
             }
             stage = .upgrading(parser)
             switch outcome {
@@ -277,10 +295,10 @@ final class RemoteConnection: StreamSocketOwner {
             return nil
         case .wouldBlock: return .drained
         case .ended:
-            fail(connectionLost("without a WebSocket close"), on: loop)
+            fail(sendFailure ?? connectionLost("without a WebSocket close"), on: loop)
             return .ended
         case .failed(let error):
-            fail(connectionLost("without a WebSocket close", error), on: loop)
+            fail(sendFailure ?? connectionLost("without a WebSocket close", error), on: loop)
             return .ended
         }
     }
@@ -306,11 +324,13 @@ final class RemoteConnection: StreamSocketOwner {
                 // A peer that pings without reading our answers must not fill our memory.
                 if controlFrames.count < Self.mostWaitingControlBytes {
                     sendControl(webSocket.pong(for: payload, maskingKey: maskingKeys.draw()), on: loop)
+                    // That can fail, and then the buffer is no longer ours.
+                    guard case .open = stage else { return .ended }
                 }
             case .pong: break
             case .close(let frame):
-                sendControl(webSocket.closeReply(maskingKey: maskingKeys.draw()), on: loop)
                 owner?.remoteClosed(frame, on: loop)
+                sendControl(webSocket.closeReply(maskingKey: maskingKeys.draw()), on: loop)
                 // Payload before the Close is still to be delivered.
                 return nil
             case .violation(let error):
@@ -340,7 +360,7 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// Whether `send` may be called: the frames before have left, and no Close is on its way.
     var maySend: Bool {
-        guard case .open = stage, let connection else { return false }
+        guard case .open = stage, let connection, sendFailure == nil else { return false }
         return connection.mayWrite && controlFrames.isEmpty && webSocket.maySendData
     }
 
@@ -351,26 +371,44 @@ final class RemoteConnection: StreamSocketOwner {
         let frame = FrameEncoder.enclose(
             payload: buffer.start..<buffer.end, in: buffer.memory, opcode: .binary, maskingKey: maskingKeys.draw())
         let sent = connection.write(UnsafeRawBufferPointer(rebasing: buffer.memory[frame]), on: loop)
-        if case .failed(let error) = sent { fail(connectionLost("while sending", error), on: loop) }
+        if case .failed(let error) = sent { sendingFailed(error, on: loop) }
     }
 
     /// Sends what waits: ciphertext, then control frames. To be called when the socket may be written again.
     func flush(on loop: isolated Loop) {
-        guard let connection else { return }
+        guard let connection, sendFailure == nil else { return }
         var result = connection.flush(on: loop)
         if result == .done, !controlFrames.isEmpty {
             let frames = controlFrames
             controlFrames = []
             result = frames.withUnsafeBytes { connection.write($0, on: loop) }
         }
-        if case .failed(let error) = result { fail(connectionLost("while sending", error), on: loop) }
+        if case .failed(let error) = result { sendingFailed(error, on: loop) }
+    }
+
+    private func sendingFailed(_ error: TransportError, on loop: isolated Loop) {
+        let failure = connectionLost("while sending", error)
+        guard case .socket = error, let connection else {
+            fail(failure, on: loop)
+            return
+        }
+        sendFailure = failure
+        controlFrames = []
+        connection.abandonOutgoing(on: loop)
+        // The connection is dead, so reading comes to its end; but the edge for that may be behind us.
+        connection.socket.callAgain(on: loop)
     }
 
     /// Starts the close handshake.
     func sendClose(code: UInt16, reason: String, on loop: isolated Loop) {
         sendControl(
             webSocket.close(CloseCode(rawValue: code), reason: reason, maskingKey: maskingKeys.draw()), on: loop)
+        // What was left unread for the local side's sake is in the way of the answer.
+        callAgain(on: loop)
     }
+
+    /// Has the tunnel called again in the loop's next turn.
+    func callAgain(on loop: isolated Loop) { connection?.socket.callAgain(on: loop) }
 
     /// After the close handshake began nothing is delivered any more: reads and drops, until the endpoint ends.
     func discard(on loop: isolated Loop) {
@@ -408,7 +446,7 @@ final class RemoteConnection: StreamSocketOwner {
     var isClosed: Bool { webSocket.isClosed && controlFrames.isEmpty && (connection?.mayWrite ?? true) }
 
     private func sendControl(_ frame: [UInt8]?, on loop: isolated Loop) {
-        guard let frame else { return }
+        guard let frame, sendFailure == nil else { return }
         controlFrames += frame
         flush(on: loop)
     }

@@ -34,12 +34,12 @@ final class TLSConnection {
 
     /// Takes the handshake as far as the socket allows. `.done` once it is complete and our part of it is sent.
     func handshake(on loop: isolated Loop) -> FlushResult {
+        lendBuffers(on: loop)
         defer { giveBackEmptyBuffers(on: loop) }
         while true {
-            lendBuffers(on: loop)
             let progress = session.handshake()
             // Also after a failure: the peer is owed the alert that says why.
-            let flushed = flush(on: loop)
+            let flushed = sendOutgoing()
             switch progress {
             case .failed(let error): return .failed(.tls(error))
             case .done: return flushed
@@ -47,7 +47,7 @@ final class TLSConnection {
                 guard flushed == .done else { return flushed }
             case .needsIncoming:
                 if case .failed = flushed { return flushed }
-                switch receive(on: loop) {
+                switch receive() {
                 case .bytes, .ended: continue
                 case .wouldBlock: return .blocked
                 case .failed(let error): return .failed(error)
@@ -59,14 +59,22 @@ final class TLSConnection {
     /// Decrypts into `memory` until it is full, or the socket has no more for now.
     func read(into memory: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> ReadResult {
         if let end { return end }
+        lendBuffers(on: loop)
+        defer { giveBackEmptyBuffers(on: loop) }
+        let result = decrypt(into: memory)
+        // What TLS had to say while reading (the answer to a key update) must not wait for a write of ours, which it
+        // would hold up. An error shows itself again at that write.
+        _ = sendOutgoing()
+        return result
+    }
+
+    private func decrypt(into memory: UnsafeMutableRawBufferPointer) -> ReadResult {
         var filled = 0
         func stop(_ result: ReadResult) -> ReadResult {
             guard filled > 0 else { return result }
             if result != .wouldBlock { end = result }
             return .bytes(filled)
         }
-        lendBuffers(on: loop)
-        defer { giveBackEmptyBuffers(on: loop) }
         while filled < memory.count {
             let free = UnsafeMutableRawBufferPointer(rebasing: memory[filled...])
             switch session.read(into: free) {
@@ -75,10 +83,10 @@ final class TLSConnection {
             case .failed(let error): return stop(.failed(.tls(error)))
             case .needsOutgoing:
                 // A key update wants an answer first (RFC 8446, section 4.6.3).
-                if case .failed(let error) = flush(on: loop) { return .failed(error) }
+                if case .failed(let error) = sendOutgoing() { return stop(.failed(error)) }
                 guard session.outgoing.isEmpty else { return stop(.wouldBlock) }
             case .needsIncoming:
-                switch receive(on: loop) {
+                switch receive() {
                 case .bytes, .ended: continue
                 case .wouldBlock: return stop(.wouldBlock)
                 case .failed(let error): return stop(.failed(error))
@@ -96,7 +104,7 @@ final class TLSConnection {
         lendBuffers(on: loop)
         defer { giveBackEmptyBuffers(on: loop) }
         switch session.write(plaintext) {
-        case .bytes: return flush(on: loop)
+        case .bytes: return sendOutgoing()
         case .failed(let error): return .failed(.tls(error))
         case .ended, .needsIncoming, .needsOutgoing:
             // TLS 1.3 writes without reading, and the room was there: only a peer that renegotiates gets here.
@@ -107,6 +115,11 @@ final class TLSConnection {
     /// Sends the ciphertext that waits.
     func flush(on loop: isolated Loop) -> FlushResult {
         defer { giveBackEmptyBuffers(on: loop) }
+        return sendOutgoing()
+    }
+
+    /// The same within a call that still needs the buffers.
+    private func sendOutgoing() -> FlushResult {
         while !session.outgoing.isEmpty {
             guard socket.mayWrite else { return .blocked }
             switch socket.write(session.outgoing.filled) {
@@ -124,6 +137,11 @@ final class TLSConnection {
         session.sendCloseNotify()
         // Best effort: the connection is over either way.
         _ = flush(on: loop)
+    }
+
+    /// Drops the ciphertext that waits: nobody takes it any more.
+    func abandonOutgoing(on loop: isolated Loop) {
+        session.outgoing.consume(session.outgoing.end - session.outgoing.start)
         giveBackEmptyBuffers(on: loop)
     }
 
@@ -146,8 +164,8 @@ final class TLSConnection {
         outgoing = nil
     }
 
-    private func receive(on loop: isolated Loop) -> ReadResult {
-        lendBuffers(on: loop)
+    /// Within a call that has lent the buffers.
+    private func receive() -> ReadResult {
         guard socket.mayRead, !session.incomingEnded else { return session.incomingEnded ? .ended : .wouldBlock }
         let free = session.incoming.free
         switch socket.read(into: free) {

@@ -58,7 +58,13 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
 
     private var timers: [TunnelStateMachine.Timer: (deadline: Deadline, at: ContinuousClock.Instant)] = [:]
     private var lastActivity = ContinuousClock.now
-    private var lastRemoteBytes = ContinuousClock.now
+    /// Since when the target has sent nothing that we could have delivered.
+    private var silentSince = ContinuousClock.now
+    private var looks = 0
+
+    /// How deep in `run`, and where to go once nobody below uses this object any more.
+    private var depth = 0
+    private var destination: Loop?
 
     /// Turns of the pump before others get theirs: about 256 KiB each way.
     private static let roundsPerTurn = 4
@@ -102,7 +108,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             return true
         } catch {
             stream.descriptor.close()
-            run(machine.failed(Failure(.internal, "cannot watch the local connection", why: error.reason)), on: loop)
+            let failure = Failure(.internal, "cannot watch the local connection", why: error.reason)
+            run(machine.close(.failed(failure)), on: loop)
             return false
         }
     }
@@ -114,9 +121,16 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
 
     // MARK: Actions
 
+    /// Where this makes the tunnel leave for a relay loop, nothing of it may be touched afterwards.
     private func run(_ actions: [TunnelStateMachine.Action], on loop: isolated Loop) {
+        depth += 1
         for action in actions { run(action, on: loop) }
+        depth -= 1
+        guard depth == 0 else { return }
         publish()
+        guard let destination else { return }
+        self.destination = nil
+        if machine.state == .open { move(to: destination, from: loop) }
     }
 
     private func run(_ action: TunnelStateMachine.Action, on loop: isolated Loop) {
@@ -150,6 +164,9 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         }
     }
 
+    /// Leaves for the loop of all open tunnels with this number.
+    private func leaveForRelay() { destination = services.relays[Int(handle.id % UInt64(services.relays.count))] }
+
     private func closeLocal(on loop: isolated Loop) {
         local?.close(on: loop)
         local = nil
@@ -165,9 +182,9 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         remote = nil
         handle.move(to: .nowhere)
         if reason.failure?.kind == .targetUnreachable {
-            let services = services
+            let router = services.router
             let request = handle.request.route
-            Task { await services.router.forget(request) }
+            Task { await router.forget(request) }
         }
         let handle = handle
         let tell = tell
@@ -176,7 +193,14 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             self.client = nil
             client.tunnelFailed(reason, on: loop)
         }
-        services.control.submit { loop in tell(handle, .ended(reason), loop) }
+        let services = services
+        let poolKey = poolKey
+        services.control.submit { loop in
+            if let poolKey, let failure = reason.failure {
+                services.pools.get(on: loop).note(failure, at: poolKey)
+            }
+            tell(handle, .ended(reason), loop)
+        }
     }
 
     private func publish() {
@@ -207,13 +231,13 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
 
     private func fired(_ timer: TunnelStateMachine.Timer, on loop: isolated Loop) {
         timers[timer] = nil
-        // While the local client does not take what we have, the target's silence is our own.
-        let isDelivering = (remote?.undeliveredCount ?? 0) > 0
         let now = ContinuousClock.now
+        // While the local client does not take what we have, the target's silence is our own.
+        if (remote?.undeliveredCount ?? 0) > 0 { silentSince = now }
         run(
             machine.fired(
-                timer, silence: isDelivering ? .zero : lastRemoteBytes.duration(to: now),
-                idle: lastActivity.duration(to: now)),
+                timer, silence: silentSince.duration(to: now), idle: lastActivity.duration(to: now),
+                unsent: local?.unsentBytes ?? 0),
             on: loop)
     }
 
@@ -230,12 +254,13 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         case .idle:
             guard let timeout = handle.request.idleTimeout else { return .zero }
             return max(timeout - lastActivity.duration(to: .now), .zero)
-        case .drain:
-            // Counted from the target's last bytes, but at least a moment after the half-close.
-            return max(timeouts.drain - lastRemoteBytes.duration(to: .now), .milliseconds(100))
+        case .drain: return max(timeouts.drain - silentSince.duration(to: .now), .zero)
+        case .secondLook:
+            looks += 1
+            return looks == 1 ? .milliseconds(10) : .seconds(1)
         case .closeHandshake: return timeouts.close
         case .delivery: return timeouts.delivery
-        case .localLinger: return timeouts.close
+        case .localLinger: return machine.reason?.isOrderly == true ? timeouts.close : .milliseconds(100)
         }
     }
 
@@ -275,11 +300,13 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         poolKey = key
         var isImmediate = true
         var immediate: Result<Void, Failure>?
-        let ticket = pool.request { [weak self] result in
+        let ticket = pool.request { [weak self, weak pool] result in
             if isImmediate {
                 immediate = result
-            } else {
-                self?.slotDecided(result, on: loop)
+            } else if let self {
+                slotDecided(result, on: loop)
+            } else if case .success = result {
+                pool?.release()
             }
         }
         isImmediate = false
@@ -404,10 +431,11 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             $0.requestID = requestID
             $0.expiresAt = expiry
         }
-        lastRemoteBytes = .now
+        silentSince = .now
         lastActivity = .now
         run(machine.upgraded(), on: loop)
-        if machine.state == .dialing(.firstBytes) { awaitFirstBytes(on: loop) }
+        // Otherwise the tunnel is on its way to another loop by now.
+        if handle.request.waitsForTarget { awaitFirstBytes(on: loop) }
     }
 
     func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {
@@ -449,7 +477,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     }
 
     private func awaitFirstBytes(on loop: isolated Loop) {
-        guard let remote else { return }
+        guard machine.state == .dialing(.firstBytes), let remote else { return }
         remote.flush(on: loop)
         remote.receiveFirst(on: loop)
         if remote.undeliveredCount > 0 { run(machine.targetSpoke(), on: loop) }
@@ -472,7 +500,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         if let client {
             self.client = nil
             guard let stream = client.tunnelOpened(handle, on: loop) else {
-                run(machine.localBroke(), on: loop)
+                run(machine.close(.clientLeft), on: loop)
                 return
             }
             guard adopt(stream, on: loop) else { return }
@@ -486,7 +514,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             ])
         publish()
         tell(handle, .opened, loop)
-        move(to: services.relays[Int(handle.id) % services.relays.count], from: loop)
+        leaveForRelay()
     }
 
     // MARK: Moving
@@ -497,7 +525,6 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         for entry in timers.values { loop.cancel(entry.deadline) }
         pool = nil
         work = nil
-        publish()
         let handle = handle
         handle.move(to: .onTheWay(relay))
         let handover = Handover(self)
@@ -509,12 +536,15 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     }
 
     private func arrive(on loop: isolated Loop) {
-        for (timer, entry) in timers { schedule(timer, at: entry.at, on: loop) }
+        // Deadlines of the loop it left mean nothing here: their numbers are those of other tunnels.
+        let running = timers
+        timers = [:]
+        for (timer, entry) in running { schedule(timer, at: entry.at, on: loop) }
         do throws(SystemError) {
             try local?.attach(on: loop)
             try remote?.attach(on: loop)
         } catch {
-            run(machine.failed(Failure(.internal, "cannot watch the tunnel's sockets", why: error.reason)), on: loop)
+            remoteFailed(Failure(.internal, "cannot watch the tunnel's sockets", why: error.reason), on: loop)
             return
         }
         pump(on: loop)
@@ -533,20 +563,25 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         let delivery = remote.receive(
             into: local, rounds: Self.roundsPerTurn, count: { handle.statistics.addRemoteToLocal($0) }, on: loop)
         if handle.statistics.remoteToLocal != before {
-            lastRemoteBytes = .now
-            lastActivity = lastRemoteBytes
+            silentSince = .now
+            lastActivity = silentSince
         }
         switch machine.state {
         case .open:
-            if case .localFailed = delivery {
-                run(machine.localBroke(), on: loop)
-                return
-            }
             let upload = sendLocal(on: loop)
+            // Only now: what the client sent before it left is on its way, as far as the endpoint takes it.
+            if localIsBroken(delivery), machine.state == .open { run(machine.localBroke(), on: loop) }
             if delivery == .again || upload == .again { local?.callAgain(on: loop) }
         case .draining: drain(delivery, on: loop)
         default: break
         }
+    }
+
+    /// A write that failed, or a reset. The reset must not wait until the endpoint takes what lies before it.
+    private func localIsBroken(_ delivery: RemoteConnection.Delivery) -> Bool {
+        if case .localFailed = delivery { return true }
+        guard let local, local.hungUp else { return false }
+        return StreamSocket.pendingError(of: local.descriptor, "read") != nil
     }
 
     private enum Upload { case drained, again }
@@ -575,6 +610,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             case .wouldBlock: return .drained
             case .endOfFile:
                 localHasEnded = true
+                // An upload of an hour is no silence of the target: that is counted from here.
+                silentSince = .now
                 run(machine.localEnded(), on: loop)
                 return .drained
             case .failed:
@@ -600,6 +637,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     private func drain(_ delivery: RemoteConnection.Delivery, on loop: isolated Loop) {
         if case .localFailed = delivery { run(machine.localBroke(), on: loop) }
         deliverRest(on: loop)
+        if local?.hungUp == true { run(machine.localFinished(), on: loop) }
         if let remote, machine.state == .draining {
             if remote.isClosed {
                 run(machine.remoteGone(), on: loop)
@@ -613,9 +651,11 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     private func deliverRest(on loop: isolated Loop) {
         guard machine.state == .draining, let remote else { return }
         if remote.undeliveredCount > 0, local != nil {
-            _ = remote.receive(into: local, rounds: 1, count: { handle.statistics.addRemoteToLocal($0) }, on: loop)
+            let delivery = remote.receive(
+                into: local, rounds: 1, count: { handle.statistics.addRemoteToLocal($0) }, on: loop)
+            if case .localFailed = delivery { run(machine.localBroke(), on: loop) }
         }
-        if remote.undeliveredCount == 0 { run(machine.delivered(), on: loop) }
+        if remote.undeliveredCount == 0 { run(machine.delivered(unsent: local?.unsentBytes ?? 0), on: loop) }
     }
 
     /// The target is gone and the local client got its end of file: what it still sends has nowhere to go, but closing
@@ -624,7 +664,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         guard discardsLocal, let local else { return }
         let buffer = loop.buffers.borrow()
         defer { loop.buffers.giveBack(buffer) }
-        while local.mayRead {
+        for _ in 0..<Self.roundsPerTurn where local.mayRead {
             switch local.read(into: buffer.memory) {
             case .bytes: continue
             case .wouldBlock: return
@@ -633,5 +673,6 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
                 return
             }
         }
+        if local.mayRead { local.callAgain(on: loop) }
     }
 }

@@ -27,11 +27,14 @@ struct TunnelStateMachine {
         case maxDuration, idle
         /// The target's silence after the local half-close.
         case drain
+        /// A second look at a local client that seemed to have only stopped sending: the kernel tells of a close a
+        /// moment before the socket has lost its owner, and of one that follows a half-close not at all.
+        case secondLook
         /// The close handshake with the endpoint.
         case closeHandshake
         /// The target's last bytes, when the local client does not take them.
         case delivery
-        /// The local client's answer to our end of file.
+        /// The local client's answer to our end of file; where the stream was cut, its taking of the last bytes.
         case localLinger
     }
 
@@ -155,14 +158,18 @@ struct TunnelStateMachine {
     mutating func localPeer(is finding: PeerFinding) -> [Action] {
         switch state {
         case .resolving, .queued, .dialing, .new:
-            return finding == .gone ? end(.clientLeft, closing: .goingAway) : []
+            return finding == .gone ? end(.clientLeft, closing: .goingAway) : [.start(.secondLook)]
         case .open:
             // Also later: a client that had only stopped sending may go before the target has finished.
             if finding == .gone { return end(.localClosed, closing: .normal) }
-            guard localToRemote == .draining else { return [] }
-            localToRemote = .closed
-            // The wire has no half-close, so the target does not learn of this one.
-            return [.start(.drain)]
+            switch localToRemote {
+            case .open: return []
+            case .closed: return [.start(.secondLook)]
+            case .draining:
+                localToRemote = .closed
+                // The wire has no half-close, so the target does not learn of this one.
+                return [.start(.drain), .start(.secondLook)]
+            }
         case .draining, .closed: return []
         }
     }
@@ -191,7 +198,8 @@ struct TunnelStateMachine {
             state = .draining
             localToRemote = .closed
             remoteToLocal = .draining
-            return [.cancel(.maxDuration), .cancel(.idle), .cancel(.drain), .start(.closeHandshake), .start(.delivery)]
+            return [.maxDuration, .idle, .drain, .secondLook].map(Action.cancel)
+                + [.start(.closeHandshake), .start(.delivery)]
         case .draining:
             // The end was ours; this is its answer.
             return []
@@ -201,12 +209,14 @@ struct TunnelStateMachine {
         }
     }
 
-    /// Everything that the remote sent is with the local client. Only meaningful after `remoteEnded`.
-    mutating func delivered() -> [Action] {
+    /// Everything that the remote sent was given to the local client's socket. Only meaningful after `remoteEnded`.
+    ///
+    /// - Parameter unsent: how many of these bytes are still in the kernel: a reset would drop them.
+    mutating func delivered(unsent: Int) -> [Action] {
         guard state == .draining, remoteToLocal == .draining else { return [] }
         remoteToLocal = .closed
-        guard let reason, reason.isOrderly else { return closeLocal(.abortLocal) }
-        return [.cancel(.delivery), .finishLocal, .start(.localLinger)]
+        if let reason, reason.isOrderly { return [.finishLocal, .start(.localLinger)] }
+        return unsent == 0 ? closeLocal(.abortLocal) : [.start(.localLinger)]
     }
 
     /// The connection to the endpoint is over: the close handshake ended, or the socket broke.
@@ -246,7 +256,10 @@ struct TunnelStateMachine {
     /// - Parameters:
     ///   - silence: how long the target has sent nothing that we could have delivered; for the drain timer.
     ///   - idle: how long no byte passed; for the idle timer.
-    mutating func fired(_ timer: Timer, silence: Duration = .zero, idle: Duration = .zero) -> [Action] {
+    ///   - unsent: bytes that the kernel still holds for the local client; for the last two timers.
+    mutating func fired(
+        _ timer: Timer, silence: Duration = .zero, idle: Duration = .zero, unsent: Int = 0
+    ) -> [Action] {
         switch timer {
         case .resolve:
             return state == .resolving
@@ -276,12 +289,24 @@ struct TunnelStateMachine {
             return silence >= timeouts.drain
                 ? end(.drained(after: timeouts.drain), closing: .normal) : [.start(.drain)]
         case .closeHandshake: return remoteGone()
-        case .delivery, .localLinger:
-            guard !localIsClosed else { return [] }
+        case .secondLook:
+            switch state {
+            case .resolving, .queued, .dialing: return [.examineLocalPeer]
+            case .open: return localToRemote == .closed ? [.examineLocalPeer] : []
+            case .new, .draining, .closed: return []
+            }
+        case .localLinger:
+            guard state == .draining else { return [] }
+            // A slow reader still takes what we delivered; `delivery` bounds that.
+            return unsent > 0 ? [.start(.localLinger)] : closeLocal(goodbyeToLocal)
+        case .delivery:
+            guard state == .draining else { return [] }
             remoteToLocal = .closed
-            return closeLocal(timer == .delivery ? .abortLocal : .closeLocal)
+            return closeLocal(.abortLocal)
         }
     }
+
+    private var goodbyeToLocal: Action { reason?.isOrderly == true ? .closeLocal : .abortLocal }
 
     private static func phaseDeadline(_ phase: DialPhase, _ target: String, _ timeout: Duration) -> Failure {
         let length = DurationText.format(timeout)
@@ -311,9 +336,9 @@ struct TunnelStateMachine {
         state = .draining
         localToRemote = .closed
         remoteToLocal = .closed
-        var actions = [.resolve, .queue, .phase, .dial, .maxDuration, .idle, .drain].map(Action.cancel)
+        var actions = [.resolve, .queue, .phase, .dial, .maxDuration, .idle, .drain, .secondLook].map(Action.cancel)
         if before == .queued { actions.append(.withdrawFromQueue) }
-        actions += closeLocal(reason.isOrderly ? .closeLocal : .abortLocal)
+        actions += closeLocal(goodbyeToLocal)
         guard hasRemote else { return actions + finishIfBothSidesAreClosed() }
         var wasUpgraded = before == .open
         if before == .dialing(.firstBytes) { wasUpgraded = true }
@@ -330,6 +355,7 @@ struct TunnelStateMachine {
     /// The local client answered our end of file with its own, or is gone.
     mutating func localFinished() -> [Action] {
         guard state == .draining else { return [] }
+        remoteToLocal = .closed
         return closeLocal(.closeLocal)
     }
 

@@ -1,0 +1,253 @@
+import AWS
+import Failures
+import InstanceConnect
+import Logging
+import OpenSSL
+import SocketIO
+import Synchronization
+import TestSupport
+
+@testable import Tunnels
+
+/// Everything of the data path on real loops, with a scripted endpoint and a router that knows one target.
+final class Bench: Sendable {
+    struct Tables {
+        let tunnels: TunnelTable
+        let forwards: ForwardTable
+        let pools: EndpointPools
+    }
+
+    let control: Loop
+    let relays: [Loop]
+    let router: ScriptedRouter
+    private let tables: LoopBound<Tables>
+    private let recorded = Mutex<[EndedTunnel]>([])
+    private let folder: TemporaryDirectory
+    /// It stops when the last reference goes.
+    private let endpoint: ScriptedEndpoint
+
+    init(
+        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), slots: Int = 20,
+        relays relayCount: Int = 2,
+        router: ScriptedRouter = ScriptedRouter()
+    ) async throws {
+        guard let authority = TestCertificates.authority else { throw TestFailure("no authority") }
+        self.endpoint = endpoint
+        folder = try TemporaryDirectory()
+        let roots = try folder.write("ca.pem", authority.certificate)
+        control = try Loop(label: "test.control")
+        relays = try (0..<relayCount).map { try Loop(label: "test.relay.\($0)") }
+        self.router = router
+        let (tls, relays) = (try TLSContext(trusting: .file(roots)), relays)
+        let port = endpoint.port
+        tables = await Self.run(on: control) { loop in
+            var limits = EndpointPools.Limits()
+            limits.defaultCap = slots
+            let pools = EndpointPools(limits: limits)
+            let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            let services = TunnelServices(
+                router: router, resolver: Resolver(), tls: tls, connectTo: HostAndPort(host: "127.0.0.1", port: port),
+                timeouts: timeouts, userAgent: "eiced/test", control: loop, relays: relays,
+                pools: LoopBound(pools, on: loop), logger: logger)
+            let tunnels = TunnelTable(services: services)
+            return LoopBound(
+                Tables(tunnels: tunnels, forwards: ForwardTable(tunnels: tunnels, logger: logger), pools: pools),
+                on: loop)
+        }
+        await onControl { [weak self] tables, _ in
+            let forwards = tables.forwards
+            tables.tunnels.onEnd = { end in
+                forwards.note(end)
+                self?.recorded.withLock { $0.append(end) }
+            }
+        }
+    }
+
+    deinit {
+        let tables = tables
+        // A listener keeps its loop.
+        control.submit { loop in tables.get(on: loop).forwards.closeListeners(on: loop) }
+    }
+
+    // MARK: Doing
+
+    static func run<T: Sendable>(on loop: Loop, _ body: @escaping @Sendable (isolated Loop) -> T) async -> T {
+        await withCheckedContinuation { continuation in
+            loop.submit { loop in continuation.resume(returning: body(loop)) }
+        }
+    }
+
+    @discardableResult
+    func onControl<T: Sendable>(_ body: @escaping @Sendable (Tables, isolated Loop) -> T) async -> T {
+        let tables = tables
+        return await Self.run(on: control) { loop in body(tables.get(on: loop), loop) }
+    }
+
+    static func specification(
+        _ name: String = "web", local: ForwardSpecification.Local = .port(0), maxDuration: Duration = .seconds(3_600),
+        idleTimeout: Duration? = nil
+    ) throws -> ForwardSpecification {
+        ForwardSpecification(
+            name: name, route: try ScriptedRouter.request(), local: local, maxDuration: maxDuration,
+            idleTimeout: idleTimeout)
+    }
+
+    /// Adds a forward and returns where it listens.
+    @discardableResult
+    func add(_ specification: ForwardSpecification) async throws -> [SocketAddress] {
+        try await onControl { tables, loop -> Result<[SocketAddress], Failure> in
+            do throws(Failure) {
+                let reservation = try tables.forwards.reserve([specification])
+                return .success(try tables.forwards.commit(reservation, on: loop).flatMap(\.addresses))
+            } catch {
+                return .failure(error)
+            }
+        }.get()
+    }
+
+    /// Adds a forward on a port of its own and returns the port.
+    func forward(maxDuration: Duration = .seconds(3_600), idleTimeout: Duration? = nil) async throws -> UInt16 {
+        let specification = try Self.specification(maxDuration: maxDuration, idleTimeout: idleTimeout)
+        guard let address = try await add(specification).first else { throw TestFailure("no address") }
+        return address.port
+    }
+
+    /// Begins a tunnel for a client that waits for it.
+    func connect(waitsForTarget: Bool = true) async throws -> (TunnelHandle, WaitingClient) {
+        let route = try ScriptedRouter.request()
+        let client = WaitingClient()
+        let handle = await onControl { tables, loop in
+            let request = TunnelRequest(
+                route: route, peer: "test", maxDuration: .seconds(3_600), waitsForTarget: waitsForTarget)
+            return tables.tunnels.open(request, local: nil, client: client, on: loop)
+        }
+        return (handle, client)
+    }
+
+    // MARK: Seeing
+
+    var ends: [EndedTunnel] { recorded.withLock { $0 } }
+
+    /// The ends in the order they came, once there are `count`.
+    func ends(_ count: Int) async throws -> [CloseReason] {
+        try await eventually("\(count) tunnels have ended") { self.ends.count >= count }
+        return ends.map(\.reason)
+    }
+
+    /// The reason of the only tunnel there was.
+    func end() async throws -> CloseReason { try await ends(1)[0] }
+
+    struct Slots: Equatable, Sendable {
+        var inUse = 0
+        var queued = 0
+    }
+
+    func slots() async -> Slots {
+        await onControl { tables, _ in
+            tables.pools.all.first.map { Slots(inUse: $0.inUse, queued: $0.queued) } ?? Slots()
+        }
+    }
+
+    func states() async -> [TunnelHandle.State] {
+        await onControl { tables, _ in tables.tunnels.all.map(\.snapshot.state) }
+    }
+
+    func handles() async -> [TunnelHandle] { await onControl { tables, _ in tables.tunnels.all } }
+
+    func waitForStates(_ states: [TunnelHandle.State]) async throws {
+        try await eventually("the tunnels are \(states)") { await self.states() == states }
+    }
+
+    func waitForSlots(_ slots: Slots) async throws {
+        try await eventually("the pool has \(slots)") { await self.slots() == slots }
+    }
+
+    /// Buffers that are out, over all loops.
+    func lentBuffers() async -> Int {
+        var sum = 0
+        for loop in [control] + relays { sum += await Self.run(on: loop) { $0.buffers.lent } }
+        return sum
+    }
+}
+
+/// Knows the target i-0123456789abcdef0 and signs with made-up keys. Each step can be held up or made to fail.
+final class ScriptedRouter: TunnelRouter {
+    struct Script {
+        var resolveFailure: Failure?
+        var signFailure: Failure?
+        /// Neither comes back before it is cancelled.
+        var holdsResolve = false
+        var holdsSign = false
+        var forgotten = 0
+    }
+
+    private let script: Mutex<Script>
+
+    init(_ script: Script = Script()) { self.script = Mutex(script) }
+
+    var forgotten: Int { script.withLock(\.forgotten) }
+
+    static func request() throws -> RouteRequest {
+        RouteRequest(target: try Target(parsing: "i-0123456789abcdef0"), remotePort: 22)
+    }
+
+    func resolve(_ request: RouteRequest) async throws(Failure) -> Route {
+        let script = script.withLock { $0 }
+        if script.holdsResolve { await Self.hold() }
+        if let failure = script.resolveFailure { throw failure }
+        return Route(
+            target: request.target, remotePort: request.remotePort, instanceID: "i-0123456789abcdef0",
+            address: "10.0.1.5", region: "eu-west-1", profile: nil,
+            endpoint: Endpoint(id: "eice-0123", dnsName: TestCertificates.name, nearness: .sameSubnet))
+    }
+
+    func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {
+        let script = script.withLock { $0 }
+        if script.holdsSign { await Self.hold() }
+        if let failure = script.signFailure { throw failure }
+        let credentials = Credentials(accessKeyID: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "secret")
+        let url = OpenTunnelURL(route: route, maxDuration: maxDuration, credentials: credentials, at: .now())
+        return SignedTunnel(url: url, credentials: credentials)
+    }
+
+    func forget(_ request: RouteRequest) async { script.withLock { $0.forgotten += 1 } }
+
+    private static func hold() async {
+        // Ends when the tunnel cancels its task.
+        try? await Task.sleep(for: .seconds(3_600))
+    }
+}
+
+/// A client that gets one end of a socket pair when its tunnel is open.
+final class WaitingClient: TunnelClient, Sendable {
+    private struct State {
+        var opened = false
+        var failure: CloseReason?
+        var far: FileDescriptor?
+    }
+
+    private let state = Mutex(State())
+
+    func tunnelOpened(_ handle: TunnelHandle, on loop: isolated Loop) -> LocalStream? {
+        guard let (near, far) = try? FileDescriptor.socketPair() else { return nil }
+        state.withLock { state in
+            state.opened = true
+            state.far = far
+        }
+        return LocalStream(near, received: Array("early ".utf8), greeting: Array("hello\n".utf8))
+    }
+
+    func tunnelFailed(_ reason: CloseReason, on loop: isolated Loop) { state.withLock { $0.failure = reason } }
+
+    var opened: Bool { state.withLock(\.opened) }
+
+    /// The client's end, once.
+    func socket() async throws -> LoopbackSocket {
+        let far = try await eventually("the tunnel is open", value: { state.withLock { $0.far } })
+        return LoopbackSocket(takingOwnership: far.take())
+    }
+
+    func failure() async throws -> CloseReason {
+        try await eventually("the tunnel failed", value: { state.withLock { $0.failure } })
+    }
+}

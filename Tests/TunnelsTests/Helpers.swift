@@ -1,0 +1,50 @@
+import Glibc
+import SocketIO
+import Synchronization
+import TestSupport
+import WebSocket
+
+/// A value that one thread leaves for another.
+final class Box<Value: Sendable>: Sendable {
+    private let state = Mutex<Value?>(nil)
+
+    var value: Value? {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
+    }
+}
+
+/// Holds threads up until it is opened.
+final class Gate: Sendable {
+    private let near: FileDescriptor
+    private let far: FileDescriptor
+
+    init() throws { (near, far) = try FileDescriptor.socketPair() }
+
+    func open() { far.close() }
+
+    /// Blocks; for threads alone.
+    func wait() {
+        var waiting = pollfd(fd: near.raw, events: Int16(POLLIN), revents: 0)
+        while poll(&waiting, 1, 30_000) < 0 && errno == EINTR {}
+    }
+}
+
+enum FrameText {
+    static func frame(_ opcode: Opcode, _ text: String, final: Bool = true) -> [UInt8] {
+        FrameEncoder.frame(opcode, isFinal: final, payload: Array(text.utf8), maskingKey: nil)
+    }
+}
+
+/// Connected TCP sockets that a process holds and that have one of `ports` at either end.
+func heldSockets(ports: [UInt16]) throws -> Int {
+    guard let table = contents(of: "/proc/net/tcp") else { throw TestFailure("no /proc/net/tcp") }
+    return table.split(separator: "\n").dropFirst().count { line in
+        // proc(5): local address, remote address, state, and the inode in the tenth field.
+        let fields = line.split(separator: " ")
+        guard fields.count > 9, fields[3] != "0A", fields[9] != "0" else { return false }
+        return fields[1...2].contains { address in
+            address.split(separator: ":").last.flatMap { UInt16($0, radix: 16) }.map(ports.contains) ?? false
+        }
+    }
+}
