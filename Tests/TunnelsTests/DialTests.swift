@@ -9,12 +9,10 @@ import WebSocket
 
 /// What can go wrong before a tunnel is open, and who is told how.
 @Suite struct DialTests {
-    private static var impatient: TunnelTimeouts {
+    /// One part may take but a moment, so that nothing else meets its deadline on a slow machine.
+    private func impatient(in part: WritableKeyPath<TunnelTimeouts, Duration>) -> TunnelTimeouts {
         var timeouts = TunnelTimeouts()
-        (timeouts.resolve, timeouts.tls, timeouts.upgrade) = (
-            .milliseconds(200), .milliseconds(200), .milliseconds(200)
-        )
-        timeouts.firstBytes = .milliseconds(200)
+        timeouts[keyPath: part] = .milliseconds(200)
         return timeouts
     }
 
@@ -52,14 +50,14 @@ import WebSocket
 
     @Test func aResolverThatHangsMeetsItsDeadline() async throws {
         let router = ScriptedRouter(.init(holdsResolve: true))
-        let failure = try await fail(ScriptedEndpoint.echo(), timeouts: Self.impatient, router: router)
+        let failure = try await fail(ScriptedEndpoint.echo(), timeouts: impatient(in: \.resolve), router: router)
         #expect(failure.kind == .deadline)
         #expect(failure.what == "resolving i-0123456789abcdef0:22 took too long")
     }
 
     @Test func anEndpointSilentInTLSMeetsTheDeadlineOfThatPhase() async throws {
         let endpoint = try ScriptedEndpoint { connection in _ = try connection.next() }
-        let failure = try await fail(endpoint, timeouts: Self.impatient)
+        let failure = try await fail(endpoint, timeouts: impatient(in: \.tls))
         #expect(failure.kind == .deadline)
         #expect(failure.sentence.contains("TLS handshake"))
     }
@@ -70,7 +68,7 @@ import WebSocket
             _ = try connection.request()
             _ = try connection.next()
         }
-        let failure = try await fail(endpoint, timeouts: Self.impatient)
+        let failure = try await fail(endpoint, timeouts: impatient(in: \.upgrade))
         #expect(failure.kind == .deadline)
         #expect(failure.sentence.contains("WebSocket upgrade"))
     }
@@ -227,7 +225,7 @@ import WebSocket
     @Test func aSilentTargetMeetsItsDeadline() async throws {
         let heard = Box<EndpointConnection.Heard>()
         let endpoint = try ScriptedEndpoint.open { heard.value = try $0.drain().then }
-        let bench = try await Bench(endpoint, timeouts: Self.impatient)
+        let bench = try await Bench(endpoint, timeouts: impatient(in: \.firstBytes))
         let (_, client) = try await bench.connect()
         #expect(try await client.failure().failure?.kind == .deadline)
         try await bench.waitForSlots(.init())

@@ -61,8 +61,8 @@ import WebSocket
         }
         let bench = try await Bench(endpoint)
         let port = try await bench.forward()
+        let client = try await onThread { try LoopbackSocket.connect(port: port) }
         let got = try await onThread {
-            let client = try LoopbackSocket.connect(port: port)
             try client.descriptor.setNonBlocking()
             while (try? client.write([UInt8](repeating: 1, count: 65_536))) != nil {}
             try client.descriptor.setNonBlocking(false)
@@ -70,6 +70,7 @@ import WebSocket
         }
         #expect(got == Array("last words".utf8))
         #expect(try await bench.end().failure?.kind == .targetUnreachable)
+        client.close()
     }
 
     @Test func aTextMessageIsRefusedWith1003() async throws {
