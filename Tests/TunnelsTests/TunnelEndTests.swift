@@ -53,11 +53,13 @@ import WebSocket
     }
 
     @Test func theReasonOfACloseSurvivesAnUploadThatItCutsShort() async throws {
-        // The connection is closed on unread bytes, so the client's next write meets a reset.
+        // The connection is closed on unread bytes, so the client's next write meets a reset. One record carries both
+        // frames, or Nagle's algorithm would hold the second one back until the close drops it.
+        let reason = Array("Unable to connect to target".utf8)
+        let last = frame(.binary, Array("last words".utf8)) + frame(.close, [3, 243] + reason)
         let endpoint = try ScriptedEndpoint.open { connection in
             _ = try connection.receive(1)
-            try connection.send("last words")
-            try connection.sendClose(1_011, "Unable to connect to target")
+            try connection.sendRaw(last)
         }
         let bench = try await Bench(endpoint)
         let port = try await bench.forward()
