@@ -66,6 +66,25 @@ import Testing
         #expect(received == payload)
     }
 
+    /// A read of a Unix socket ends where descriptors were passed, although more bytes are there.
+    @Test func bytesBehindPassedDescriptorsAreNotForgotten() async throws {
+        let loop = try Loop(label: "test")
+        let (near, far) = try FileDescriptor.socketPair()
+        let received = await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                let nobody = Nobody()
+                // The writer's end is closed only once all was read: no end of file gives the reader a second chance.
+                let sender = try? StreamSocket(far.duplicate(), owner: nobody, on: loop)
+                _ = sender?.write(Array("one".utf8), passing: [near])
+                _ = sender?.write(Array("two".utf8), passing: [near])
+                sender?.close(on: loop)
+                _ = try? Reader(near, on: loop, until: 6, whenEnded: { continuation.resume(returning: $0) })
+            }
+        }
+        #expect(received == Array("onetwo".utf8))
+        far.close()
+    }
+
     @Test func connectorReachesTheAddressThatListens() async throws {
         let loop = try Loop(label: "test")
         let listener = try Listener.bind(to: #require(SocketAddress(ip: "127.0.0.1", port: 0)))
@@ -138,14 +157,17 @@ private final class Reader: StreamSocketOwner {
     private var socket: StreamSocket?
     private var received: [UInt8] = []
     private let atATime: Int
+    private let limit: Int
     private let whenEnded: ([UInt8]) -> Void
     private var keepAlive: Reader?
 
+    /// - Parameter limit: bytes after which it ends as well.
     init(
-        _ descriptor: FileDescriptor, on loop: isolated Loop, atATime: Int = 65_536,
+        _ descriptor: FileDescriptor, on loop: isolated Loop, atATime: Int = 65_536, until limit: Int = .max,
         whenEnded: @escaping ([UInt8]) -> Void
     ) throws {
         self.atATime = atATime
+        self.limit = limit
         self.whenEnded = whenEnded
         socket = try StreamSocket(descriptor, owner: self, on: loop)
         keepAlive = self
@@ -156,12 +178,21 @@ private final class Reader: StreamSocketOwner {
         switch chunk.withUnsafeMutableBytes({ socket.read(into: $0) }) {
         case .bytes(let count):
             received += chunk.prefix(count)
+            guard received.count < limit else { return end(socket, on: loop) }
             if socket.mayRead { socket.callAgain(on: loop) }
         case .wouldBlock: break
-        case .endOfFile, .failed:
-            socket.close(on: loop)
-            whenEnded(received)
-            keepAlive = nil
+        case .endOfFile, .failed: end(socket, on: loop)
         }
     }
+
+    private func end(_ socket: StreamSocket, on loop: isolated Loop) {
+        socket.close(on: loop)
+        whenEnded(received)
+        keepAlive = nil
+    }
+}
+
+/// The owner of a socket that is only written to.
+private final class Nobody: StreamSocketOwner {
+    func isReady(_ socket: StreamSocket, on loop: isolated Loop) {}
 }
