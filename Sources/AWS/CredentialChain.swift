@@ -7,6 +7,12 @@ import Logging
 /// Validity is decided on the wall clock at the moment of use, so that a suspended laptop wakes up to a renewal and not to
 /// refused requests.
 public actor CredentialChain {
+    /// Callers share an answer only where they ask under the same state of the files.
+    private struct Flight: Hashable, Sendable {
+        var identity: Identity
+        var generation: Int
+    }
+
     private struct Cached {
         var credentials: Credentials
         var obtained: WallTime
@@ -20,7 +26,7 @@ public actor CredentialChain {
     private let clock: SigningClock
     private let sources: [any CredentialSource]
     private let logger: Logger
-    private let flights = SingleFlight<Identity, Credentials>()
+    private let flights = SingleFlight<Flight, Credentials>()
     private let watch: LoginWatch
     private let onLoginChange: LoginObserver?
     private var cache: [Identity: Cached] = [:]
@@ -80,12 +86,13 @@ public actor CredentialChain {
     public func credentials(profile: String?) async throws(Failure) -> Credentials {
         let identity = Identity(profile: profile)
         let (config, generation) = try files.loadWithGeneration()
+        let flight = Flight(identity: identity, generation: generation)
         let now = clock.now()
         if let cached = cache[identity], cached.generation == generation {
             switch Self.state(of: cached.credentials, obtained: cached.obtained, at: now) {
             case .fresh: return cached.credentials
             case .due:
-                flights.start(identity) { () throws(Failure) in
+                flights.start(flight) { () throws(Failure) in
                     try await self.renew(identity, config, generation)
                 }
                 return cached.credentials
@@ -93,7 +100,7 @@ public actor CredentialChain {
             }
         }
         do {
-            return try await flights.run(identity, what: "cannot get credentials") { () throws(Failure) in
+            return try await flights.run(flight, what: "cannot get credentials") { () throws(Failure) in
                 try await self.renew(identity, config, generation)
             }
         } catch {

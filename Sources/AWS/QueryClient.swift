@@ -69,7 +69,8 @@ struct QueryClient: Sendable {
         case .clockSkew where excuses.clock && call.correctClock(by: response):
             excuses.clock = false
             return .again
-        case .expiredCredentials where excuses.credentials:
+        case .expiredCredentials where excuses.credentials,
+            .clockSkew where excuses.credentials && error.meansExpiredToken(of: credentials):
             excuses.credentials = false
             guard case .chain(let chain, let profile) = authorization, let credentials else { throw failure }
             _ = try await chain.replace(credentials, profile: profile, why: error.summary)

@@ -89,6 +89,8 @@ public struct ServiceError: Error, Sendable, Hashable {
         return switch classification {
         case .expiredCredentials:
             credentials.map { CredentialChain.expired($0, why: why) } ?? Failure(.expiredCredentials, what, why: why)
+        case .clockSkew where meansExpiredToken(of: credentials):
+            credentials.map { CredentialChain.expired($0, why: why) } ?? Failure(.expiredCredentials, what, why: why)
         case .clockSkew:
             Failure(.accessDenied, what, why: why, hint: "check this machine's clock: timedatectl status")
         case .accessDenied: Failure(.accessDenied, what, why: why, hint: hintOfDenial(credentials))
@@ -98,6 +100,12 @@ public struct ServiceError: Error, Sendable, Hashable {
         case .unknownEndpoint: Failure(.noEndpoint, what, why: why, hint: "check --endpoint, --region and --profile")
         case .other: Failure(status < 400 ? .protocolMismatch : .configuration, what, why: why)
         }
+    }
+
+    /// EC2 says `RequestExpired` of a late signature and of a session token that has ended alike: where the clock is right, it is
+    /// the token.
+    func meansExpiredToken(of credentials: Credentials?) -> Bool {
+        code == "RequestExpired" && credentials?.sessionToken != nil
     }
 
     private func hintOfDenial(_ credentials: Credentials?) -> String? {

@@ -3,10 +3,13 @@ import Glibc
 /// An instant on the wall clock in UTC, in whole seconds: what signatures carry and credentials expire by. Formatted
 /// by hand, since a signature must cost microseconds and full Foundation is not linked.
 public struct WallTime: Sendable, Hashable, Comparable {
-    /// Seconds since 1970-01-01T00:00:00Z.
-    public var secondsSinceEpoch: Int64
+    /// Seconds since 1970-01-01T00:00:00Z, within the years 1 to 9999.
+    public let secondsSinceEpoch: Int64
 
-    public init(secondsSinceEpoch: Int64) { self.secondsSinceEpoch = secondsSinceEpoch }
+    /// Instants beyond the years that can be written are brought to the first or the last one: services can send any number.
+    public init(secondsSinceEpoch: Int64) {
+        self.secondsSinceEpoch = min(max(secondsSinceEpoch, -62_135_596_800), 253_402_300_799)
+    }
 
     public static func now() -> WallTime {
         var time = timespec()
@@ -17,7 +20,8 @@ public struct WallTime: Sendable, Hashable, Comparable {
     public static func < (a: WallTime, b: WallTime) -> Bool { a.secondsSinceEpoch < b.secondsSinceEpoch }
 
     public func advanced(by seconds: Int64) -> WallTime {
-        WallTime(secondsSinceEpoch: secondsSinceEpoch &+ seconds)
+        let (sum, overflow) = secondsSinceEpoch.addingReportingOverflow(seconds)
+        return WallTime(secondsSinceEpoch: overflow ? (seconds < 0 ? .min : .max) : sum)
     }
 
     /// `20260131T235959Z`, the form of `X-Amz-Date`.
@@ -58,7 +62,7 @@ public struct WallTime: Sendable, Hashable, Comparable {
             guard let minutes = reader.number(2), reader.rest.isEmpty else { return nil }
             offset = (east ? 1 : -1) * (hours * 3_600 + minutes * 60)
         }
-        secondsSinceEpoch = Int64(days * 86_400 + hour * 3_600 + minute * 60 + second - offset)
+        self.init(secondsSinceEpoch: Int64(days * 86_400 + hour * 3_600 + minute * 60 + second - offset))
     }
 
     /// Reads the value of an HTTP `Date` header (RFC 9110, section 5.6.7, IMF-fixdate):
@@ -72,7 +76,7 @@ public struct WallTime: Sendable, Hashable, Comparable {
         else { return nil }
         let clock = parts[4].split(separator: ":").compactMap { Int($0) }
         guard clock.count == 3, 0..<24 ~= clock[0], 0..<60 ~= clock[1], 0...60 ~= clock[2] else { return nil }
-        secondsSinceEpoch = Int64(days * 86_400 + clock[0] * 3_600 + clock[1] * 60 + clock[2])
+        self.init(secondsSinceEpoch: Int64(days * 86_400 + clock[0] * 3_600 + clock[1] * 60 + clock[2]))
     }
 
     private var secondsOfDay: Int { Int(secondsSinceEpoch - secondsSinceEpoch.flooredDivision(by: 86_400) * 86_400) }

@@ -156,6 +156,18 @@ import Testing
         #expect(context.clock.correction == 3_600)
     }
 
+    @Test func requestExpiredWithARightClockMeansTheSessionToken() async throws {
+        let stub = try HTTPStub { _ in
+            .init(400, headers: [("Date", "Sun, 30 Aug 2015 12:36:00 GMT")], Self.error("RequestExpired"))
+        }
+        let context = context(stub, ["AWS_SESSION_TOKEN": "t"])
+        let ec2 = EC2(context: context, profile: nil, region: "eu-west-1")
+        let failure = await #expect(throws: Failure.self) { try await ec2.describeInstances(purpose: "look") }
+        #expect(failure?.kind == .expiredCredentials)
+        #expect(failure?.why.contains("RequestExpired") == true)
+        #expect(await context.credentials.neededLogin(profile: nil) != nil)
+    }
+
     @Test func anAnswerThatIsNoXMLIsRefused() async throws {
         for body in [
             "<html><body>Sign in", "", "{}", "<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>",
