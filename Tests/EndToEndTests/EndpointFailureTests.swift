@@ -150,6 +150,12 @@ import Testing
         try await expectRefusal(status: 403, body: body, code: 77, words: ["is not authorized to perform"])
     }
 
+    @Test func anExpiredTokenIs77AndSaysWhatToRunNext() async throws {
+        let body =
+            #"{"ErrorCode":"ExpiredTokenException","Message":"The security token included in the request is expired"}"#
+        try await expectRefusal(status: 403, body: body, code: 77, words: ["expired", "hint:"], inStatus: ["expired"])
+    }
+
     @Test func anUnknownRefusalIs76AndShownVerbatim() async throws {
         let body = #"{"ErrorCode":"NeverHeardOf","Message":"the moon is in the wrong phase"}"#
         try await expectRefusal(
@@ -166,7 +172,13 @@ import Testing
     }
 
     /// On stderr of `proxy`, in the log and in `status`; and the listener lives.
-    private func expectRefusal(status: Int, body: String, code: Int32, words: [String]) async throws {
+    ///
+    /// - Parameters:
+    ///   - words: what `proxy` must say.
+    ///   - inStatus: what log and status must say, where that is not the same.
+    private func expectRefusal(
+        status: Int, body: String, code: Int32, words: [String], inStatus: [String]? = nil
+    ) async throws {
         let echo = try LoopbackServer.echo()
         let quoted = body.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
         let fault = #"{"kind":"refuse","times":2,"status":\#(status),"body":"\#(quoted)"}"#
@@ -177,8 +189,8 @@ import Testing
             let socket = try await Scene.connect(forward)
             #expect(try await onThread { try socket.readToEndOrReset() }.isEmpty)
             let failures = try await scene.daemon.status().recentFailures
-            for word in words {
-                #expect(result.errors.contains(word), "\(word) is missing: \(result)")
+            for word in words { #expect(result.errors.contains(word), "\(word) is missing: \(result)") }
+            for word in inStatus ?? words {
                 #expect(scene.daemon.log.contains(word), "\(word) is missing in the log: \(scene.daemon.log)")
                 #expect(failures.contains { $0.failure.description.contains(word) }, "\(word): \(failures)")
             }
