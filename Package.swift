@@ -82,7 +82,8 @@ let package = Package(
         .testTarget(
             name: "TunnelsTests",
             dependencies: [
-                "Tunnels", "AWS", "Failures", "InstanceConnect", "OpenSSL", "SocketIO", "WebSocket", "TestSupport", logging,
+                "Tunnels", "AWS", "Failures", "InstanceConnect", "OpenSSL", "SocketIO", "WebSocket", "TestSupport",
+                logging,
             ],
             swiftSettings: strict),
 
