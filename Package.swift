@@ -162,7 +162,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "AWS", "ControlProtocol", "Failures", "InstanceConnect", "Tunnels", "TestSupport",
+                "Daemon", "AWS", "ControlProtocol", "Failures", "InstanceConnect", "SocketIO", "Tunnels", "TestSupport",
+                logging,
             ],
             swiftSettings: strict),
 

@@ -12,6 +12,21 @@ public struct EventsSubscribeResult: Codable, Hashable, Sendable {
     public init() {}
 }
 
+/// `events.recent`: what happened last, for who was not there.
+public struct EventsRecentParameters: Codable, Hashable, Sendable {
+    /// The kinds of interest; nil: all.
+    public var events: [ControlEvent.Kind]?
+
+    public init(events: [ControlEvent.Kind]? = nil) { self.events = events }
+}
+
+public struct EventsRecentResult: Codable, Hashable, Sendable {
+    /// Oldest first. The daemon keeps about a hundred.
+    public var events: [ControlEvent]
+
+    public init(events: [ControlEvent]) { self.events = events }
+}
+
 /// Something that happened, told to who subscribed. Which fields are there follows from `event`.
 public struct ControlEvent: Codable, Hashable, Sendable {
     public var event: Kind
@@ -21,6 +36,8 @@ public struct ControlEvent: Codable, Hashable, Sendable {
     public var endpoint: EndpointInfo?
     /// Why a tunnel closed, in words.
     public var reason: String?
+    /// The same as a stable word: `local-closed`, `max-duration`, `failed`.
+    public var reasonCode: String?
     /// The failure that a tunnel closed with.
     public var failure: Failure?
     /// Seconds until the tunnel's end.

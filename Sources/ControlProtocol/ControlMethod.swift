@@ -62,6 +62,21 @@ public enum Methods {
         public typealias Parameters = EventsSubscribeParameters
         public typealias Value = EventsSubscribeResult
     }
+    public enum EventsRecent: ControlMethod {
+        public static let name = "events.recent"
+        public typealias Parameters = EventsRecentParameters
+        public typealias Value = EventsRecentResult
+    }
+    public enum ForwardProbe: ControlMethod {
+        public static let name = "forward.probe"
+        public typealias Parameters = ForwardProbeParameters
+        public typealias Value = ForwardProbeResult
+    }
+    public enum Metrics: ControlMethod {
+        public static let name = "metrics"
+        public typealias Parameters = NoParameters
+        public typealias Value = MetricsResult
+    }
     public enum Reload: ControlMethod {
         public static let name = "reload"
         public typealias Parameters = NoParameters

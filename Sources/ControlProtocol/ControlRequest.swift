@@ -13,6 +13,9 @@ public enum ControlRequest: Hashable, Sendable {
     case status
     case connect(ConnectParameters)
     case eventsSubscribe(EventsSubscribeParameters)
+    case eventsRecent(EventsRecentParameters)
+    case forwardProbe(ForwardProbeParameters)
+    case metrics
     case reload
     case shutdown(ShutdownParameters)
 
@@ -98,6 +101,10 @@ public enum ControlRequest: Hashable, Sendable {
         case Methods.Connect.name: return .connect(try needed(ConnectParameters.self))
         case Methods.EventsSubscribe.name:
             return .eventsSubscribe(try optional(EventsSubscribeParameters.self, or: .init()))
+        case Methods.EventsRecent.name:
+            return .eventsRecent(try optional(EventsRecentParameters.self, or: .init()))
+        case Methods.ForwardProbe.name: return .forwardProbe(try needed(ForwardProbeParameters.self))
+        case Methods.Metrics.name: return .metrics
         case Methods.Reload.name: return .reload
         case Methods.Shutdown.name: return .shutdown(try optional(ShutdownParameters.self, or: .init()))
         default:

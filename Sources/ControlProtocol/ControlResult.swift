@@ -8,6 +8,9 @@ public enum ControlResult: Hashable, Sendable {
     case tunnelClose(TunnelCloseResult)
     case endpoints(EndpointListResult)
     case status(StatusResult)
+    case eventsRecent(EventsRecentResult)
+    case forwardProbe(ForwardProbeResult)
+    case metrics(MetricsResult)
     case reload(ReloadResult)
     case shutdown(ShutdownResult)
 
@@ -20,6 +23,9 @@ public enum ControlResult: Hashable, Sendable {
         case .tunnelClose(let value): try ControlWire.line(ResultEnvelope(id: id, result: value))
         case .endpoints(let value): try ControlWire.line(ResultEnvelope(id: id, result: value))
         case .status(let value): try ControlWire.line(ResultEnvelope(id: id, result: value))
+        case .eventsRecent(let value): try ControlWire.line(ResultEnvelope(id: id, result: value))
+        case .forwardProbe(let value): try ControlWire.line(ResultEnvelope(id: id, result: value))
+        case .metrics(let value): try ControlWire.line(ResultEnvelope(id: id, result: value))
         case .reload(let value): try ControlWire.line(ResultEnvelope(id: id, result: value))
         case .shutdown(let value): try ControlWire.line(ResultEnvelope(id: id, result: value))
         }

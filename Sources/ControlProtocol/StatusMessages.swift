@@ -52,11 +52,14 @@ public struct StatusResult: Codable, Hashable, Sendable {
     public var recentFailures: [FailureRecord]
     /// Identities whose login ran out.
     public var needsLogin: [NeededLogin]
+    /// One for each profile in use. Nil from a daemon that does not tell.
+    public var credentials: [CredentialInfo]?
+    public var audit: AuditInfo?
 
     public init(
         version: String = EICEDVersion.current, pid: Int, uptime: Int, socket: String, forwards: [ForwardInfo] = [],
         tunnels: [TunnelInfo] = [], endpoints: [EndpointInfo] = [], recentFailures: [FailureRecord] = [],
-        needsLogin: [NeededLogin] = []
+        needsLogin: [NeededLogin] = [], credentials: [CredentialInfo]? = nil, audit: AuditInfo? = nil
     ) {
         self.version = version
         self.pid = pid
@@ -67,6 +70,8 @@ public struct StatusResult: Codable, Hashable, Sendable {
         self.endpoints = endpoints
         self.recentFailures = recentFailures
         self.needsLogin = needsLogin
+        self.credentials = credentials
+        self.audit = audit
     }
 }
 

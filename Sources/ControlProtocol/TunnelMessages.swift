@@ -46,6 +46,8 @@ public struct TunnelInfo: Codable, Hashable, Sendable {
     public var peer: String
     public var expiresAt: Timestamp?
     public var liveness: Liveness
+    /// To the endpoint, as the kernel measures it; nil before the connection.
+    public var roundTripMilliseconds: Double?
 
     public enum State: String, Codable, Hashable, Sendable {
         case queued, dialing, open, draining
@@ -63,7 +65,7 @@ public struct TunnelInfo: Codable, Hashable, Sendable {
         id: String, forward: String? = nil, target: String, remotePort: UInt16, address: String? = nil,
         endpoint: String? = nil, state: State, since: Timestamp, bytesLocalToRemote: UInt64 = 0,
         bytesRemoteToLocal: UInt64 = 0, requestID: String? = nil, peer: String, expiresAt: Timestamp? = nil,
-        liveness: Liveness = .unknown
+        liveness: Liveness = .unknown, roundTripMilliseconds: Double? = nil
     ) {
         self.id = id
         self.forward = forward
@@ -79,5 +81,6 @@ public struct TunnelInfo: Codable, Hashable, Sendable {
         self.peer = peer
         self.expiresAt = expiresAt
         self.liveness = liveness
+        self.roundTripMilliseconds = roundTripMilliseconds
     }
 }

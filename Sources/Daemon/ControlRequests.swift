@@ -14,6 +14,7 @@ final class ControlRequests: RequestHandler {
     private let tunnels: TunnelTable
     private let pools: EndpointPools
     private let router: any TunnelRouter
+    private let observation: Observation
     private let environment: Environment
     private let logger: Logger
     private let started = ContinuousClock.now
@@ -27,12 +28,14 @@ final class ControlRequests: RequestHandler {
 
     init(
         forwards: ForwardTable, tunnels: TunnelTable, pools: EndpointPools, router: any TunnelRouter,
-        environment: Environment, configuration: Configuration, socketPath: String, logger: Logger
+        observation: Observation, environment: Environment, configuration: Configuration, socketPath: String,
+        logger: Logger
     ) {
         self.forwards = forwards
         self.tunnels = tunnels
         self.pools = pools
         self.router = router
+        self.observation = observation
         self.environment = environment
         self.configuration = configuration
         self.socketPath = socketPath
@@ -57,7 +60,15 @@ final class ControlRequests: RequestHandler {
                 reply(.success(.tunnels(TunnelListResult(tunnels: try tunnelInfos(parameters.forward)))), on: loop)
             case .tunnelClose(let parameters): try close(parameters, reply, on: loop)
             case .endpointList: reply(.success(.endpoints(EndpointListResult(endpoints: endpointInfos()))), on: loop)
-            case .status: reply(.success(.status(status())), on: loop)
+            case .status: collectStatus(on: loop) { reply(.success(.status($0)), on: loop) }
+            case .metrics:
+                collectStatus(on: loop) { [observation] status in
+                    reply(.success(.metrics(MetricsResult(text: observation.metrics(status)))), on: loop)
+                }
+            case .eventsRecent(let parameters):
+                let events = observation.feed.recent.filter { parameters.events?.contains($0.event) ?? true }
+                reply(.success(.eventsRecent(EventsRecentResult(events: events))), on: loop)
+            case .forwardProbe(let parameters): try probe(parameters, peer, reply, on: loop)
             case .reload:
                 guard let onReload else { throw Failure(.internal, "this daemon cannot reload") }
                 reply(.success(.reload(try onReload())), on: loop)
@@ -123,6 +134,26 @@ final class ControlRequests: RequestHandler {
 
     private static var stopping: Failure { Failure(.shuttingDown, "eiced is shutting down") }
 
+    private func probe(
+        _ parameters: ForwardProbeParameters, _ peer: PeerCredentials, _ reply: PendingReply, on loop: isolated Loop
+    ) throws(Failure) {
+        guard tunnels.acceptsNew else { throw Self.stopping }
+        guard let forward = forwards[parameters.name] else { throw unknownForward(parameters.name) }
+        if let timeout = parameters.timeout, !RequestTranslation.durations.contains(timeout) {
+            throw Failure(
+                .invalidRequest, "the timeout of \(timeout) s is out of range", why: "it is between 1 s and 1 h")
+        }
+        observation.probes.begin(
+            forward, peer: peer, timeout: parameters.timeout.map { .seconds($0) }, in: tunnels, on: loop
+        ) { result in
+            reply(result.map { .forwardProbe($0) }, on: loop)
+        }
+    }
+
+    private func unknownForward(_ name: String) -> Failure {
+        Failure(.unknownForward, "there is no forward named \(name)", hint: "eicectl ls shows those there are")
+    }
+
     // MARK: Tunnels
 
     func connect(
@@ -131,7 +162,8 @@ final class ControlRequests: RequestHandler {
         let pending = PendingConnect(client)
         do throws(Failure) {
             guard tunnels.acceptsNew else { throw Self.stopping }
-            let request = try translation.tunnel(parameters, peer: Self.describe(peer))
+            var request = try translation.tunnel(parameters, peer: Self.describe(peer))
+            request.identity = ClientIdentity(peer)
             pending.handle = tunnels.open(request, local: nil, client: pending, on: loop)
         } catch {
             // Not from within the call: the session does not know its attempt yet.
@@ -181,8 +213,7 @@ final class ControlRequests: RequestHandler {
 
     private func tunnelInfos(_ forward: String?) throws(Failure) -> [TunnelInfo] {
         if let forward, forwards[forward] == nil {
-            throw Failure(
-                .unknownForward, "there is no forward named \(forward)", hint: "eicectl ls shows those there are")
+            throw unknownForward(forward)
         }
         return tunnels.all.filter { forward == nil || $0.request.forward == forward }.map(TunnelInfo.init)
     }
@@ -192,6 +223,14 @@ final class ControlRequests: RequestHandler {
             let last = tunnels.failures.last { $0.handle.snapshot.route?.endpoint.id == pool.key.id }
             return EndpointInfo(pool, lastFailure: last)
         }
+    }
+
+    private func collectStatus(on loop: isolated Loop, _ completion: @escaping (StatusResult) -> Void) {
+        var profiles = Set(forwards.all.map(\.specification.route.profile))
+        // Looking is what makes it worth measuring; the next look sees it.
+        for tunnel in tunnels.all { tunnel.measure() }
+        profiles.formUnion(tunnels.all.map(\.request.route.profile))
+        observation.complete(status(), profiles: profiles, on: loop, completion: completion)
     }
 
     private func status() -> StatusResult {

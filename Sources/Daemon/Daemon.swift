@@ -29,7 +29,7 @@ final class Daemon {
     private let pools: EndpointPools
     private let requests: ControlRequests
     private let server: ControlServer
-    private let events = EventFeed()
+    private let observation: Observation
     private var signals: Signals?
     private var shutdown: Shutdown?
     private var configuration: Configuration
@@ -45,7 +45,12 @@ final class Daemon {
         self.notifier = notifier
         configuration = settings.configuration
 
-        let context = AWSContext(environment: settings.environment, logger: logger)
+        let feed = EventFeed()
+        let context = AWSContext(
+            environment: settings.environment, onLoginChange: feed.loginObserver(on: loop), logger: logger)
+        observation = Observation(
+            feed: feed, audit: AuditLog(AuditFile(environment: settings.environment), logger: logger),
+            credentials: context.credentials)
         let router = AWSRouter(context: context)
         pools = EndpointPools(limits: Self.limits(settings.configuration))
         let services = TunnelServices(
@@ -56,10 +61,11 @@ final class Daemon {
         tunnels = TunnelTable(services: services)
         forwards = ForwardTable(tunnels: tunnels, logger: logger)
         requests = ControlRequests(
-            forwards: forwards, tunnels: tunnels, pools: pools, router: router, environment: settings.environment,
-            configuration: settings.configuration, socketPath: socket.path, logger: logger)
+            forwards: forwards, tunnels: tunnels, pools: pools, router: router, observation: observation,
+            environment: settings.environment, configuration: settings.configuration, socketPath: socket.path,
+            logger: logger)
 
-        events.listen(to: forwards, tunnels, pools, on: loop)
+        observation.listen(to: forwards, tunnels, pools, on: loop)
         Self.addConfiguredForwards(settings, to: forwards, logger, on: loop)
         do throws(SystemError) {
             server = try ControlServer(
@@ -75,7 +81,7 @@ final class Daemon {
     }
 
     private func connectParts(on loop: isolated Loop) {
-        events.server = server
+        observation.feed.server = server
         requests.onReload = { [weak self] () throws(Failure) in
             guard let self else { throw Failure(.shuttingDown, "eiced is shutting down") }
             return try reload(on: loop)
@@ -204,8 +210,14 @@ final class Daemon {
         server.stopAccepting(on: loop)
         forwards.closeListeners(on: loop)
         shutdown = Shutdown(tunnels: tunnels, drain: drain, logger: logger, on: loop) { [weak self] in
-            self?.server.close(on: loop)
-            exit(0)
+            self?.end(on: loop)
         }
+    }
+
+    /// Exits when the audit has been written, or when the disk takes too long for it.
+    private func end(on loop: isolated Loop) {
+        server.close(on: loop)
+        _ = loop.schedule(after: .seconds(2)) { exit(0) }
+        observation.audit.flush { exit(0) }
     }
 }

@@ -1,5 +1,6 @@
 import AWS
 import ControlProtocol
+import Failures
 import InstanceConnect
 import SocketIO
 import Tunnels
@@ -25,7 +26,15 @@ extension TunnelInfo {
             remotePort: handle.request.route.remotePort, address: snapshot.route?.address,
             endpoint: snapshot.route?.endpoint.id, state: state, since: Timestamp(snapshot.since),
             bytesLocalToRemote: handle.statistics.localToRemote, bytesRemoteToLocal: handle.statistics.remoteToLocal,
-            requestID: snapshot.requestID, peer: handle.request.peer, expiresAt: snapshot.expiresAt.map(Timestamp.init))
+            requestID: snapshot.requestID, peer: handle.request.peer, expiresAt: snapshot.expiresAt.map(Timestamp.init),
+            roundTripMilliseconds: snapshot.roundTrip.map { $0 / .milliseconds(1) })
+    }
+}
+
+extension NeededLogin {
+    /// - Parameter failure: whose hint is what to run.
+    init(profile: String?, _ failure: Failure) {
+        self.init(profile: profile, command: failure.hint ?? failure.sentence)
     }
 }
 

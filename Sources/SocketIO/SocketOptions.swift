@@ -37,6 +37,17 @@ extension FileDescriptor {
         set(CInt(IPPROTO_TCP), TCP_USER_TIMEOUT, CInt(clamping: userTimeout.components.seconds * 1_000))
     }
 
+    /// The smoothed round trip to a TCP socket's peer, as the kernel measures it (tcp(7), TCP_INFO); nil for another
+    /// socket, and before there is a measure.
+    public var roundTrip: Duration? {
+        var information = tcp_info()
+        var length = socklen_t(MemoryLayout<tcp_info>.size)
+        guard getsockopt(raw, CInt(IPPROTO_TCP), TCP_INFO, &information, &length) == 0, information.tcpi_rtt > 0 else {
+            return nil
+        }
+        return .microseconds(Int64(information.tcpi_rtt))
+    }
+
     /// Options are wishes: a kernel that refuses one leaves a slower or less watchful socket, not a broken one.
     func set(_ level: CInt, _ option: CInt, _ value: CInt) {
         var value = value

@@ -95,9 +95,10 @@ public final class Forward {
 
     private func accepted(_ connection: FileDescriptor, on loop: isolated Loop) {
         let peer = SocketAddress.peer(of: connection)
-        let request = TunnelRequest(
+        var request = TunnelRequest(
             route: specification.route, forward: specification.name, peer: Self.describe(peer, connection),
             maxDuration: specification.maxDuration, idleTimeout: specification.idleTimeout)
+        request.identity = ClientIdentity(ofPeerOf: connection)
         tunnels.open(request, local: LocalStream(connection), client: nil, on: loop)
     }
 

@@ -61,6 +61,8 @@ final class Tunnel {
     /// Since when the target has sent nothing that we could have delivered.
     var silentSince = ContinuousClock.now
     var looks = 0
+    /// Until the tunnel is open.
+    var timings: DialTimings? = DialTimings()
 
     /// How deep in `run`, and where to go once nobody below uses this object any more.
     private var depth = 0
@@ -123,6 +125,7 @@ final class Tunnel {
 
     /// Where this makes the tunnel leave for a relay loop, nothing of it may be touched afterwards.
     func run(_ actions: [TunnelStateMachine.Action], on loop: isolated Loop) {
+        timings?.enter(machine.state, at: .now)
         depth += 1
         for action in actions { run(action, on: loop) }
         depth -= 1
@@ -142,6 +145,10 @@ final class Tunnel {
         case .examineLocalPeer:
             guard let local else { return }
             run(machine.localPeer(is: LocalPeer.examine(local)), on: loop)
+        case .announceExpiry(let left):
+            let handle = handle
+            let tell = tell
+            services.control.submit { loop in tell(handle, .expiring(in: left), loop) }
         case .sendClose(let code, let reason): remote?.sendClose(code: code, reason: reason, on: loop)
         case .finishLocal:
             local?.shutdownWrite()
@@ -215,6 +222,9 @@ final class Tunnel {
         handle.update { $0.state = state }
     }
 
+    /// Somebody looks at the tunnel: finds out what takes a system call.
+    func measure() { handle.update { $0.roundTrip = remote?.roundTrip } }
+
     // MARK: Timers
 
     func start(_ timer: TunnelStateMachine.Timer, on loop: isolated Loop) {
@@ -251,6 +261,9 @@ final class Tunnel {
             return timeouts[phase]
         case .dial: return timeouts.dial
         case .maxDuration: return handle.request.maxDuration
+        case .warning:
+            guard let end = timers[.maxDuration]?.at, let warning = machine.warning else { return .zero }
+            return max(ContinuousClock.now.duration(to: end) - warning, .zero)
         case .idle:
             guard let timeout = handle.request.idleTimeout else { return .zero }
             return max(timeout - lastActivity.duration(to: .now), .zero)

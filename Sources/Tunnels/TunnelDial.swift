@@ -183,7 +183,9 @@ extension Tunnel {
                 "request_id": "\(handle.snapshot.requestID ?? "-")",
             ])
         publish()
-        tell(handle, .opened, loop)
+        measure()
+        tell(handle, .opened(timings ?? DialTimings()), loop)
+        timings = nil
         leaveForRelay()
     }
 

@@ -16,6 +16,8 @@ public struct TunnelRequest: Sendable {
     /// Open only when the target has sent something: sshd speaks first, so a dead target can still be told to whoever
     /// waits, instead of a connection that opens and closes.
     public var waitsForTarget: Bool
+    /// The same local client, for the audit.
+    public var identity = ClientIdentity()
 
     public init(
         route: RouteRequest, forward: String? = nil, peer: String, maxDuration: Duration,
@@ -43,6 +45,8 @@ public final class TunnelHandle: Sendable {
         public var route: Route?
         /// `x-amzn-RequestId` of the upgrade: what CloudTrail's event carries.
         public var requestID: String?
+        /// To the endpoint, as the kernel measures it: at the opening, and when somebody looked last.
+        public var roundTrip: Duration?
         /// When the tunnel's time is over.
         public var expiresAt: WallTime?
     }
@@ -59,6 +63,8 @@ public final class TunnelHandle: Sendable {
     public let id: UInt64
     public let request: TunnelRequest
     public let statistics = TunnelStatistics()
+    /// When it was asked for, on a clock that nobody sets.
+    public let began = ContinuousClock.now
     private let current: Mutex<Snapshot>
     private let home = Mutex(Home.nowhere)
 
@@ -76,6 +82,15 @@ public final class TunnelHandle: Sendable {
     func update(_ change: (inout Snapshot) -> Void) { current.withLock { change(&$0) } }
 
     func move(to home: Home) { self.home.withLock { $0 = home } }
+
+    /// Brings ``Snapshot/roundTrip`` up to date, soon.
+    public func measure() {
+        guard case .at(let place) = home.withLock({ $0 }) else { return }
+        place.loop.submit { loop in
+            guard case .at(let place) = self.home.withLock({ $0 }), place.loop === loop else { return }
+            place.get(on: loop).measure()
+        }
+    }
 
     /// Closes the tunnel soon; harmless when it is closed already.
     public func close(_ reason: CloseReason) {

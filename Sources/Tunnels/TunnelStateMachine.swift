@@ -25,6 +25,8 @@ struct TunnelStateMachine {
         /// The whole dial.
         case dial
         case maxDuration, idle
+        /// The next warning that the time is over soon.
+        case warning
         /// The target's silence after the local half-close.
         case drain
         /// A second look at a local client that seemed to have only stopped sending: the kernel tells of a close a
@@ -46,6 +48,8 @@ struct TunnelStateMachine {
         /// Tell whoever waits for this tunnel that it is open, and give it the local side.
         case announceOpen
         case examineLocalPeer
+        /// Tell that the tunnel ends in so long.
+        case announceExpiry(Duration)
         case sendClose(code: UInt16, reason: String)
         /// Everything is delivered: send the local client its end of file.
         case finishLocal
@@ -65,6 +69,8 @@ struct TunnelStateMachine {
     private(set) var state = State.new
     /// Why the tunnel ends, from the moment that is decided.
     private(set) var reason: CloseReason?
+    /// How long before the end the next warning of it is due.
+    private(set) var warning: Duration?
 
     private let timeouts: TunnelTimeouts
     private let limits: Limits
@@ -125,7 +131,7 @@ struct TunnelStateMachine {
     /// The endpoint answered 101.
     mutating func upgraded() -> [Action] {
         guard case .dialing = state else { return [] }
-        if limits.waitsForTarget { return [.cancel(.dial), .start(.maxDuration)] + reached(.firstBytes) }
+        if limits.waitsForTarget { return [.cancel(.dial)] + startLife() + reached(.firstBytes) }
         return open(startingMaxDuration: true)
     }
 
@@ -138,9 +144,24 @@ struct TunnelStateMachine {
     private mutating func open(startingMaxDuration: Bool) -> [Action] {
         state = .open
         var actions: [Action] = [.cancel(.phase), .cancel(.dial)]
-        if startingMaxDuration { actions.append(.start(.maxDuration)) }
+        if startingMaxDuration { actions += startLife() }
         if limits.idleTimeout != nil { actions.append(.start(.idle)) }
         return actions + [.announceOpen]
+    }
+
+    /// How long before a tunnel's end it is announced.
+    private static let warnings: [Duration] = [.seconds(300), .seconds(60)]
+
+    private mutating func startLife() -> [Action] {
+        warning = Self.warnings.first { $0 < limits.maxDuration }
+        return [.start(.maxDuration)] + (warning == nil ? [] : [.start(.warning)])
+    }
+
+    private mutating func warn() -> [Action] {
+        guard let left = warning, state != .draining, state != .closed else { return [] }
+        warning = Self.warnings.first { $0 < left }
+        let next: [Action] = warning == nil ? [] : [.start(.warning)]
+        return state == .open ? [.announceExpiry(left)] + next : next
     }
 
     // MARK: The local side
@@ -198,7 +219,7 @@ struct TunnelStateMachine {
             state = .draining
             localToRemote = .closed
             remoteToLocal = .draining
-            return [.maxDuration, .idle, .drain, .secondLook].map(Action.cancel)
+            return [.maxDuration, .warning, .idle, .drain, .secondLook].map(Action.cancel)
                 + [.start(.closeHandshake), .start(.delivery)]
         case .draining:
             // The end was ours; this is its answer.
@@ -280,6 +301,7 @@ struct TunnelStateMachine {
                 Failure(
                     .deadline, "the dial to \(limits.target) took too long",
                     why: "still in the \(phase.name) after \(DurationText.format(timeouts.dial))"))
+        case .warning: return warn()
         case .maxDuration: return close(.maxDuration(limits.maxDuration))
         case .idle:
             guard state == .open, let timeout = limits.idleTimeout else { return [] }
@@ -336,7 +358,8 @@ struct TunnelStateMachine {
         state = .draining
         localToRemote = .closed
         remoteToLocal = .closed
-        var actions = [.resolve, .queue, .phase, .dial, .maxDuration, .idle, .drain, .secondLook].map(Action.cancel)
+        var actions = [.resolve, .queue, .phase, .dial, .maxDuration, .warning, .idle, .drain, .secondLook].map(
+            Action.cancel)
         if before == .queued { actions.append(.withdrawFromQueue) }
         actions += closeLocal(goodbyeToLocal)
         guard hasRemote else { return actions + finishIfBothSidesAreClosed() }

@@ -12,7 +12,7 @@ public struct EndedTunnel: Sendable {
 
 /// What a tunnel tells its table, on the control loop.
 enum TunnelNews: Sendable {
-    case opened
+    case opened(DialTimings)
     /// Its time is over soon.
     case expiring(in: Duration)
     case ended(CloseReason)
@@ -29,7 +29,7 @@ public final class TunnelTable {
     private var whenEmpty: [() -> Void] = []
     public private(set) var failures: [EndedTunnel] = []
     /// Told of each tunnel that is open now. Set once, before the first tunnel, as the two below.
-    public var onOpen: ((TunnelHandle) -> Void)?
+    public var onOpen: ((TunnelHandle, DialTimings) -> Void)?
     /// Told that a tunnel's time is over in so long.
     public var onExpiring: ((TunnelHandle, Duration) -> Void)?
     /// Told of each end, after the table forgot the tunnel.
@@ -77,7 +77,7 @@ public final class TunnelTable {
 
     private func hear(_ news: TunnelNews, of handle: TunnelHandle) {
         switch news {
-        case .opened: onOpen?(handle)
+        case .opened(let timings): onOpen?(handle, timings)
         case .expiring(let left): onExpiring?(handle, left)
         case .ended(let reason): ended(handle, reason)
         }

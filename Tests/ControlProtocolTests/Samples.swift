@@ -45,7 +45,7 @@ enum Samples {
     static let tunnel = TunnelInfo(
         id: "t1", forward: "web", target: "i-1", remotePort: 22, address: "10.0.0.1", endpoint: "eice-1", state: .open,
         since: time, bytesLocalToRemote: 1, bytesRemoteToLocal: .max >> 1, requestID: "r", peer: "127.0.0.1:5",
-        expiresAt: time.adding(seconds: 60), liveness: .alive)
+        expiresAt: time.adding(seconds: 60), liveness: .alive, roundTripMilliseconds: 12.5)
     static let bareTunnel = TunnelInfo(
         id: "t2", target: "i-2", remotePort: 22, state: .queued, since: time, peer: "uid 1000 pid 7")
     static let endpoint = EndpointInfo(
@@ -81,6 +81,15 @@ enum Samples {
             Request(
                 Methods.EventsSubscribe.self, .init(events: [.tunnelClosed]),
                 .eventsSubscribe(.init(events: [.tunnelClosed]))),
+            Request(Methods.EventsRecent.self, .init(), .eventsRecent(.init())),
+            Request(
+                Methods.EventsRecent.self, .init(events: [.tunnelOpened]),
+                .eventsRecent(.init(events: [.tunnelOpened]))),
+            Request(Methods.ForwardProbe.self, .init(name: "web"), .forwardProbe(.init(name: "web"))),
+            Request(
+                Methods.ForwardProbe.self, .init(name: "web", timeout: 60),
+                .forwardProbe(.init(name: "web", timeout: 60))),
+            Request(Methods.Metrics.self, NoParameters(), .metrics),
             Request(Methods.Reload.self, NoParameters(), .reload),
             Request(Methods.Shutdown.self, .init(drain: 30), .shutdown(.init(drain: 30))),
         ]
@@ -103,12 +112,20 @@ enum Samples {
                 needsLogin: [
                     NeededLogin(profile: "dev", command: "aws sso login --profile dev"),
                     NeededLogin(command: "aws sso login"),
-                ])),
+                ], credentials: [CredentialInfo(), CredentialInfo(profile: "dev", expiresAt: time)],
+                audit: AuditInfo(path: "/state/eiced/audit.jsonl", lost: 2, failure: record))),
         Reply(Methods.Connect.self, ConnectResult(tunnel: "t1", handoff: false)),
         Reply(
             Methods.Connect.self,
             ConnectResult(tunnel: "t1", handoff: true, address: "10.0.0.1", endpoint: "eice-1", requestID: "r")),
         Reply(Methods.EventsSubscribe.self, .init()),
+        Reply(Methods.EventsRecent.self, .init(events: events)),
+        Reply(Methods.ForwardProbe.self, ForwardProbeResult(forward: "web", tunnel: "t1", milliseconds: 7)),
+        Reply(
+            Methods.ForwardProbe.self,
+            ForwardProbeResult(
+                forward: "web", tunnel: "t1", address: "10.0.0.1", endpoint: "eice-1", milliseconds: 120)),
+        Reply(Methods.Metrics.self, MetricsResult(text: "# EOF\n")),
         Reply(Methods.Reload.self, ReloadResult(added: ["a"], removed: ["b"], changed: ["c"], warnings: ["w"])),
         Reply(Methods.Shutdown.self, ShutdownResult(tunnels: 2, drain: 10)),
     ]
@@ -121,6 +138,7 @@ enum Samples {
         case .tunnelClosed:
             event.tunnel = tunnel
             event.reason = "the remote closed"
+            event.reasonCode = "remote-closed"
             event.failure = record.failure
         case .tunnelExpiring:
             event.tunnel = tunnel

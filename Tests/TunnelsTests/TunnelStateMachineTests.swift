@@ -60,14 +60,19 @@ import Testing
         #expect(machine.slotGranted() == [.cancel(.queue), .start(.dial), .start(.phase), .dial])
         #expect(machine.reached(.tls) == [.cancel(.phase), .start(.phase)])
         #expect(machine.reached(.upgrade) == [.cancel(.phase), .start(.phase)])
-        #expect(machine.upgraded() == [.cancel(.phase), .cancel(.dial), .start(.maxDuration), .announceOpen])
+        #expect(
+            machine.upgraded() == [
+                .cancel(.phase), .cancel(.dial), .start(.maxDuration), .start(.warning), .announceOpen,
+            ])
         #expect(machine.state == .open)
     }
 
     @Test func aTunnelThatWaitsForTheTargetIsOpenWithItsFirstBytes() {
         var machine = dialing(waitsForTarget: true, idle: .seconds(1))
         #expect(
-            machine.upgraded() == [.cancel(.dial), .start(.maxDuration), .cancel(.phase), .start(.phase)])
+            machine.upgraded() == [
+                .cancel(.dial), .start(.maxDuration), .start(.warning), .cancel(.phase), .start(.phase),
+            ])
         #expect(machine.state == .dialing(.firstBytes))
         #expect(machine.targetSpoke() == [.cancel(.phase), .cancel(.dial), .start(.idle), .announceOpen])
     }
@@ -234,8 +239,8 @@ import Testing
         var machine = open()
         #expect(
             machine.remoteEnded(.remoteClosed) == [
-                .cancel(.maxDuration), .cancel(.idle), .cancel(.drain), .cancel(.secondLook), .start(.closeHandshake),
-                .start(.delivery),
+                .cancel(.maxDuration), .cancel(.warning), .cancel(.idle), .cancel(.drain), .cancel(.secondLook),
+                .start(.closeHandshake), .start(.delivery),
             ])
         // The slot is free while the client still reads.
         #expect(machine.remoteGone() == [.cancel(.closeHandshake), .closeRemote, .releaseSlot])

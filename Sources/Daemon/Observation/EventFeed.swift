@@ -1,3 +1,4 @@
+import AWS
 import ControlProtocol
 import ControlServer
 import SocketIO
@@ -19,22 +20,6 @@ final class EventFeed {
 
     /// What is kept, oldest first.
     var recent: [ControlEvent] { Array(ring[oldest...] + ring[..<oldest]) }
-
-    /// Wires the parts that tell of events. Comes before the first forward is added.
-    func listen(to forwards: ForwardTable, _ tunnels: TunnelTable, _ pools: EndpointPools, on loop: isolated Loop) {
-        forwards.onAdd = { [unowned self] in added($0, on: loop) }
-        forwards.onRemove = { [unowned self, unowned tunnels] forward in
-            let name = forward.specification.name
-            removed(forward, tunnels: tunnels.all.count { $0.request.forward == name }, on: loop)
-        }
-        tunnels.onOpen = { [unowned self] in opened($0, on: loop) }
-        tunnels.onExpiring = { [unowned self] in expiring($0, in: $1, on: loop) }
-        tunnels.onEnd = { [unowned self, unowned forwards] end in
-            forwards.note(end)
-            closed(end, on: loop)
-        }
-        pools.onFull = { [unowned self] in full($0, on: loop) }
-    }
 
     // MARK: What can happen
 
@@ -60,6 +45,7 @@ final class EventFeed {
         var event = ControlEvent(.tunnelClosed, at: .now())
         event.tunnel = TunnelInfo(end.handle)
         event.reason = end.reason.sentence
+        event.reasonCode = end.reason.code.rawValue
         event.failure = end.reason.failure
         tell(event, on: loop)
     }
@@ -81,6 +67,17 @@ final class EventFeed {
         var event = ControlEvent(.loginNeeded, at: .now())
         event.login = login
         tell(event, on: loop)
+    }
+
+    /// For the credentials, which tell from any thread.
+    func loginObserver(on loop: isolated Loop) -> CredentialChain.LoginObserver {
+        let bound = LoopBound(self, on: loop)
+        return { profile, failure in
+            guard let failure else { return }
+            bound.loop.submit { loop in
+                bound.get(on: loop).needsLogin(NeededLogin(profile: profile, failure), on: loop)
+            }
+        }
     }
 
     private func tell(_ event: ControlEvent, on loop: isolated Loop) {

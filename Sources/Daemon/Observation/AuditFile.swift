@@ -1,0 +1,122 @@
+import AWS
+import Glibc
+import SocketIO
+
+/// The audit on the disk: lines at the end of one file, which is set aside when it is full. All of it blocks.
+///
+/// The file is opened for each batch, so that one that somebody moved away is made anew.
+struct AuditFile: Sendable {
+    static let name = "audit.jsonl"
+
+    let folder: String
+    /// Bytes after which a file is set aside.
+    let limit: Int
+    /// Files that are kept, the present one among them: `audit.jsonl`, `audit.jsonl.1`, …, the last the oldest.
+    let count: Int
+
+    init(folder: String, limit: Int = 10 << 20, count: Int = 5) {
+        self.folder = folder
+        self.limit = limit
+        self.count = count
+    }
+
+    /// In `$XDG_STATE_HOME/eiced`, or `~/.local/state/eiced` without that variable (XDG base directory specification: a path
+    /// that is not absolute is to be ignored). Nil without a home.
+    init?(environment: Environment) {
+        if let state = environment["XDG_STATE_HOME"], state.hasPrefix("/") {
+            self.init(folder: "\(state)/eiced")
+        } else if let home = environment["HOME"], home.hasPrefix("/") {
+            self.init(folder: "\(home)/.local/state/eiced")
+        } else {
+            return nil
+        }
+    }
+
+    var path: String { "\(folder)/\(Self.name)" }
+
+    /// Adds whole lines.
+    ///
+    /// - Returns: how many are on the disk, when the others are not, with why.
+    func append(_ lines: [[UInt8]]) -> (written: Int, error: SystemError?) {
+        var written = 0
+        do throws(SystemError) {
+            try makeFolder(folder)
+            while written < lines.count {
+                let (file, size) = try open()
+                guard size == 0 || size + lines[written].count <= limit else {
+                    file.close()
+                    try rotate()
+                    continue
+                }
+                var batch: [UInt8] = []
+                var end = written
+                repeat {
+                    batch += lines[end]
+                    end += 1
+                } while end < lines.count && size + batch.count + lines[end].count <= limit
+                try write(batch, to: file, from: size)
+                written = end
+            }
+            return (written, nil)
+        } catch {
+            return (written, error)
+        }
+    }
+
+    private func open() throws(SystemError) -> (FileDescriptor, size: Int) {
+        let flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
+        let raw = Glibc.open(path, flags, 0o600)
+        guard raw >= 0 else { throw SystemError("open \(path)") }
+        let file = FileDescriptor(takingOwnership: raw)
+        var status = stat()
+        guard fstat(raw, &status) == 0 else { throw SystemError("look at \(path)") }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() else {
+            throw SystemError("write to \(path)", code: EPERM)
+        }
+        // Who talked to what is nobody else's business, whatever mode the file was made with.
+        if status.st_mode & 0o077 != 0, fchmod(raw, 0o600) != 0 { throw SystemError("protect \(path)") }
+        return (file, Int(status.st_size))
+    }
+
+    /// All of `bytes`, or none: half a line would spoil the next one too.
+    private func write(_ bytes: [UInt8], to file: FileDescriptor, from size: Int) throws(SystemError) {
+        var rest = bytes[...]
+        if size > 0 {
+            // A daemon that was killed within a line left it without its end.
+            var last: UInt8 = 0
+            if pread(file.raw, &last, 1, size - 1) == 1, last != UInt8(ascii: "\n") {
+                rest = ([UInt8(ascii: "\n")] + bytes)[...]
+            }
+        }
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(file.raw, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else {
+                let error = SystemError("write to \(path)", code: count == 0 ? ENOSPC : errno)
+                _ = ftruncate(file.raw, size)
+                throw error
+            }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    private func rotate() throws(SystemError) {
+        guard count > 1 else {
+            guard unlink(path) == 0 || errno == ENOENT else { throw SystemError("remove \(path)") }
+            return
+        }
+        for number in stride(from: count - 1, through: 1, by: -1) {
+            let from = number == 1 ? path : "\(path).\(number - 1)"
+            guard rename(from, "\(path).\(number)") == 0 || errno == ENOENT else { throw SystemError("rename \(from)") }
+        }
+    }
+
+    private func makeFolder(_ path: String) throws(SystemError) {
+        if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
+        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
+            throw SystemError("make the folder \(path)")
+        }
+        try makeFolder(String(path[..<slash]))
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw SystemError("make the folder \(path)") }
+    }
+}

@@ -1,0 +1,76 @@
+import AWS
+import ControlProtocol
+import Glibc
+import SocketIO
+import Tunnels
+
+/// Everything that looks on: events, counters, the audit. Confined to the control loop.
+final class Observation {
+    let feed: EventFeed
+    let probes = ForwardProbes()
+    let audit: AuditLog
+    private let credentials: CredentialChain
+    private var tally = Tally()
+    private let began = Timestamp.now()
+
+    init(feed: EventFeed, audit: AuditLog, credentials: CredentialChain) {
+        self.feed = feed
+        self.audit = audit
+        self.credentials = credentials
+    }
+
+    /// Wires the parts that tell of what happens. Comes before the first forward is added.
+    func listen(to forwards: ForwardTable, _ tunnels: TunnelTable, _ pools: EndpointPools, on loop: isolated Loop) {
+        forwards.onAdd = { [feed] in feed.added($0, on: loop) }
+        forwards.onRemove = { [feed, unowned tunnels] forward in
+            let name = forward.specification.name
+            feed.removed(forward, tunnels: tunnels.all.count { $0.request.forward == name }, on: loop)
+        }
+        tunnels.onOpen = { [unowned self] handle, timings in
+            for part in timings.parts { tally.note(connecting: part.length, phase: part.name) }
+            feed.opened(handle, on: loop)
+        }
+        tunnels.onExpiring = { [feed] in feed.expiring($0, in: $1, on: loop) }
+        tunnels.onEnd = { [unowned self, unowned forwards] end in
+            forwards.note(end)
+            ended(end, on: loop)
+        }
+        pools.onFull = { [feed] in feed.full($0, on: loop) }
+    }
+
+    private func ended(_ end: EndedTunnel, on loop: isolated Loop) {
+        tally.note(end)
+        audit.append(AuditRecord(end, at: .now(), now: .now, daemon: Int(getpid())))
+        feed.closed(end, on: loop)
+        probes.note(end, on: loop)
+    }
+
+    /// Adds to a status what only others know: how the credentials of `profiles` stand. `completion` comes on the loop.
+    func complete(
+        _ status: StatusResult, profiles: Set<String?>, on loop: isolated Loop,
+        completion: @escaping (StatusResult) -> Void
+    ) {
+        var status = status
+        status.audit = audit.info
+        let partial = status
+        let chain = credentials
+        let home = LoopBound(completion, on: loop)
+        Task {
+            var complete = partial
+            var entries: [CredentialInfo] = []
+            for profile in profiles.sorted(by: { ($0 ?? "") < ($1 ?? "") }) {
+                let end = await chain.expiration(profile: profile)
+                entries.append(CredentialInfo(profile: profile, expiresAt: end.map(Timestamp.init)))
+                if let failure = await chain.neededLogin(profile: profile) {
+                    complete.needsLogin.append(NeededLogin(profile: profile, failure))
+                }
+            }
+            complete.credentials = entries
+            let result = complete
+            home.loop.submit { loop in home.get(on: loop)(result) }
+        }
+    }
+
+    /// The metrics that a complete status and the counters come to.
+    func metrics(_ status: StatusResult) -> String { Metrics.text(status, tally, began: began) }
+}

@@ -1,0 +1,62 @@
+import Glibc
+import SocketIO
+
+/// Who is at a tunnel's local side, as far as the kernel tells: for the audit. Found out when the connection comes,
+/// since later the process may be gone.
+public struct ClientIdentity: Hashable, Sendable {
+    /// As this process's user namespace sees it.
+    public var uid: UInt32?
+    /// Of a Unix socket's peer alone: a TCP socket does not tell.
+    public var pid: Int32?
+    /// The process's name (proc(5), /proc/pid/comm), which the process may have chosen itself.
+    public var command: String?
+    /// The path of its program, where that can be read: of one's own processes, unless they forbid it.
+    public var executable: String?
+
+    public init(uid: UInt32? = nil, pid: Int32? = nil, command: String? = nil, executable: String? = nil) {
+        self.uid = uid
+        self.pid = pid
+        self.command = command
+        self.executable = executable
+    }
+
+    /// Of a Unix socket's peer. Reads two entries of /proc, which is memory.
+    public init(_ peer: PeerCredentials) {
+        self.init(
+            uid: peer.uid, pid: peer.pid, command: Self.command(of: peer.pid), executable: Self.executable(of: peer.pid)
+        )
+    }
+
+    /// Of an accepted connection. Of a TCP one the kernel tells the user, where the peer is on this host.
+    public init(ofPeerOf descriptor: FileDescriptor) {
+        self.init()
+        guard let local = SocketAddress.local(of: descriptor) else { return }
+        if local.family == .unix {
+            if let peer = try? PeerCredentials(of: descriptor) { self = ClientIdentity(peer) }
+            return
+        }
+        guard let peer = SocketAddress.peer(of: descriptor), peer.isLoopback || peer.ipBytes == local.ipBytes else {
+            return
+        }
+        // Without an inode the client is gone already, and the uid means nothing.
+        if let entry = try? PeerOwner.ofPeer(of: descriptor), entry.isHeld { uid = entry.uid }
+    }
+
+    private static func command(of pid: Int32) -> String? {
+        let raw = open("/proc/\(pid)/comm", O_RDONLY | O_CLOEXEC)
+        guard raw >= 0 else { return nil }
+        defer { close(raw) }
+        // TASK_COMM_LEN is 16; threads of the kernel have longer names.
+        var bytes = [UInt8](repeating: 0, count: 64)
+        let count = read(raw, &bytes, bytes.count)
+        guard count > 0 else { return nil }
+        return String(decoding: bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+    }
+
+    private static func executable(of pid: Int32) -> String? {
+        var characters = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/\(pid)/exe", &characters, characters.count)
+        return count > 0
+            ? String(decoding: characters[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+    }
+}
