@@ -84,10 +84,18 @@ public final class ControlClient {
 
     /// The next event of a session that has subscribed; waits for it without a deadline.
     ///
-    /// - Returns: nil when the daemon has closed the session.
-    public func nextEvent() throws(Failure) -> ControlEvent? {
+    /// - Parameter watching: a descriptor whose hang-up makes events pointless, and ends the wait.
+    /// - Returns: nil when the daemon has closed the session, or at that hang-up.
+    public func nextEvent(watching: CInt? = nil) throws(Failure) -> ControlEvent? {
         while events.isEmpty {
-            guard let line = try socket.readLine(until: nil) else { return nil }
+            let line: [UInt8]?
+            do throws(Failure) {
+                line = try socket.readLine(until: nil, watching: watching)
+            } catch {
+                guard error.kind == .connectionLost else { throw error }
+                line = nil
+            }
+            guard let line else { return nil }
             keepEvent(line)
         }
         return events.removeFirst()

@@ -66,7 +66,7 @@ struct EicectlCommand: ParsableCommand {
         version: EICEDVersion.current,
         subcommands: [
             AddCommand.self, RemoveCommand.self, ListCommand.self, StatusCommand.self, TunnelsCommand.self,
-            CloseCommand.self, EndpointsCommand.self, ProxyCommand.self, ReloadCommand.self, ShutdownCommand.self,
-            VersionCommand.self,
+            CloseCommand.self, EndpointsCommand.self, EventsCommand.self, WaitCommand.self, MetricsCommand.self,
+            ProxyCommand.self, ReloadCommand.self, ShutdownCommand.self, VersionCommand.self,
         ])
 }

@@ -10,6 +10,13 @@ enum Output {
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
+    /// The same in one line, for streams of values.
+    static func jsonLine(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
+    }
+
     static func lines(_ lines: [String]) -> String { lines.map { $0 + "\n" }.joined() }
 
     static func added(_ forwards: [ForwardInfo]) -> String {
@@ -80,7 +87,12 @@ enum Output {
         }
         text += "\n" + forwards(status.forwards, style)
         text += "\n" + tunnels(status.tunnels, at: now, style)
+        text += waiting(status, at: now, style)
         if !status.endpoints.isEmpty { text += "\n" + endpoints(status.endpoints, style) }
+        text += credentials(status, at: now, style)
+        if let audit = status.audit, let record = audit.failure {
+            text += "\n\(style.bad("audit")): \(one(record.failure)), \(audit.lost) tunnels lost\n"
+        }
         if !status.recentFailures.isEmpty {
             text += "\n" + style.heading("LATEST FAILURES") + "\n"
             for record in status.recentFailures {
@@ -111,6 +123,37 @@ enum Output {
             + (versions.eiced.map { "eiced \($0)\n" } ?? "eiced does not answer: \(reason)\n")
     }
 
+    /// Who waits for a slot, for what, and how long already.
+    static func waiting(_ status: StatusResult, at now: Timestamp, _ style: Style) -> String {
+        // One that has no endpoint yet is being looked up.
+        let waiting = status.tunnels.filter { $0.state == .queued && $0.endpoint != nil }
+        guard !waiting.isEmpty else { return "" }
+        var table = Table(["WAITING", "FOR", "THROUGH", "SINCE", "PEER"])
+        for tunnel in waiting {
+            table.add(plain: [
+                tunnel.id, tunnel.forward.map { "\($0) (\(tunnel.target))" } ?? "\(tunnel.target):\(tunnel.remotePort)",
+                tunnel.endpoint ?? "-", age(from: tunnel.since, to: now), tunnel.peer,
+            ])
+        }
+        return "\n" + table.text(style)
+    }
+
+    /// How long the credentials in use are good for; nothing where no end is known.
+    static func credentials(_ status: StatusResult, at now: Timestamp, _ style: Style) -> String {
+        let known = (status.credentials ?? []).filter { $0.expiresAt != nil }
+        guard !known.isEmpty else { return "" }
+        var table = Table(["PROFILE", "CREDENTIALS"])
+        for entry in known {
+            guard let end = entry.expiresAt else { continue }
+            let cell =
+                end > now
+                ? Table.Cell("for \(age(from: now, to: end))")
+                : Table.Cell("expired \(age(from: end, to: now)) ago", style.bad)
+            table.add([Table.Cell(entry.profile ?? "(default)"), cell])
+        }
+        return "\n" + table.text(style)
+    }
+
     // MARK: Parts
 
     private static func failures(of things: [(String, FailureRecord?)], _ style: Style) -> String {
@@ -120,15 +163,15 @@ enum Output {
     }
 
     /// A failure in one line.
-    private static func one(_ failure: Failure) -> String {
+    static func one(_ failure: Failure) -> String {
         failure.description.split(whereSeparator: \.isNewline).joined(separator: " ")
     }
 
-    private static func seconds(from start: Timestamp, to end: Timestamp) -> Int {
+    static func seconds(from start: Timestamp, to end: Timestamp) -> Int {
         max(0, Int((end.milliseconds - start.milliseconds) / 1000))
     }
 
-    private static func age(from start: Timestamp, to end: Timestamp) -> String {
+    static func age(from start: Timestamp, to end: Timestamp) -> String {
         shortly(seconds(from: start, to: end))
     }
 

@@ -30,6 +30,15 @@ enum Report {
     /// The exit code of a program that has said all: 0, or 74 when stdout could not take it.
     static func flush() -> Int32 { wasCutOff ? 74 : 0 }
 
+    /// Whether nothing more can be answered.
+    static var isOver: Bool { wasCutOff || readerIsGone }
+
+    /// Whether stdout is a pipe or a socket that nobody reads.
+    static var readerIsGone: Bool {
+        var polled = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
+        return poll(&polled, 1, 0) > 0 && polled.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
+    }
+
     /// Only the main thread writes the answer.
     nonisolated(unsafe) private static var wasCutOff = false
 
