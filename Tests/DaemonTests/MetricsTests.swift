@@ -72,6 +72,28 @@ import Testing
         #expect(metrics.families.values.allSatisfy { $0.help?.isEmpty == false })
     }
 
+    @Test(
+        .enabled("python3 with prometheus_client is not installed here") { try await Python.has("prometheus_client") })
+    func prometheusReadsThemToo() async throws {
+        let folder = try TemporaryDirectory()
+        var tally = Tally()
+        tally.note(try Self.ended(.failed(Failure(.targetUnreachable, "no")), up: 3))
+        tally.note(connecting: .milliseconds(3), phase: "connect")
+        let status = StatusResult(
+            pid: 1, uptime: 2, socket: "/s",
+            endpoints: [EndpointInfo(id: "e\"\\\n", dnsName: "d", region: "r", slots: .init(inUse: 1, cap: 2))],
+            audit: AuditInfo(path: "/a"))
+        let path = try folder.write("metrics", Metrics.text(status, tally, began: Self.time))
+        let names = try await Python.run(
+            "-c",
+            """
+            import sys
+            from prometheus_client.openmetrics.parser import text_string_to_metric_families as read
+            print(*[family.name for family in read(open(sys.argv[1]).read())])
+            """, path)
+        #expect(names.contains("eiced_tunnels ") && names.contains("eiced_dial_duration_seconds"))
+    }
+
     @Test func aFreshDaemonHasMetricsToo() throws {
         let text = Metrics.text(StatusResult(pid: 1, uptime: 0, socket: "/s"), Tally(), began: Self.time)
         #expect(try OpenMetricsReader(text)["eiced_tunnels_open"].first?.value == 0)

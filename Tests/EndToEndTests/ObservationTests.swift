@@ -1,6 +1,7 @@
 import ControlProtocol
 import FoundationEssentials
 import Glibc
+import SocketIO
 import TestSupport
 import Testing
 
@@ -154,6 +155,94 @@ import Testing
             // A probe gives its slot back.
             try await scene.daemon.waitForTunnels(open: 0)
             #expect(try await scene.daemon.status().endpoints.first?.slots.inUse == 0)
+        }
+    }
+
+    @Test func theEndOfATunnelIsAnnounced() async throws {
+        let echo = try LoopbackServer.echo()
+        try await Scene.play(port: echo.port) { scene in
+            let forward = try await scene.add(Scene.web, "--max-duration", "61s")
+            let socket = try await Scene.connect(forward)
+            try await eventually("a warning, one second after the opening") {
+                let events = try await scene.daemon.eicectl("events", "tunnel.expiring", "--json")
+                return try Self.lines(ControlEvent.self, events.output).map(\.expiresIn) == [60]
+            }
+            socket.close()
+        }
+    }
+
+    @Test func roundTripIsMeasuredForWhoLooks() async throws {
+        let echo = try LoopbackServer.echo()
+        try await Scene.play(port: echo.port) { scene in
+            let forward = try await scene.add()
+            let socket = try await Scene.connect(forward)
+            try await scene.daemon.waitForTunnels(open: 1)
+            let trip = try #require(try await scene.daemon.status().tunnels.first?.roundTripMilliseconds)
+            #expect(trip > 0 && trip < 1_000)
+            socket.close()
+        }
+    }
+
+    @Test func watchTakesTheTerminalAndGivesItBack() async throws {
+        try await Scene.alone { daemon in
+            for ending in ["q", "signal"] {
+                let terminal = try Terminal()
+                let watch = try daemon.startEicectl(
+                    ["status", "--watch"], environment: ["TERM": "xterm"], input: .descriptor(terminal.slave),
+                    output: .descriptor(terminal.slave))
+                var seen = ""
+                try await eventually("the screen is drawn twice") {
+                    seen += terminal.read()
+                    return seen.split(separator: "no forwards").count >= 3
+                }
+                // The alternate screen, no cursor, no echo.
+                #expect(seen.hasPrefix("\u{1B}[?1049h\u{1B}[?25l"))
+                #expect(!terminal.echoes)
+                if ending == "q" { terminal.type("q") } else { watch.signal(SIGINT) }
+                #expect(try await watch.exit() == .code(0))
+                seen += terminal.read()
+                #expect(seen.hasSuffix("\u{1B}[?25h\u{1B}[?1049l"))
+                #expect(terminal.echoes)
+            }
+        }
+    }
+
+    /// A pseudo terminal, with both of its ends here.
+    private final class Terminal: Sendable {
+        let master: FileDescriptor
+        let slave: FileDescriptor
+
+        init() throws {
+            // By hand: Swift's Glibc module does not import posix_openpt(3). TIOCSPTLCK, TIOCGPTN (ioctl_tty(2)).
+            let raw = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+            guard raw >= 0 else { throw SystemError("open /dev/ptmx") }
+            master = FileDescriptor(takingOwnership: raw)
+            var lock: CInt = 0
+            var number: CUnsignedInt = 0
+            guard ioctl(raw, 0x4004_5431, &lock) == 0, ioctl(raw, 0x8004_5430, &number) == 0 else {
+                throw SystemError("unlock a terminal")
+            }
+            let other = open("/dev/pts/\(number)", O_RDWR | O_NOCTTY | O_CLOEXEC)
+            guard other >= 0 else { throw SystemError("open a terminal") }
+            slave = FileDescriptor(takingOwnership: other)
+        }
+
+        /// What was written since the last call.
+        func read() -> String {
+            var bytes = [UInt8](repeating: 0, count: 1 << 16)
+            var text = ""
+            while true {
+                let count = Glibc.read(master.raw, &bytes, bytes.count)
+                guard count > 0 else { return text }
+                text += String(decoding: bytes[..<count], as: UTF8.self)
+            }
+        }
+
+        func type(_ text: String) { _ = write(master.raw, text, text.utf8.count) }
+
+        var echoes: Bool {
+            var settings = termios()
+            return tcgetattr(slave.raw, &settings) == 0 && settings.c_lflag & tcflag_t(ECHO) != 0
         }
     }
 
