@@ -38,6 +38,15 @@ public struct Environment: Sendable, Hashable {
     /// Whether a switch is on: "true" in any case, as AWS's boolean variables are written.
     public func flag(_ name: String) -> Bool { self[name]?.lowercased() == "true" }
 
+    /// Without what the service manager tells this process alone: a helper must not take over its sockets, feed its watchdog or
+    /// speak for it (sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3)).
+    var withoutServiceManager: Environment {
+        Environment(
+            values.filter { name, _ in
+                name != "NOTIFY_SOCKET" && !name.hasPrefix("LISTEN_") && !name.hasPrefix("WATCHDOG_")
+            })
+    }
+
     /// The user's home folder: HOME, else what the user database says.
     public var homeDirectory: String? {
         if let home = self["HOME"] { return home }

@@ -24,7 +24,8 @@ public struct ProcessCredentials: CredentialSource {
         }
         let output: HelperProcess.Output
         do {
-            output = try await HelperProcess(arguments: words, environment: context.environment, timeout: timeout).run()
+            let environment = context.environment.withoutServiceManager
+            output = try await HelperProcess(arguments: words, environment: environment, timeout: timeout).run()
         } catch {
             switch error {
             case .notStarted(let code): throw failed(String(cString: strerror(code)))

@@ -41,7 +41,7 @@ import Testing
 
     @Test func aHelperThatHangsIsKilledWithItsChildren() async throws {
         let folder = try TemporaryDirectory()
-        let failure = try await failure("sleep 600 & echo $! > \(folder("child")); wait", timeout: .milliseconds(500))
+        let failure = try await failure("sleep 600 & echo $! > \(folder("child")); wait", timeout: .seconds(2))
         #expect(failure.kind == .helperFailed)
         #expect(failure.sentence.contains("killed"))
         let child = try #require(contents(of: folder("child")).flatMap { Int32($0.trimmingWhitespace()) })
@@ -75,6 +75,17 @@ import Testing
         try house.home.write(
             "my helper.sh", #"printf '{"Version":1,"AccessKeyId":"%s","SecretAccessKey":"s"}' "$1-$PLANTED""#)
         #expect(try await house.chain(["PLANTED": "v"]).credentials(profile: "p").accessKeyID == "$HOME;x-v")
+    }
+
+    @Test func helpersDoNotSpeakForTheDaemonToTheServiceManager() async throws {
+        let house = try Household()
+        let path = try house.home.write(
+            "helper.sh",
+            #"printf '{"Version":1,"AccessKeyId":"A%s","SecretAccessKey":"s"}' "$NOTIFY_SOCKET$LISTEN_FDS$WATCHDOG_USEC$KEPT""#
+        )
+        try house.config("[profile p]\ncredential_process = /bin/sh \(path)")
+        let variables = ["NOTIFY_SOCKET": "/n", "LISTEN_FDS": "1", "WATCHDOG_USEC": "9", "KEPT": "kept"]
+        #expect(try await house.chain(variables).credentials(profile: "p").accessKeyID == "Akept")
     }
 
     @Test func aHelperThatCannotBeStartedIsNamed() async throws {
