@@ -58,6 +58,8 @@ final class Tunnel {
 
     var timers: [TunnelStateMachine.Timer: (deadline: Deadline, at: ContinuousClock.Instant)] = [:]
     var lastActivity = ContinuousClock.now
+    /// When the request for the tunnel could leave.
+    var requested = ContinuousClock.now
     /// Since when the target has sent nothing that we could have delivered.
     var silentSince = ContinuousClock.now
     var looks = 0
@@ -228,7 +230,9 @@ final class Tunnel {
     // MARK: Timers
 
     func start(_ timer: TunnelStateMachine.Timer, on loop: isolated Loop) {
-        schedule(timer, at: .now + length(of: timer), on: loop)
+        // The service counts a tunnel's life from the request on. So does this, to be the first to end it, with the reason.
+        let from = timer == .maxDuration ? requested : .now
+        schedule(timer, at: from + length(of: timer), on: loop)
     }
 
     func schedule(

@@ -5,7 +5,10 @@ import SocketIO
 import WebSocket
 
 extension Tunnel: RemoteConnectionOwner {
-    func remoteReached(_ phase: DialPhase, on loop: isolated Loop) { run(machine.reached(phase), on: loop) }
+    func remoteReached(_ phase: DialPhase, on loop: isolated Loop) {
+        if phase == .upgrade { requested = .now }
+        run(machine.reached(phase), on: loop)
+    }
 
     func remoteUpgraded(requestID: String?, on loop: isolated Loop) {
         let expiry = WallTime.now().advanced(by: handle.request.maxDuration.components.seconds)
@@ -41,7 +44,7 @@ extension Tunnel: RemoteConnectionOwner {
         run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
     }
 
-    /// The endpoint counts the tunnel's life too, and from a moment earlier, so that it mostly ends it first.
+    /// The endpoint counts the tunnel's life too, and may be the first to end it by a moment.
     private var reasonOfOrderlyClose: CloseReason {
         let life = handle.request.maxDuration
         guard let limit = timers[.maxDuration]?.at, limit - .now < min(life / 10, .seconds(1)) else {
