@@ -218,6 +218,6 @@ final class Daemon {
     private func end(on loop: isolated Loop) {
         server.close(on: loop)
         _ = loop.schedule(after: .seconds(2)) { exit(0) }
-        observation.audit.flush { exit(0) }
+        observation.audit.flush { loop.submit { _ in exit(0) } }
     }
 }

@@ -34,9 +34,9 @@ struct AuditFile: Sendable {
 
     var path: String { "\(folder)/\(Self.name)" }
 
-    /// Adds whole lines.
+    /// Adds lines, each whole or not at all.
     ///
-    /// - Returns: how many are on the disk, when the others are not, with why.
+    /// - Returns: how many were added, from the first, and why not all of them were.
     func append(_ lines: [[UInt8]]) -> (written: Int, error: SystemError?) {
         var written = 0
         do throws(SystemError) {
