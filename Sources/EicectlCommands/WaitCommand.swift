@@ -9,12 +9,13 @@ struct WaitCommand: ParsableCommand {
         commandName: "wait",
         abstract: "Wait until a forward is ready, for scripts.",
         discussion: """
-            eicectl add i-0123456789abcdef0 22:2222 --name build && eicectl wait build --timeout 5m
+            eicectl wait build --timeout 5m && ansible-playbook site.yml
 
-            Ready means that the forward listens and that its target answers, through a tunnel of its own: with its
-            banner on port 22, to a connection request on port 3389. Each attempt takes a slot of the endpoint for as
-            long as it lasts. What may change by itself (an instance that starts, a service that does not answer yet, a
-            full endpoint) is tried again until the timeout; all else fails at once. The exit code is the last failure's.
+            Ready means that the forward listens and that its target answers, through a tunnel of its own: with its \
+            banner on port 22, to a connection request on port 3389. Each attempt takes a slot of the endpoint for as \
+            long as it lasts. What may change by itself (an instance that starts, a service that does not answer yet, a \
+            full endpoint) is tried again until the timeout; all else fails at once. The exit code is the last \
+            failure's.
             """)
 
     @Argument(help: "The forward's name, as ls shows it.")
