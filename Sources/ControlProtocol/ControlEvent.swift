@@ -32,6 +32,8 @@ public struct ControlEvent: Codable, Hashable, Sendable {
     public var event: Kind
     public var time: Timestamp
     public var forward: ForwardInfo?
+    /// The name that a changed forward had before.
+    public var was: String?
     public var tunnel: TunnelInfo?
     public var endpoint: EndpointInfo?
     /// Why a tunnel closed, in words.
@@ -68,6 +70,7 @@ public struct ControlEvent: Codable, Hashable, Sendable {
 
         public static let forwardAdded = Self(rawValue: "forward.added")
         public static let forwardRemoved = Self(rawValue: "forward.removed")
+        public static let forwardChanged = Self(rawValue: "forward.changed")
         public static let tunnelOpened = Self(rawValue: "tunnel.opened")
         public static let tunnelClosed = Self(rawValue: "tunnel.closed")
         public static let tunnelExpiring = Self(rawValue: "tunnel.expiring")
@@ -77,7 +80,8 @@ public struct ControlEvent: Codable, Hashable, Sendable {
 
         /// The kinds that this version knows.
         public static let all: [Self] = [
-            .forwardAdded, .forwardRemoved, .tunnelOpened, .tunnelClosed, .tunnelExpiring, .endpointFull,
+            .forwardAdded, .forwardRemoved, .forwardChanged, .tunnelOpened, .tunnelClosed, .tunnelExpiring,
+            .endpointFull,
             .loginNeeded, .eventsDropped,
         ]
     }

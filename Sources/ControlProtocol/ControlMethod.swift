@@ -22,6 +22,11 @@ public enum Methods {
         public typealias Parameters = ForwardAddParameters
         public typealias Value = ForwardListResult
     }
+    public enum ForwardSet: ControlMethod {
+        public static let name = "forward.set"
+        public typealias Parameters = ForwardSetParameters
+        public typealias Value = ForwardListResult
+    }
     public enum ForwardRemove: ControlMethod {
         public static let name = "forward.remove"
         public typealias Parameters = ForwardRemoveParameters

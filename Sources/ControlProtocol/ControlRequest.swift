@@ -5,6 +5,7 @@ import FoundationEssentials
 public enum ControlRequest: Hashable, Sendable {
     case hello(HelloParameters)
     case forwardAdd(ForwardAddParameters)
+    case forwardSet(ForwardSetParameters)
     case forwardRemove(ForwardRemoveParameters)
     case forwardList
     case tunnelList(TunnelListParameters)
@@ -92,6 +93,7 @@ public enum ControlRequest: Hashable, Sendable {
         switch method {
         case Methods.Hello.name: return .hello(try needed(HelloParameters.self))
         case Methods.ForwardAdd.name: return .forwardAdd(try needed(ForwardAddParameters.self))
+        case Methods.ForwardSet.name: return .forwardSet(try needed(ForwardSetParameters.self))
         case Methods.ForwardRemove.name: return .forwardRemove(try needed(ForwardRemoveParameters.self))
         case Methods.ForwardList.name: return .forwardList
         case Methods.TunnelList.name: return .tunnelList(try optional(TunnelListParameters.self, or: .init()))

@@ -55,11 +55,15 @@ public struct StatusResult: Codable, Hashable, Sendable {
     /// One for each profile in use. Nil from a daemon that does not tell.
     public var credentials: [CredentialInfo]?
     public var audit: AuditInfo?
+    /// What stands until somebody does something about it: a state file that was set aside or cannot be written. Nil from a
+    /// daemon that does not tell.
+    public var warnings: [FailureRecord]?
 
     public init(
         version: String = EICEDVersion.current, pid: Int, uptime: Int, socket: String, forwards: [ForwardInfo] = [],
         tunnels: [TunnelInfo] = [], endpoints: [EndpointInfo] = [], recentFailures: [FailureRecord] = [],
-        needsLogin: [NeededLogin] = [], credentials: [CredentialInfo]? = nil, audit: AuditInfo? = nil
+        needsLogin: [NeededLogin] = [], credentials: [CredentialInfo]? = nil, audit: AuditInfo? = nil,
+        warnings: [FailureRecord]? = nil
     ) {
         self.version = version
         self.pid = pid
@@ -72,6 +76,7 @@ public struct StatusResult: Codable, Hashable, Sendable {
         self.needsLogin = needsLogin
         self.credentials = credentials
         self.audit = audit
+        self.warnings = warnings
     }
 }
 

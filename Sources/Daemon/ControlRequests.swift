@@ -13,7 +13,8 @@ final class ControlRequests: RequestHandler {
     private let forwards: ForwardTable
     private let tunnels: TunnelTable
     private let pools: EndpointPools
-    private let router: any TunnelRouter
+    private let store: ForwardStore
+    private let changes: ForwardRequests
     private let observation: Observation
     private let environment: Environment
     private let logger: Logger
@@ -27,14 +28,18 @@ final class ControlRequests: RequestHandler {
     var onShutdown: ((Duration) -> Void)?
 
     init(
-        forwards: ForwardTable, tunnels: TunnelTable, pools: EndpointPools, router: any TunnelRouter,
-        observation: Observation, environment: Environment, configuration: Configuration, socketPath: String,
+        forwards: ForwardTable, store: ForwardStore, tunnels: TunnelTable, pools: EndpointPools,
+        router: any TunnelRouter, observation: Observation, environment: Environment, configuration: Configuration,
+        socketPath: String,
         logger: Logger
     ) {
         self.forwards = forwards
         self.tunnels = tunnels
         self.pools = pools
-        self.router = router
+        self.store = store
+        changes = ForwardRequests(forwards: forwards, store: store, router: router, logger: logger) {
+            tunnels.acceptsNew
+        }
         self.observation = observation
         self.environment = environment
         self.configuration = configuration
@@ -51,10 +56,9 @@ final class ControlRequests: RequestHandler {
     func handle(_ request: ControlRequest, peer: PeerCredentials, reply: PendingReply, on loop: isolated Loop) {
         do throws(Failure) {
             switch request {
-            case .forwardAdd(let parameters): try add(parameters, reply, on: loop)
-            case .forwardRemove(let parameters):
-                try forwards.remove(parameters.names, on: loop)
-                reply(.success(.forwardRemove(ForwardRemoveResult(removed: parameters.names))), on: loop)
+            case .forwardAdd(let parameters): try changes.add(parameters, translation, reply, on: loop)
+            case .forwardSet(let parameters): changes.set(parameters, translation, reply, on: loop)
+            case .forwardRemove(let parameters): changes.remove(parameters, reply, on: loop)
             case .forwardList: reply(.success(.forwards(ForwardListResult(forwards: forwardInfos()))), on: loop)
             case .tunnelList(let parameters):
                 reply(.success(.tunnels(TunnelListResult(tunnels: try tunnelInfos(parameters.forward)))), on: loop)
@@ -77,57 +81,6 @@ final class ControlRequests: RequestHandler {
                 throw Failure(.internal, "the session should have answered this itself")
             }
         } catch {
-            reply(.failure(error), on: loop)
-        }
-    }
-
-    // MARK: Forwards
-
-    private func add(
-        _ parameters: ForwardAddParameters, _ reply: PendingReply, on loop: isolated Loop
-    ) throws(Failure) {
-        guard tunnels.acceptsNew else { throw Self.stopping }
-        let specifications = try translation.forwards(parameters)
-        // Names and ports first: what is wrong with them is known at once. Then the look-up; only then is anything
-        // accepted.
-        let reservation = LoopBound(try forwards.reserve(specifications), on: loop)
-        let bound = LoopBound(self, on: loop)
-        let router = router
-        let routes = specifications.map(\.route)
-        Task {
-            var failure: Failure?
-            do throws(Failure) {
-                for route in routes { _ = try await router.resolve(route) }
-            } catch {
-                failure = error
-            }
-            let outcome = failure
-            bound.loop.submit { loop in
-                bound.get(on: loop).resolved(reservation.get(on: loop), outcome, reply, on: loop)
-            }
-        }
-    }
-
-    private func resolved(
-        _ reservation: ForwardTable.Reservation, _ failure: Failure?, _ reply: PendingReply, on loop: isolated Loop
-    ) {
-        do throws(Failure) {
-            // What may be otherwise in a minute (no network, a throttled call) does not keep a forward from being: its
-            // first connection asks again.
-            if let failure, !failure.kind.isTemporary { throw failure }
-            guard tunnels.acceptsNew else { throw Self.stopping }
-            let added = try forwards.commit(reservation, on: loop)
-            if let failure {
-                logger.warning("cannot look up the target yet: \(failure)")
-            }
-            let infos = added.map { info in
-                var info = ForwardInfo(info, tunnels: 0)
-                info.lastFailure = failure.map { FailureRecord(when: .now(), failure: $0) }
-                return info
-            }
-            reply(.success(.forwards(ForwardListResult(forwards: infos))), on: loop)
-        } catch {
-            forwards.cancel(reservation)
             reply(.failure(error), on: loop)
         }
     }
@@ -238,11 +191,7 @@ final class ControlRequests: RequestHandler {
         return StatusResult(
             pid: Int(getpid()), uptime: Int(uptime), socket: socketPath, forwards: forwardInfos(),
             tunnels: tunnels.all.map(TunnelInfo.init), endpoints: endpointInfos(),
-            recentFailures: tunnels.failures.reversed().compactMap(FailureRecord.init))
+            recentFailures: tunnels.failures.reversed().compactMap(FailureRecord.init),
+            warnings: store.allWarnings)
     }
-}
-
-extension Failure.Kind {
-    /// EX_TEMPFAIL: the same request may succeed later.
-    fileprivate var isTemporary: Bool { exitCode == 75 }
 }

@@ -19,6 +19,8 @@ final class Daemon {
         var environment: Environment
         /// `EICED_CONNECT_TO`.
         var connectTo: HostAndPort?
+        /// Where forwards are kept, and what was found there.
+        var saved: (disk: ForwardsDisk, loaded: ForwardsDisk.Loaded)
     }
 
     private let settings: Settings
@@ -60,13 +62,16 @@ final class Daemon {
             relays: try Self.relayLoops(), pools: LoopBound(pools, on: loop), logger: logger)
         tunnels = TunnelTable(services: services)
         forwards = ForwardTable(tunnels: tunnels, logger: logger)
+        let store = ForwardStore(settings.saved.loaded, disk: settings.saved.disk, logger: logger)
         requests = ControlRequests(
-            forwards: forwards, tunnels: tunnels, pools: pools, router: router, observation: observation,
+            forwards: forwards, store: store, tunnels: tunnels, pools: pools, router: router,
+            observation: observation,
             environment: settings.environment, configuration: settings.configuration, socketPath: socket.path,
             logger: logger)
 
         observation.listen(to: forwards, tunnels, pools, on: loop)
         Self.addConfiguredForwards(settings, to: forwards, logger, on: loop)
+        Self.addSavedForwards(store, to: forwards, on: loop)
         do throws(SystemError) {
             server = try ControlServer(
                 socket, handler: requests, limits: .init(hello: settings.configuration.timeouts.hello), log: logger,
@@ -152,11 +157,27 @@ final class Daemon {
             configuration: settings.configuration, environment: settings.environment)
         for (name, forward) in settings.configuration.forwards.sorted(by: { $0.key < $1.key }) {
             do throws(Failure) {
-                let reservation = try forwards.reserve([try translation.forward(named: name, forward)])
-                _ = try forwards.commit(reservation, on: loop)
+                try forwards.restore(try translation.forward(named: name, forward), on: loop)
             } catch {
                 logger.error(
                     "the forward of the configuration is not served: \(error)", metadata: ["forward": "\(name)"])
+            }
+        }
+    }
+
+    /// Those added by request before the last end. One that cannot be here now stays in the file.
+    private static func addSavedForwards(_ store: ForwardStore, to forwards: ForwardTable, on loop: isolated Loop) {
+        for saved in store.list.all {
+            do throws(Failure) {
+                if forwards[saved.name]?.specification.origin == .configuration {
+                    throw Failure(
+                        .nameTaken, "the saved forward \(saved.name) is not served",
+                        why: "the configuration has one of that name",
+                        hint: "give that one another name and restart eiced, or forget both: eicectl rm \(saved.name)")
+                }
+                try forwards.restore(try saved.specification(), on: loop)
+            } catch {
+                store.warn(error)
             }
         }
     }
@@ -187,7 +208,7 @@ final class Daemon {
             present: forwards.all.map(\.specification).filter { $0.origin == .configuration }, fresh: fresh,
             translation: RequestTranslation(configuration: fresh, environment: settings.environment))
         let reservation = try forwards.reserve(plan.added)
-        _ = try forwards.commit(reservation, on: loop)
+        _ = forwards.commit(reservation, on: loop)
         try forwards.remove(plan.removed, on: loop)
         for specification in plan.changed { forwards[specification.name]?.specification = specification }
         configuration = fresh

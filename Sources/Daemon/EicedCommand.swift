@@ -54,11 +54,16 @@ public struct EicedCommand: ParsableCommand {
         let logger = Logger(label: "eiced")
         ResourceLimits.raiseDescriptorLimit(logger: logger)
         let environment = Environment.current()
-        let settings = Daemon.Settings(
-            configurationPath: config, configuration: configuration, environment: environment,
-            connectTo: try Self.connectTo(environment))
+        let connectTo = try Self.connectTo(environment)
         // The manager's sockets and its environment variables are taken before anything could inherit them.
         let listener = try Self.controlListener(option: socket)
+        // Not before it is sure that no other daemon serves this socket.
+        let disk = ForwardsDisk(
+            folderPath: StateFolder.path(
+                stateHome: environment["XDG_STATE_HOME"], home: environment.homeDirectory))
+        let settings = Daemon.Settings(
+            configurationPath: config, configuration: configuration, environment: environment, connectTo: connectTo,
+            saved: (disk, disk.load(at: .now())))
         let loop: Loop
         do throws(SystemError) {
             loop = try Loop(label: "eiced.control")

@@ -61,7 +61,7 @@ struct RequestTranslation {
     /// Explicit options first, then the caller's environment, then the configuration. Where the caller has keys in its
     /// environment, they count for more than its `AWS_PROFILE`, as in the AWS CLI.
     private func route(_ target: String, _ port: UInt16, _ options: TunnelOptions) throws(Failure) -> RouteRequest {
-        guard port > 0 else { throw Failure(.invalidRequest, "0 is no remote port", hint: "SSH is 22, RDP is 3389") }
+        let port = try checkRemotePort(port)
         let caller = options.environment
         let named = options.profile ?? configuration.defaults.profile
         try EnvironmentGuard.check(callerKeyID: caller?.accessKeyID, profile: named, environment: environment)
@@ -73,7 +73,12 @@ struct RequestTranslation {
             endpointID: options.endpoint, endpointDNSName: options.endpointDNSName)
     }
 
-    private func maxDuration(_ options: TunnelOptions) throws(Failure) -> Duration {
+    func checkRemotePort(_ port: UInt16) throws(Failure) -> UInt16 {
+        guard port > 0 else { throw Failure(.invalidRequest, "0 is no remote port", hint: "SSH is 22, RDP is 3389") }
+        return port
+    }
+
+    func maxDuration(_ options: TunnelOptions) throws(Failure) -> Duration {
         guard let seconds = options.maxDuration else { return configuration.defaults.maxDuration }
         guard Self.durations.contains(seconds) else {
             throw Failure(
@@ -83,7 +88,7 @@ struct RequestTranslation {
         return .seconds(seconds)
     }
 
-    private func idleTimeout(_ options: TunnelOptions) throws(Failure) -> Duration? {
+    func idleTimeout(_ options: TunnelOptions) throws(Failure) -> Duration? {
         guard let seconds = options.idleTimeout else { return configuration.defaults.idleTimeout }
         guard Self.durations.contains(seconds) else {
             throw Failure(
@@ -101,7 +106,7 @@ struct RequestTranslation {
         return String(target.prefix(64 - suffix.count)) + suffix
     }
 
-    private static func local(_ address: LocalAddress?) -> ForwardSpecification.Local {
+    static func local(_ address: LocalAddress?) -> ForwardSpecification.Local {
         switch address {
         case .port(let port): .port(port)
         case .path(let path): .path(path)
@@ -110,7 +115,7 @@ struct RequestTranslation {
     }
 
     /// Other hosts may come in only where that was asked for in so many words.
-    private func checkBind(_ bind: String?, allowRemote: Bool) throws(Failure) -> Bool {
+    func checkBind(_ bind: String?, allowRemote: Bool) throws(Failure) -> Bool {
         guard let bind, !Self.isLoopback(bind) else { return false }
         guard allowRemote else {
             throw Failure(

@@ -12,10 +12,11 @@ final class Signals: ReadinessHandler {
     private let onSignal: (CInt) -> Void
     private var registration: Registration?
 
-    /// Keeps the watched signals from ending the process. SIGPIPE is ignored for good: a write to a closed socket is an
-    /// error like any other.
+    /// Keeps the watched signals from ending the process. SIGPIPE and SIGXFSZ are ignored for good: a write to a closed
+    /// socket, or to a file that has reached its limit, is an error like any other.
     static func block() {
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         var set = watchedSet()
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }

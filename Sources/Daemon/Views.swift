@@ -54,8 +54,9 @@ extension ForwardInfo {
             name: specification.name, target: specification.route.target.description,
             remotePort: specification.route.remotePort, addresses: forward.addresses.map(\.description),
             profile: specification.route.profile, region: specification.route.region,
-            endpoint: specification.route.endpointID, state: .listening,
-            lastFailure: forward.lastFailure.flatMap(FailureRecord.init), tunnels: tunnels,
+            endpoint: specification.route.endpointID, state: forward.listenFailure == nil ? .listening : .failed,
+            lastFailure: forward.listenFailure.map { FailureRecord(when: Timestamp($0.since), failure: $0.failure) }
+                ?? forward.lastFailure.flatMap(FailureRecord.init), tunnels: tunnels,
             maxDuration: Int(specification.maxDuration.components.seconds),
             idleTimeout: specification.idleTimeout.map { Int($0.components.seconds) },
             ephemeral: specification.isEphemeral,

@@ -1,7 +1,6 @@
 import ArgumentParser
 import ControlProtocol
 import Failures
-import Glibc
 
 struct AddCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -41,14 +40,8 @@ struct AddCommand: ParsableCommand {
         let parameters = try parameters(environment: environmentVariable, folder: currentFolder())
         let result = try Session.call(
             Methods.ForwardAdd.self, parameters, common, timeout: .seconds(60), busy: "adding \(target)")
-        if common.json {
-            Report.answer(try Output.json(result))
-        } else {
-            Report.answer(Output.added(result.forwards))
-            for forward in result.forwards where forward.remoteAllowed {
-                Report.note("warning: other hosts can reach \(forward.name), and through it \(forward.target)")
-            }
-        }
+        Report.answer(common.json ? try Output.json(result) : Output.added(result.forwards))
+        Report.warn(of: result.forwards)
     }
 
     func parameters(
@@ -59,11 +52,5 @@ struct AddCommand: ParsableCommand {
         return ForwardAddParameters(
             name: name, target: target, mappings: parsed, bind: bind, allowRemote: allowRemote,
             options: try tunnel.texts.options(environment: environment), ephemeral: ephemeral)
-    }
-
-    private func currentFolder() -> String? {
-        guard let name = getcwd(nil, 0) else { return nil }
-        defer { free(name) }
-        return String(cString: name)
     }
 }

@@ -65,7 +65,8 @@ struct EicectlCommand: ParsableCommand {
             """,
         version: EICEDVersion.current,
         subcommands: [
-            AddCommand.self, RemoveCommand.self, ListCommand.self, StatusCommand.self, TunnelsCommand.self,
+            AddCommand.self, SetCommand.self, RemoveCommand.self, ListCommand.self, StatusCommand.self,
+            TunnelsCommand.self,
             CloseCommand.self, EndpointsCommand.self, EventsCommand.self, WaitCommand.self, MetricsCommand.self,
             ProxyCommand.self, ReloadCommand.self, ShutdownCommand.self, VersionCommand.self,
         ])

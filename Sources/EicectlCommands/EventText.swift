@@ -12,10 +12,10 @@ enum EventText {
 
     private static func what(_ event: ControlEvent) -> String {
         switch event.event {
-        case .forwardAdded:
-            return event.forward.map {
-                "\($0.name): \($0.addresses.joined(separator: " and ")) for \($0.target) port \($0.remotePort)"
-            } ?? ""
+        case .forwardAdded: return event.forward.map(place) ?? ""
+        case .forwardChanged:
+            let old = event.was.flatMap { $0 == event.forward?.name ? nil : ", until now \($0)" } ?? ""
+            return event.forward.map { place($0) + old } ?? ""
         case .tunnelOpened:
             return event.tunnel.map { tunnel in
                 "\(name(tunnel))\(tunnel.endpoint.map { " through \($0)" } ?? ""), from \(tunnel.peer)"
@@ -39,6 +39,11 @@ enum EventText {
             // A newer daemon's, or one that is about a forward or a tunnel and needs no more words.
             return event.tunnel.map(name) ?? event.forward?.name ?? event.endpoint?.id ?? ""
         }
+    }
+
+    private static func place(_ forward: ForwardInfo) -> String {
+        let addresses = forward.addresses.isEmpty ? "not listening yet," : forward.addresses.joined(separator: " and ")
+        return "\(forward.name): \(addresses) for \(forward.target) port \(forward.remotePort)"
     }
 
     private static func name(_ tunnel: TunnelInfo) -> String {

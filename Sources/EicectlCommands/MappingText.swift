@@ -11,19 +11,28 @@ enum MappingText {
             throw wrong(text, "\"\(parts[0])\" is no port of the target: expected 1 to 65535")
         }
         guard parts.count == 2, !parts[1].isEmpty else { return Mapping(remotePort: remote) }
-        let local = parts[1]
-        if local.allSatisfy(\.isNumber) {
-            guard let port = port(local) else {
-                throw wrong(text, "\"\(local)\" is no local port: expected 0 to 65535")
+        let address = try local(parts[1], in: text, folder: folder())
+        return Mapping(remotePort: remote, local: address == .port(0) ? nil : address)
+    }
+
+    /// Where to listen: a port, or the path of a Unix socket.
+    ///
+    /// - Parameter whole: what was typed, for the message.
+    static func local(
+        _ text: some StringProtocol, in whole: String, folder: @autoclosure () -> String?
+    ) throws(Failure) -> LocalAddress {
+        if !text.isEmpty, text.allSatisfy(\.isNumber) {
+            guard let port = port(text) else {
+                throw wrong(whole, "\"\(text)\" is no local port: expected 0 to 65535")
             }
-            return Mapping(remotePort: remote, local: port == 0 ? nil : .port(port))
+            return .port(port)
         }
-        guard local.contains("/") else {
-            throw wrong(text, "\"\(local)\" is neither a port nor the path of a Unix socket, which has a /")
+        guard text.contains("/") else {
+            throw wrong(whole, "\"\(text)\" is neither a port nor the path of a Unix socket, which has a /")
         }
-        if local.hasPrefix("/") { return Mapping(remotePort: remote, local: .path(String(local))) }
-        guard let folder = folder() else { throw wrong(text, "the current folder has no name") }
-        return Mapping(remotePort: remote, local: .path("\(folder)/\(local)"))
+        if text.hasPrefix("/") { return .path(String(text)) }
+        guard let folder = folder() else { throw wrong(whole, "the current folder has no name") }
+        return .path("\(folder)/\(text)")
     }
 
     /// Decimal digits alone: no sign, no blank.

@@ -22,6 +22,10 @@ enum Output {
     static func added(_ forwards: [ForwardInfo]) -> String {
         lines(
             forwards.map { forward in
+                guard forward.state == .listening else {
+                    return "\(forward.name): not listening yet, for \(forward.target) port \(forward.remotePort)"
+                        + (forward.lastFailure.map { ": \(one($0.failure))" } ?? "")
+                }
                 let places = forward.addresses.joined(separator: " and ")
                 return "\(forward.name): listening on \(places) for \(forward.target) port \(forward.remotePort)"
             })
@@ -82,6 +86,7 @@ enum Output {
             text +=
                 "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown, then start it\n"
         }
+        for warning in status.warnings ?? [] { text += style.bad("warning") + ": \(one(warning.failure))\n" }
         for login in status.needsLogin {
             text += style.bad("login needed") + " for \(login.profile ?? "the default profile"): \(login.command)\n"
         }

@@ -1,3 +1,4 @@
+import ControlProtocol
 import Failures
 import Glibc
 
@@ -9,6 +10,13 @@ enum Report {
     }
 
     static func note(_ text: String) { write("eicectl: \(text)\n", to: STDERR_FILENO) }
+
+    /// What somebody who added or changed forwards should know beside the answer.
+    static func warn(of forwards: [ForwardInfo]) {
+        for forward in forwards where forward.remoteAllowed {
+            note("warning: other hosts can reach \(forward.name), and through it \(forward.target)")
+        }
+    }
 
     /// The lines for a failure: what and why, then what to do.
     static func lines(_ failure: Failure) -> String {

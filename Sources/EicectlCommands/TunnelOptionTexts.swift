@@ -13,6 +13,17 @@ struct TunnelOptionTexts: Equatable {
 
     /// What is sent to the daemon: the options, and what the shell says about AWS.
     func options(environment: (String) -> String?) throws(Failure) -> TunnelOptions {
+        if endpointDNSName != nil && endpoint == nil {
+            throw Failure(.usage, "--endpoint-dns without --endpoint", why: "the name belongs to an endpoint's id")
+        }
+        var options = try settings()
+        let caller = callerEnvironment(environment)
+        options.environment = caller.isEmpty ? nil : caller
+        return options
+    }
+
+    /// The options alone.
+    func settings() throws(Failure) -> TunnelOptions {
         var options = TunnelOptions(
             profile: profile, region: region, endpoint: endpoint, endpointDNSName: endpointDNSName)
         options.maxDuration = try seconds("--max-duration", maxDuration, 1...3600)
@@ -23,11 +34,6 @@ struct TunnelOptionTexts: Equatable {
             }
             options.priority = known
         }
-        if endpointDNSName != nil && endpoint == nil {
-            throw Failure(.usage, "--endpoint-dns without --endpoint", why: "the name belongs to an endpoint's id")
-        }
-        let caller = callerEnvironment(environment)
-        options.environment = caller.isEmpty ? nil : caller
         return options
     }
 

@@ -42,6 +42,14 @@ public struct ForwardSpecification: Hashable, Sendable {
         self.idleTimeout = idleTimeout
     }
 
+    /// Where it listens, as far as that differs: a Unix socket has no address to choose.
+    var place: [String] {
+        switch local {
+        case .path(let path): [path]
+        case .port(let port): [String(port), bindAddress ?? ""]
+        }
+    }
+
     /// 1 to 64 letters, digits, dots, underscores and hyphens.
     public static func isValidName(_ name: String) -> Bool {
         (1...64).contains(name.utf8.count)
@@ -57,46 +65,137 @@ public struct ForwardSpecification: Hashable, Sendable {
 }
 
 /// A listener joined to a target. Confined to the control loop.
+///
+/// Where its address cannot be listened on it stands all the same, says why, and tries again until it can.
 public final class Forward {
-    /// Replaced in place when the configuration changes all but where it listens; open tunnels keep what they began with.
-    public var specification: ForwardSpecification
-    /// Where it listens, one or two.
-    public let addresses: [SocketAddress]
+    /// Why it does not listen.
+    public struct ListenFailure: Sendable {
+        public let failure: Failure
+        /// Of the first try.
+        public let since: WallTime
+    }
+
+    /// Replaced in place when all but where it listens changes; open tunnels keep what they began with.
+    public var specification: ForwardSpecification {
+        didSet { name.current = specification.name }
+    }
+    /// Where it listens: one, two, or none where it cannot.
+    public var addresses: [SocketAddress] { binding?.addresses ?? [] }
     /// What its last tunnel that failed failed with.
     public internal(set) var lastFailure: EndedTunnel?
+    /// Nil while it listens.
+    public private(set) var listenFailure: ListenFailure?
+    /// Told when it listens after it could not.
+    var onListening: ((Forward) -> Void)?
+
+    private let name: ForwardName
     private var listeners: [Listener] = []
-    private let binding: ListenerBinding
+    private(set) var binding: ListenerBinding?
+    private var backoff = RetryBackoff()
+    private var retry: Deadline?
     private let tunnels: TunnelTable
     private let logger: Logger
 
-    /// Listens from here on.
-    init(
-        _ specification: ForwardSpecification, binding: ListenerBinding, tunnels: TunnelTable, logger: Logger,
-        on loop: isolated Loop
-    ) throws(Failure) {
+    init(_ specification: ForwardSpecification, tunnels: TunnelTable, logger: Logger) {
         self.specification = specification
-        self.binding = binding
         self.tunnels = tunnels
         self.logger = logger
-        addresses = binding.addresses
+        name = ForwardName(specification.name)
+    }
+
+    // MARK: Listening
+
+    /// Accepts on `fresh` from here on. What it listened on before is closed after that, so that no connection is refused
+    /// in between.
+    func listen(on fresh: ListenerBinding, on loop: isolated Loop) {
+        let (oldListeners, oldBinding) = (listeners, binding)
+        do throws(Failure) {
+            listeners = try adopt(fresh, on: loop)
+            binding = fresh
+            settle(on: loop)
+        } catch {
+            fresh.close()
+            listeners = []
+            binding = nil
+            failed(error, on: loop)
+        }
+        for listener in oldListeners { listener.close(on: loop) }
+        oldBinding?.close()
+    }
+
+    /// Tries to listen where the specification says. A failure is kept, and the next try scheduled.
+    func tryToListen(on loop: isolated Loop) {
+        guard binding == nil else { return }
+        do throws(Failure) {
+            listen(
+                on: try ListenerBinding.bind(specification.local, bindAddress: specification.bindAddress), on: loop)
+        } catch {
+            failed(error, on: loop)
+        }
+    }
+
+    /// For whoever wants it to listen now.
+    ///
+    /// - Throws: why it still cannot; it goes on trying.
+    public func insistOnListening(on loop: isolated Loop) throws(Failure) {
+        guard listenFailure != nil else { return }
+        backoff.reset()
+        tryToListen(on: loop)
+        if let listenFailure { throw listenFailure.failure }
+    }
+
+    private func adopt(_ binding: ListenerBinding, on loop: isolated Loop) throws(Failure) -> [Listener] {
+        var adopted: [Listener] = []
         for descriptor in binding.descriptors {
             do throws(SystemError) {
                 let listener = try Listener(
                     adopting: descriptor, on: loop,
                     onTrouble: { [weak self] error, pause in self?.reportTrouble(error, pause) },
                     onAccept: { [weak self] connection in self?.accepted(connection, on: loop) })
-                listeners.append(listener)
+                adopted.append(listener)
             } catch {
-                close(on: loop)
+                for listener in adopted { listener.close(on: loop) }
                 throw Failure(.cannotListen, "cannot listen for \(specification.name)", why: error.reason)
             }
         }
+        return adopted
     }
+
+    private func settle(on loop: isolated Loop) {
+        stopTrying(on: loop)
+        backoff.reset()
+        guard listenFailure != nil else { return }
+        listenFailure = nil
+        onListening?(self)
+    }
+
+    private func failed(_ failure: Failure, on loop: isolated Loop) {
+        if listenFailure == nil {
+            logger.error(
+                "the forward is not served yet: \(failure); tried again until it is",
+                metadata: ["forward": "\(specification.name)"])
+        }
+        listenFailure = ListenFailure(failure: failure, since: listenFailure?.since ?? .now())
+        stopTrying(on: loop)
+        // Nobody needs the very moment; forwards that wait share their wake-ups.
+        retry = loop.schedule(after: backoff.next(), tolerance: .seconds(1)) { [weak self] in
+            guard let self else { return }
+            retry = nil
+            tryToListen(on: loop)
+        }
+    }
+
+    private func stopTrying(on loop: isolated Loop) {
+        if let retry { loop.cancel(retry) }
+        retry = nil
+    }
+
+    // MARK: Connections
 
     private func accepted(_ connection: FileDescriptor, on loop: isolated Loop) {
         let peer = SocketAddress.peer(of: connection)
         var request = TunnelRequest(
-            route: specification.route, forward: specification.name, peer: Self.describe(peer, connection),
+            route: specification.route, forwardName: name, peer: Self.describe(peer, connection),
             maxDuration: specification.maxDuration, idleTimeout: specification.idleTimeout)
         request.identity = ClientIdentity(ofPeerOf: connection)
         tunnels.open(request, local: LocalStream(connection), client: nil, on: loop)
@@ -114,10 +213,12 @@ public final class Forward {
             metadata: ["forward": "\(specification.name)"])
     }
 
-    /// Stops listening. Open tunnels go on.
+    /// Stops listening, and trying to. Open tunnels go on.
     func close(on loop: isolated Loop) {
+        stopTrying(on: loop)
         for listener in listeners { listener.close(on: loop) }
         listeners = []
-        binding.close()
+        binding?.close()
+        binding = nil
     }
 }

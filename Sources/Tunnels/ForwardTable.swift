@@ -14,6 +14,8 @@ public final class ForwardTable {
     /// Told of each forward that accepts from now on, and of each that was removed.
     public var onAdd: ((Forward) -> Void)?
     public var onRemove: ((Forward) -> Void)?
+    /// Told of each that was changed, with the name it had before, and of each that listens after it could not.
+    public var onChange: ((Forward, String) -> Void)?
 
     public init(tunnels: TunnelTable, logger: Logger) {
         self.tunnels = tunnels
@@ -29,6 +31,9 @@ public final class ForwardTable {
     public final class Reservation {
         fileprivate let entries: [(specification: ForwardSpecification, binding: ListenerBinding)]
 
+        /// What was asked for, with the ports that the kernel chose.
+        public var specifications: [ForwardSpecification] { entries.map(\.specification) }
+
         fileprivate init(_ entries: [(specification: ForwardSpecification, binding: ListenerBinding)]) {
             self.entries = entries
         }
@@ -38,18 +43,13 @@ public final class ForwardTable {
     ///
     /// - Throws: a name that is taken or no name, an address that cannot be listened on, too many forwards.
     public func reserve(_ specifications: [ForwardSpecification]) throws(Failure) -> Reservation {
-        try checkNames(specifications)
-        guard forwards.count + reserved.count + specifications.count <= Self.limit else {
-            throw Failure(
-                .tooManyForwards, "cannot add \(specifications.count == 1 ? "the forward" : "these forwards")",
-                why: "there are \(forwards.count) of at most \(Self.limit) already",
-                hint: "remove those that are not used: eicectl ls, eicectl rm NAME")
-        }
+        try checkNames(specifications.map(\.name))
+        try checkCount(adding: specifications.count)
         var entries: [(specification: ForwardSpecification, binding: ListenerBinding)] = []
         do throws(Failure) {
             for specification in specifications {
                 let binding = try ListenerBinding.bind(specification.local, bindAddress: specification.bindAddress)
-                entries.append((specification, binding))
+                entries.append((Self.pinned(specification, to: binding), binding))
             }
         } catch {
             for entry in entries { entry.binding.close() }
@@ -66,32 +66,142 @@ public final class ForwardTable {
         }
     }
 
-    /// The reserved forwards accept from now on.
-    public func commit(_ reservation: Reservation, on loop: isolated Loop) throws(Failure) -> [Forward] {
+    /// The reserved forwards accept from now on. One that unexpectedly cannot says so and goes on trying.
+    public func commit(_ reservation: Reservation, on loop: isolated Loop) -> [Forward] {
         reserved.subtract(reservation.entries.map(\.specification.name))
-        var added: [Forward] = []
-        do throws(Failure) {
-            for entry in reservation.entries {
-                added.append(
-                    try Forward(entry.specification, binding: entry.binding, tunnels: tunnels, logger: logger, on: loop)
-                )
-            }
-        } catch {
-            for forward in added { forward.close(on: loop) }
-            for entry in reservation.entries { entry.binding.close() }
-            throw error
-        }
-        for forward in added {
-            forwards[forward.specification.name] = forward
-            logAdded(forward)
+        return reservation.entries.map { entry in
+            let forward = insert(entry.specification)
+            forward.listen(on: entry.binding, on: loop)
+            log("forward added", forward)
             onAdd?(forward)
+            return forward
         }
-        return added
     }
 
-    private func checkNames(_ specifications: [ForwardSpecification]) throws(Failure) {
+    /// Adds a forward that must stand whether its address can be listened on now or not: one that was there before a
+    /// restart, or that the configuration names.
+    ///
+    /// - Throws: a name that is taken or no name, too many forwards.
+    @discardableResult
+    public func restore(_ specification: ForwardSpecification, on loop: isolated Loop) throws(Failure) -> Forward {
+        try checkNames([specification.name])
+        try checkCount(adding: 1)
+        let forward = insert(specification)
+        forward.tryToListen(on: loop)
+        if forward.listenFailure == nil { log("forward added", forward) }
+        onAdd?(forward)
+        return forward
+    }
+
+    private func insert(_ specification: ForwardSpecification) -> Forward {
+        let forward = Forward(specification, tunnels: tunnels, logger: logger)
+        forward.onListening = { [unowned self] forward in
+            log("forward listens at last", forward)
+            onChange?(forward, forward.specification.name)
+        }
+        forwards[specification.name] = forward
+        return forward
+    }
+
+    /// A port that was chosen for a request is the forward's from then on: the user's ssh configuration may name it.
+    /// What the configuration leaves open stays open.
+    private static func pinned(
+        _ specification: ForwardSpecification, to binding: ListenerBinding
+    ) -> ForwardSpecification {
+        var pinned = specification
+        if specification.origin == .request, specification.local == .port(0), let port = binding.addresses.first?.port {
+            pinned.local = .port(port)
+        }
+        return pinned
+    }
+
+    // MARK: Changing
+
+    /// A change of one forward that is prepared: its new name is taken, its new address bound. To be committed or
+    /// cancelled.
+    public final class Change {
+        fileprivate let forward: Forward
+        fileprivate let oldName: String
+        fileprivate let binding: ListenerBinding?
+        /// What the forward is to be, with the port that the kernel chose.
+        public let specification: ForwardSpecification
+
+        fileprivate init(_ forward: Forward, _ specification: ForwardSpecification, _ binding: ListenerBinding?) {
+            self.forward = forward
+            self.specification = specification
+            self.binding = binding
+            oldName = forward.specification.name
+        }
+    }
+
+    /// Prepares `forward` to become what `specification` says.
+    ///
+    /// - Throws: a new name that is taken or no name, an address that cannot be listened on; then all is as before.
+    public func prepareChange(
+        of forward: Forward, to specification: ForwardSpecification
+    ) throws(Failure) -> Change {
+        let old = forward.specification
+        let isRenamed = specification.name != old.name
+        if isRenamed { try checkNames([specification.name]) }
+        var binding: ListenerBinding?
+        if specification.place != old.place {
+            do throws(Failure) {
+                binding = try ListenerBinding.bind(
+                    specification.local, bindAddress: specification.bindAddress, inPlaceOf: forward.binding)
+            } catch {
+                throw Self.explained(error, of: forward, wanting: specification)
+            }
+        }
+        if isRenamed { reserved.insert(specification.name) }
+        return Change(forward, binding.map { Self.pinned(specification, to: $0) } ?? specification, binding)
+    }
+
+    /// All addresses of a port and a single one of them exclude each other, even within one process.
+    private static func explained(
+        _ failure: Failure, of forward: Forward, wanting specification: ForwardSpecification
+    ) -> Failure {
+        guard case .port(let port) = specification.local, forward.addresses.contains(where: { $0.port == port }) else {
+            return failure
+        }
+        var explained = failure
+        explained.hint = "the forward itself listens on port \(port): choose another port, or remove it and add it anew"
+        return explained
+    }
+
+    public func cancel(_ change: Change) {
+        change.binding?.close()
+        if change.specification.name != change.oldName { reserved.remove(change.specification.name) }
+    }
+
+    /// The forward is what the change says from now on. Its open tunnels go on as they began.
+    public func commit(_ change: Change, on loop: isolated Loop) {
+        let name = change.specification.name
+        if name != change.oldName {
+            reserved.remove(name)
+            forwards[change.oldName] = nil
+            forwards[name] = change.forward
+        }
+        change.forward.specification = change.specification
+        if let binding = change.binding { change.forward.listen(on: binding, on: loop) }
+        logger.notice("forward changed", metadata: ["forward": "\(name)", "was": "\(change.oldName)"])
+        warnOfOtherHosts(change.forward)
+        onChange?(change.forward, change.oldName)
+    }
+
+    // MARK: Checks
+
+    private func checkCount(adding count: Int) throws(Failure) {
+        guard forwards.count + reserved.count + count <= Self.limit else {
+            throw Failure(
+                .tooManyForwards, "cannot add \(count == 1 ? "the forward" : "these forwards")",
+                why: "there are \(forwards.count) of at most \(Self.limit) already",
+                hint: "remove those that are not used: eicectl ls, eicectl rm NAME")
+        }
+    }
+
+    private func checkNames(_ names: [String]) throws(Failure) {
         var seen: Set<String> = []
-        for name in specifications.map(\.name) {
+        for name in names {
             guard ForwardSpecification.isValidName(name) else {
                 throw Failure(
                     .invalidRequest, "\"\(name)\" is no name for a forward",
@@ -99,28 +209,34 @@ public final class ForwardTable {
             }
             guard forwards[name] == nil, !reserved.contains(name), seen.insert(name).inserted else {
                 throw Failure(
-                    .nameTaken, "there is a forward named \(name) already",
-                    hint: "choose another with --name, or "
-                        + "remove it: eicectl rm \(name)")
+                    .nameTaken, "there is another forward named \(name) already",
+                    hint: "choose another name, change that one (eicectl set \(name)) or remove it (eicectl rm \(name))"
+                )
             }
         }
     }
 
-    private func logAdded(_ forward: Forward) {
+    private func log(_ event: Logger.Message, _ forward: Forward) {
         let specification = forward.specification
         logger.notice(
-            "forward added",
+            event,
             metadata: [
                 "forward": "\(specification.name)",
                 "target": "\(specification.route.target):\(specification.route.remotePort)",
                 "listens_on": "\(forward.addresses.map(\.description).joined(separator: " "))",
             ])
+        warnOfOtherHosts(forward)
+    }
+
+    private func warnOfOtherHosts(_ forward: Forward) {
         for address in forward.addresses where !address.isLoopback {
             logger.warning(
                 "\(address) can be reached from other hosts, as asked for with --allow-remote",
-                metadata: ["forward": "\(specification.name)"])
+                metadata: ["forward": "\(forward.specification.name)"])
         }
     }
+
+    // MARK: Removing
 
     /// Stops listening and closes the forward's tunnels.
     ///

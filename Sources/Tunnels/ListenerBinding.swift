@@ -23,9 +23,13 @@ final class ListenerBinding {
 
     /// Binds and listens.
     ///
-    /// - Parameter bindAddress: nil for 127.0.0.1 and, where the host has IPv6, [::1] with the same port.
+    /// - Parameters:
+    ///   - bindAddress: nil for 127.0.0.1 and, where the host has IPv6, [::1] with the same port.
+    ///   - old: a binding that this one takes the place of: an address of both keeps its socket.
     /// - Throws: ``Failure`` of kind `cannotListen`, with the address and the reason; nothing stays bound.
-    static func bind(_ local: ForwardSpecification.Local, bindAddress: String?) throws(Failure) -> ListenerBinding {
+    static func bind(
+        _ local: ForwardSpecification.Local, bindAddress: String?, inPlaceOf old: ListenerBinding? = nil
+    ) throws(Failure) -> ListenerBinding {
         switch local {
         case .path(let path): return try bind(path: path)
         case .port(let port):
@@ -35,21 +39,23 @@ final class ListenerBinding {
                         .cannotListen, "cannot listen on \(bindAddress)", why: "it is no IP address",
                         hint: "give an address of this host, such as 127.0.0.1")
                 }
-                return ListenerBinding([try listen(address)], path: nil)
+                return ListenerBinding([try listen(address, inPlaceOf: old)], path: nil)
             }
-            return try bindLoopback(port: port)
+            return try bindLoopback(port: port, inPlaceOf: old)
         }
     }
 
-    private static func bindLoopback(port: UInt16) throws(Failure) -> ListenerBinding {
+    private static func bindLoopback(
+        port: UInt16, inPlaceOf old: ListenerBinding?
+    ) throws(Failure) -> ListenerBinding {
         var attempt = 1
         while true {
-            let v4 = try listen(loopback("127.0.0.1", port))
+            let v4 = try listen(loopback("127.0.0.1", port), inPlaceOf: old)
             guard let chosen = SocketAddress.local(of: v4)?.port else {
                 throw Failure(.internal, "cannot read back a listener's port")
             }
             do throws(SystemError) {
-                return ListenerBinding([v4, try Listener.bind(to: loopback("::1", chosen))], path: nil)
+                return ListenerBinding([v4, try socket(at: loopback("::1", chosen), inPlaceOf: old)], path: nil)
             } catch {
                 switch error.code {
                 // This host has no IPv6, or none on its loopback interface.
@@ -70,12 +76,24 @@ final class ListenerBinding {
         return address
     }
 
-    private static func listen(_ address: SocketAddress) throws(Failure) -> FileDescriptor {
+    private static func listen(
+        _ address: SocketAddress, inPlaceOf old: ListenerBinding? = nil
+    ) throws(Failure) -> FileDescriptor {
         do throws(SystemError) {
-            return try Listener.bind(to: address)
+            return try socket(at: address, inPlaceOf: old)
         } catch {
             throw failure(address, error)
         }
+    }
+
+    /// Two sockets cannot listen on one address, so a binding that changes shares the one that is there.
+    private static func socket(
+        at address: SocketAddress, inPlaceOf old: ListenerBinding?
+    ) throws(SystemError) -> FileDescriptor {
+        for descriptor in old?.descriptors ?? [] where SocketAddress.local(of: descriptor) == address {
+            return try descriptor.duplicate()
+        }
+        return try Listener.bind(to: address)
     }
 
     private static func failure(_ address: SocketAddress, _ error: SystemError) -> Failure {

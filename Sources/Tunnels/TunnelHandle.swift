@@ -7,8 +7,8 @@ import Synchronization
 /// What somebody asks a tunnel for.
 public struct TunnelRequest: Sendable {
     public var route: RouteRequest
-    /// The forward whose listener took the connection; nil for a `connect` request.
-    public var forward: String?
+    /// The forward whose listener took the connection, by the name that it has now; nil for a `connect` request.
+    public var forward: String? { forwardName?.current }
     /// The local client, for people: "127.0.0.1:40022", "ssh (pid 4711)".
     public var peer: String
     public var maxDuration: Duration
@@ -18,13 +18,24 @@ public struct TunnelRequest: Sendable {
     public var waitsForTarget: Bool
     /// The same local client, for the audit.
     public var identity = ClientIdentity()
+    private let forwardName: ForwardName?
 
     public init(
         route: RouteRequest, forward: String? = nil, peer: String, maxDuration: Duration,
         idleTimeout: Duration? = nil, waitsForTarget: Bool = false
     ) {
+        self.init(
+            route: route, forwardName: forward.map { ForwardName($0) }, peer: peer, maxDuration: maxDuration,
+            idleTimeout: idleTimeout, waitsForTarget: waitsForTarget)
+    }
+
+    /// - Parameter forwardName: shared by all tunnels of the forward, which may rename itself.
+    init(
+        route: RouteRequest, forwardName: ForwardName?, peer: String, maxDuration: Duration, idleTimeout: Duration?,
+        waitsForTarget: Bool = false
+    ) {
         self.route = route
-        self.forward = forward
+        self.forwardName = forwardName
         self.peer = peer
         self.maxDuration = maxDuration
         self.idleTimeout = idleTimeout

@@ -60,6 +60,10 @@ enum Samples {
             mappings: [
                 Mapping(remotePort: 22, local: .port(2222)), Mapping(remotePort: 3389, local: .path("/tmp/a \"b\"")),
             ], bind: "0.0.0.0", allowRemote: true, options: options, warm: 1, ephemeral: true)
+        let bareSet = ForwardSetParameters(forward: "web")
+        let set = ForwardSetParameters(
+            forward: "web", name: "bastion", target: "i-2", remotePort: 23, local: .port(0), bind: "127.0.0.1",
+            allowRemote: false, ephemeral: false, options: options, unset: ForwardSetParameters.Setting.allCases)
         let remove = ForwardRemoveParameters(names: ["web", "db"])
         let close = TunnelCloseParameters(ids: ["t1"])
         let bareConnect = ConnectParameters(target: "i-1", remotePort: 22)
@@ -68,6 +72,8 @@ enum Samples {
             Request(Methods.Hello.self, hello, .hello(hello)),
             Request(Methods.ForwardAdd.self, bareAdd, .forwardAdd(bareAdd)),
             Request(Methods.ForwardAdd.self, add, .forwardAdd(add)),
+            Request(Methods.ForwardSet.self, bareSet, .forwardSet(bareSet)),
+            Request(Methods.ForwardSet.self, set, .forwardSet(set)),
             Request(Methods.ForwardRemove.self, remove, .forwardRemove(remove)),
             Request(Methods.ForwardList.self, NoParameters(), .forwardList),
             Request(Methods.TunnelList.self, .init(), .tunnelList(.init())),
@@ -99,6 +105,7 @@ enum Samples {
         Reply(Methods.Hello.self, HelloResult(pid: 42)),
         Reply(Methods.ForwardAdd.self, .init(forwards: [forward, bareForward])),
         Reply(Methods.ForwardList.self, .init(forwards: [])),
+        Reply(Methods.ForwardSet.self, .init(forwards: [forward])),
         Reply(Methods.ForwardRemove.self, .init(removed: ["web"])),
         Reply(Methods.TunnelList.self, .init(tunnels: [tunnel, bareTunnel])),
         Reply(Methods.TunnelClose.self, .init(closed: ["t1"])),
@@ -113,7 +120,8 @@ enum Samples {
                     NeededLogin(profile: "dev", command: "aws sso login --profile dev"),
                     NeededLogin(command: "aws sso login"),
                 ], credentials: [CredentialInfo(), CredentialInfo(profile: "dev", expiresAt: time)],
-                audit: AuditInfo(path: "/state/eiced/audit.jsonl", lost: 2, failure: record))),
+                audit: AuditInfo(path: "/state/eiced/audit.jsonl", lost: 2, failure: record),
+                warnings: [record])),
         Reply(Methods.Connect.self, ConnectResult(tunnel: "t1", handoff: false)),
         Reply(
             Methods.Connect.self,
@@ -134,6 +142,9 @@ enum Samples {
         var event = ControlEvent(kind, at: time)
         switch kind {
         case .forwardAdded, .forwardRemoved: event.forward = forward
+        case .forwardChanged:
+            event.forward = forward
+            event.was = "bastion"
         case .tunnelOpened: event.tunnel = bareTunnel
         case .tunnelClosed:
             event.tunnel = tunnel

@@ -42,6 +42,34 @@ import Testing
                     ephemeral: true))
     }
 
+    func set(_ words: String...) throws -> ForwardSetParameters {
+        let command = try #require(try EicectlCommand.parseAsRoot(["set"] + words) as? SetCommand)
+        return try command.parameters(folder: "/home/u")
+    }
+
+    @Test func setTakesWhatIsToChangeAndNothingElse() throws {
+        #expect(try set("web", "--name", "n") == ForwardSetParameters(forward: "web", name: "n"))
+        #expect(
+            try set(
+                "web", "--target", "i-2", "--remote-port", "23", "--local", "0", "--bind", "0.0.0.0", "--allow-remote",
+                "--no-ephemeral", "--profile", "dev", "--endpoint-dns", "x.y", "--max-duration", "30m", "--unset",
+                "idle-timeout", "--unset", "region")
+                == ForwardSetParameters(
+                    forward: "web", target: "i-2", remotePort: 23, local: .port(0), bind: "0.0.0.0", allowRemote: true,
+                    ephemeral: false, options: TunnelOptions(profile: "dev", endpointDNSName: "x.y", maxDuration: 1800),
+                    unset: [.idleTimeout, .region]))
+        #expect(try set("web", "--local", "x/y.sock").local == .path("/home/u/x/y.sock"))
+        #expect(try set("web", "--ephemeral").ephemeral == true)
+    }
+
+    @Test(arguments: [
+        ["web"], ["web", "--unset", "colour"], ["web", "--remote-port", "0"], ["web", "--local", "x"],
+        ["web", "--local", ""], ["web", "--max-duration", "2h"],
+    ]) func setRefusesWhatItCannotDo(_ words: [String]) throws {
+        let command = try #require(try EicectlCommand.parseAsRoot(["set"] + words) as? SetCommand)
+        #expect { _ = try command.parameters(folder: "/") } throws: { ($0 as? Failure)?.kind == .usage }
+    }
+
     @Test(arguments: [
         ["add"], ["add", "i-1"], ["rm"], ["close"], ["frobnicate"], ["ls", "x"], ["add", "i-1", "22", "--warp"],
         ["status", "--socket"],
@@ -67,7 +95,8 @@ import Testing
 
     @Test func everyCommandTakesSocketAndJSON() throws {
         for words in [
-            ["add", "i-1", "22"], ["rm", "x"], ["ls"], ["status"], ["tunnels"], ["close", "t1"], ["endpoints"],
+            ["add", "i-1", "22"], ["set", "x", "--name", "y"], ["rm", "x"], ["ls"], ["status"], ["tunnels"],
+            ["close", "t1"], ["endpoints"],
             ["reload"],
             ["shutdown", "--drain", "30s"], ["version"],
         ] {

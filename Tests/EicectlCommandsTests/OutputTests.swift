@@ -33,6 +33,21 @@ import Testing
             Output.added([web]) == "web: listening on 127.0.0.1:2222 and [::1]:2222 for i-0abc port 22\n")
     }
 
+    @Test func addSaysWhatDoesNotListenYet() {
+        #expect(
+            Output.added([open])
+                == "open: not listening yet, for 10.0.1.5 port 3389: no endpoint in vpc-1 (create one)\n")
+    }
+
+    @Test func statusBeginsWithWhatNeedsSomebody() {
+        let status = StatusResult(
+            pid: 42, uptime: 1, socket: "/s",
+            warnings: [FailureRecord(when: now, failure: Failure(.malformedFile, "the file", why: "is bad"))])
+        #expect(
+            Output.status(status, at: now, .plain).hasPrefix(
+                "eiced \(EICEDVersion.current), pid 42, up 1s, /s\nwarning: the file: is bad\n"))
+    }
+
     @Test func forwardsAreATable() {
         #expect(
             Output.forwards([web, open], .plain) == """

@@ -98,7 +98,7 @@ final class Bench: Sendable {
         try await onControl { tables, loop -> Result<[SocketAddress], Failure> in
             do throws(Failure) {
                 let reservation = try tables.forwards.reserve([specification])
-                return .success(try tables.forwards.commit(reservation, on: loop).flatMap(\.addresses))
+                return .success(tables.forwards.commit(reservation, on: loop).flatMap(\.addresses))
             } catch {
                 return .failure(error)
             }

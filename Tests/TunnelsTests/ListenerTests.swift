@@ -242,7 +242,7 @@ import Testing
         let client = try await onThread { try LoopbackSocket.connect(path: folder("s")) }
         #expect(await bench.states().isEmpty)
         await bench.onControl { tables, loop in
-            _ = try? tables.forwards.commit(reservation.get(on: loop), on: loop)
+            _ = tables.forwards.commit(reservation.get(on: loop), on: loop)
         }
         let answer = try await onThread {
             try client.write("hello")

@@ -35,6 +35,13 @@ final class EventFeed {
         tell(event, on: loop)
     }
 
+    func changed(_ forward: Forward, was oldName: String, tunnels: Int, on loop: isolated Loop) {
+        var event = ControlEvent(.forwardChanged, at: .now())
+        event.forward = ForwardInfo(forward, tunnels: tunnels)
+        event.was = oldName
+        tell(event, on: loop)
+    }
+
     func opened(_ tunnel: TunnelHandle, on loop: isolated Loop) {
         var event = ControlEvent(.tunnelOpened, at: .now())
         event.tunnel = TunnelInfo(tunnel)

@@ -26,6 +26,10 @@ final class Observation {
             let name = forward.specification.name
             feed.removed(forward, tunnels: tunnels.all.count { $0.request.forward == name }, on: loop)
         }
+        forwards.onChange = { [feed, unowned tunnels] forward, oldName in
+            let name = forward.specification.name
+            feed.changed(forward, was: oldName, tunnels: tunnels.all.count { $0.request.forward == name }, on: loop)
+        }
         tunnels.onOpen = { [unowned self] handle, timings in
             for part in timings.parts { tally.note(connecting: part.length, phase: part.name) }
             feed.opened(handle, on: loop)

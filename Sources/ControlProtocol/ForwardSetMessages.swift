@@ -1,0 +1,61 @@
+/// `forward.set`: changes one forward in place; its open tunnels go on as they began. What is nil stays as it is.
+public struct ForwardSetParameters: Codable, Hashable, Sendable {
+    /// The forward's name.
+    public var forward: String
+    /// Its new name.
+    public var name: String?
+    public var target: String?
+    public var remotePort: UInt16?
+    /// Port 0 chooses another free one.
+    public var local: LocalAddress?
+    public var bind: String?
+    public var allowRemote: Bool?
+    public var ephemeral: Bool?
+    /// Their `environment` does not count: a forward keeps what it was added with until it is told otherwise.
+    public var options: TunnelOptions
+    /// What is to be as if `forward.add` had not named it.
+    public var unset: [Setting]
+
+    /// Something of a forward that has a default.
+    public enum Setting: String, Codable, Hashable, Sendable, CaseIterable {
+        case bind, profile, region, endpoint, maxDuration, idleTimeout
+    }
+
+    public init(
+        forward: String, name: String? = nil, target: String? = nil, remotePort: UInt16? = nil,
+        local: LocalAddress? = nil, bind: String? = nil, allowRemote: Bool? = nil, ephemeral: Bool? = nil,
+        options: TunnelOptions = TunnelOptions(), unset: [Setting] = []
+    ) {
+        self.forward = forward
+        self.name = name
+        self.target = target
+        self.remotePort = remotePort
+        self.local = local
+        self.bind = bind
+        self.allowRemote = allowRemote
+        self.ephemeral = ephemeral
+        self.options = options
+        self.unset = unset
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case forward, name, target, remotePort, local, bind, allowRemote, ephemeral, options, unset
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        forward = try container.decode(String.self, forKey: .forward)
+        name = try container.decodeIfPresent(String.self, forKey: .name)
+        target = try container.decodeIfPresent(String.self, forKey: .target)
+        remotePort = try container.decodeIfPresent(UInt16.self, forKey: .remotePort)
+        local = try container.decodeIfPresent(LocalAddress.self, forKey: .local)
+        bind = try container.decodeIfPresent(String.self, forKey: .bind)
+        allowRemote = try container.decodeIfPresent(Bool.self, forKey: .allowRemote)
+        ephemeral = try container.decodeIfPresent(Bool.self, forKey: .ephemeral)
+        options = try container.decodeIfPresent(TunnelOptions.self, forKey: .options) ?? TunnelOptions()
+        unset = try container.decodeIfPresent([Setting].self, forKey: .unset) ?? []
+    }
+
+    /// Whether it changes anything at all.
+    public var isEmpty: Bool { self == ForwardSetParameters(forward: forward) }
+}

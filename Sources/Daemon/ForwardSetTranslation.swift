@@ -1,0 +1,79 @@
+import ControlProtocol
+import Failures
+import InstanceConnect
+import Tunnels
+
+extension RequestTranslation {
+    /// What a forward is to be after a `forward.set`.
+    func changed(
+        _ old: ForwardSpecification, _ parameters: ForwardSetParameters
+    ) throws(Failure) -> ForwardSpecification {
+        try checkContradictions(parameters)
+        let unset = Set(parameters.unset)
+        let options = parameters.options
+        var new = old
+        new.name = parameters.name ?? old.name
+        new.local = parameters.local.map { Self.local($0) } ?? old.local
+        new.bindAddress = parameters.bind ?? (unset.contains(.bind) ? configuration.defaults.bind : old.bindAddress)
+        new.allowsRemoteClients = try checkBind(
+            new.bindAddress, allowRemote: parameters.allowRemote ?? old.allowsRemoteClients)
+        new.isEphemeral = parameters.ephemeral ?? old.isEphemeral
+        if unset.contains(.maxDuration) { new.maxDuration = configuration.defaults.maxDuration }
+        if options.maxDuration != nil { new.maxDuration = try maxDuration(options) }
+        if unset.contains(.idleTimeout) { new.idleTimeout = configuration.defaults.idleTimeout }
+        if options.idleTimeout != nil { new.idleTimeout = try idleTimeout(options) }
+        new.route = try changed(old.route, parameters, unset)
+        return new
+    }
+
+    private func changed(
+        _ old: RouteRequest, _ parameters: ForwardSetParameters, _ unset: Set<ForwardSetParameters.Setting>
+    ) throws(Failure) -> RouteRequest {
+        let options = parameters.options
+        var new = old
+        if let target = parameters.target { new.target = try Target(parsing: target) }
+        if let port = parameters.remotePort { new.remotePort = try checkRemotePort(port) }
+        new.profile = options.profile ?? (unset.contains(.profile) ? configuration.defaults.profile : old.profile)
+        new.region = options.region ?? (unset.contains(.region) ? configuration.defaults.region : old.region)
+        if options.endpoint != nil || unset.contains(.endpoint) {
+            // The name belongs to the endpoint that was.
+            new.endpointID = options.endpoint
+            new.endpointDNSName = nil
+        }
+        if let name = options.endpointDNSName {
+            guard new.endpointID != nil else {
+                throw Failure(
+                    .invalidRequest, "\(name) belongs to no endpoint", why: "the forward is not bound to one",
+                    hint: "name the endpoint's id too")
+            }
+            new.endpointDNSName = name
+        }
+        return new
+    }
+
+    private func checkContradictions(_ parameters: ForwardSetParameters) throws(Failure) {
+        for setting in parameters.unset {
+            let isSet =
+                switch setting {
+                case .bind: parameters.bind != nil
+                case .profile: parameters.options.profile != nil
+                case .region: parameters.options.region != nil
+                case .endpoint: parameters.options.endpoint != nil || parameters.options.endpointDNSName != nil
+                case .maxDuration: parameters.options.maxDuration != nil
+                case .idleTimeout: parameters.options.idleTimeout != nil
+                }
+            guard !isSet else {
+                throw Failure(.invalidRequest, "\(setting.rawValue) cannot be both set and unset")
+            }
+        }
+    }
+}
+
+extension ForwardSpecification {
+    /// Whether an `add` that asks for `other` has what it wants in this forward. Any port will do where none is asked for.
+    func fulfils(_ other: ForwardSpecification) -> Bool {
+        var wanted = other
+        if wanted.local == .port(0), case .port = local { wanted.local = local }
+        return self == wanted
+    }
+}
