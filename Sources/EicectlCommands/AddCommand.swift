@@ -10,6 +10,7 @@ struct AddCommand: ParsableCommand {
             eicectl add i-0123456789abcdef0 22:2222          localhost:2222 for port 22
             eicectl add web-1 22                             a Name tag; a free port is chosen and printed
             eicectl add 10.0.1.5 22:2222 3389:13389          two forwards, both or none
+            eicectl add web-1 3000-3005:4000                 six forwards: ports 4000 to 4005
             eicectl add web-1 22:/run/user/1000/web.sock     a Unix socket
             """)
 
@@ -48,7 +49,7 @@ struct AddCommand: ParsableCommand {
         environment: (String) -> String?, folder: @autoclosure () -> String?
     ) throws(Failure) -> ForwardAddParameters {
         var parsed: [Mapping] = []
-        for text in mappings { parsed.append(try MappingText.parse(text, folder: folder())) }
+        for text in mappings { parsed += try MappingText.parseAll(text, folder: folder()) }
         return ForwardAddParameters(
             name: name, target: target, mappings: parsed, bind: bind, allowRemote: allowRemote,
             options: try tunnel.texts.options(environment: environment), ephemeral: ephemeral)

@@ -2,8 +2,37 @@ import ControlProtocol
 import Failures
 
 /// `REMOTE[:LOCAL]`: a remote port, and where to listen for it: a port, 0 or nothing (the daemon chooses), or the
-/// path of a Unix socket.
+/// path of a Unix socket. `FIRST-LAST[:LOCAL]` is a range: its ports one by one, and local ports that count up from LOCAL.
 enum MappingText {
+    /// What one word stands for: one mapping, or those of a range.
+    ///
+    /// - Parameter folder: what a relative path is relative to; the daemon's own folder is another.
+    static func parseAll(_ text: String, folder: @autoclosure () -> String?) throws(Failure) -> [Mapping] {
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let remotes = parts.first.flatMap(range) else { return [try parse(text, folder: folder())] }
+        guard parts.count == 2, !parts[1].isEmpty, parts[1] != "0" else {
+            return remotes.map { Mapping(remotePort: $0) }
+        }
+        guard let first = range(parts[1])?.lowerBound ?? port(parts[1]),
+            range(parts[1]).map({ $0.count == remotes.count }) ?? true
+        else {
+            throw wrong(text, "the local side of \(remotes.count) ports is the first of as many ports, or nothing")
+        }
+        guard Int(first) + remotes.count - 1 <= Int(UInt16.max) else {
+            throw wrong(text, "\(remotes.count) local ports from \(first) on go beyond 65535")
+        }
+        return remotes.map { Mapping(remotePort: $0, local: .port(first + ($0 - remotes.lowerBound))) }
+    }
+
+    /// `3000-3005`.
+    private static func range(_ text: some StringProtocol) -> ClosedRange<UInt16>? {
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false)
+        guard ends.count == 2, let first = port(ends[0]), let last = port(ends[1]), first > 0, first <= last else {
+            return nil
+        }
+        return first...last
+    }
+
     /// - Parameter folder: what a relative path is relative to; the daemon's own folder is another.
     static func parse(_ text: String, folder: @autoclosure () -> String?) throws(Failure) -> Mapping {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)

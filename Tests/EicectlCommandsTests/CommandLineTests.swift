@@ -22,6 +22,22 @@ import Testing
             ])
     }
 
+    @Test func aRangeStandsForItsPorts() throws {
+        let expected = [3000, 3001, 3002].map { Mapping(remotePort: $0, local: .port($0 + 1000)) }
+        #expect(try add("web", "3000-3002:4000").mappings == expected)
+        #expect(try add("web", "3000-3002:4000-4002").mappings == expected)
+        let free = [22, 3000, 3001].map { Mapping(remotePort: $0) }
+        #expect(try add("web", "22", "3000-3001").mappings == free)
+        #expect(try add("web", "22", "3000-3001:0").mappings == free)
+        #expect(try add("web", "7-7:7").mappings == [Mapping(remotePort: 7, local: .port(7))])
+    }
+
+    @Test(arguments: [
+        "3-1", "0-2", "1-", "-1", "1-2-3", "1-2:65535", "1-2:/s", "1-2:x", "1-3:1-2", "1-70000", "1-2:2-1",
+    ]) func addRefusesWhatIsNoRange(_ text: String) {
+        #expect { _ = try MappingText.parseAll(text, folder: "/") } throws: { ($0 as? Failure)?.kind == .usage }
+    }
+
     @Test(arguments: ["", ":", "x:1", "0:1", "65536:1", "22:65536", "22:name", "-1", "22:+5", "٢٢"])
     func addRefusesWhatIsNoMapping(_ text: String) {
         #expect { _ = try MappingText.parse(text, folder: "/") } throws: { ($0 as? Failure)?.kind == .usage }

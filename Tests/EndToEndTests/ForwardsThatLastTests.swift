@@ -54,6 +54,22 @@ import Testing
         }
     }
 
+    @Test func manyWhoAskForTheSameAtOnceGetTheSame() async throws {
+        try await Scene.alone { daemon in
+            let request = ["add", "10.0.0.1", "22", "80", "--name", "web"] + pinnedEndpoint
+            let children = try (0..<12).map { _ in try daemon.startEicectl(request) }
+            var answers: Set<String> = []
+            for child in children {
+                let result = try await child.result(of: "add")
+                #expect(result.code == 0, "\(result)")
+                answers.insert(result.output)
+            }
+            #expect(answers.count == 1)
+            #expect(try await daemon.forwards().map(\.name) == ["web-22", "web-80"])
+            #expect(try StateFile.read(in: daemon.directory)?.names == ["web-22", "web-80"])
+        }
+    }
+
     @Test func aForwardWhosePortIsTakenAtTheStartListensOnceThePortIsFree() async throws {
         let (one, two) = (try LoopbackServer.discard(), try LoopbackServer.discard())
         try await Scene.onStage {
