@@ -48,6 +48,11 @@ import Testing
         #expect(
             line(.loginNeeded) { $0.login = NeededLogin(command: "aws sso login") }
                 == "login needed     the default profile: aws sso login\n")
+        #expect(
+            line(.forwardChanged) {
+                $0.forward = ForwardInfo(name: "b", target: "i-1", remotePort: 22, addresses: ["/s"], maxDuration: 1)
+                $0.was = "a"
+            } == "forward changed  b: /s for i-1 port 22, until now a\n")
         #expect(line(.eventsDropped) { $0.dropped = 3 } == "events dropped   3 events were left out\n")
     }
 

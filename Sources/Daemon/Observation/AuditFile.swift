@@ -20,16 +20,11 @@ struct AuditFile: Sendable {
         self.count = count
     }
 
-    /// In `$XDG_STATE_HOME/eiced`, or `~/.local/state/eiced` without that variable (XDG base directory specification: a path
-    /// that is not absolute is to be ignored). Nil without a home.
+    /// In the folder of the daemon's state. Nil without a home.
     init?(environment: Environment) {
-        if let state = environment["XDG_STATE_HOME"], state.hasPrefix("/") {
-            self.init(folder: "\(state)/eiced")
-        } else if let home = environment["HOME"], home.hasPrefix("/") {
-            self.init(folder: "\(home)/.local/state/eiced")
-        } else {
-            return nil
-        }
+        let folder = StateFolder.path(stateHome: environment["XDG_STATE_HOME"], home: environment.homeDirectory)
+        guard let folder else { return nil }
+        self.init(folder: folder)
     }
 
     var path: String { "\(folder)/\(Self.name)" }
@@ -40,12 +35,12 @@ struct AuditFile: Sendable {
     func append(_ lines: [[UInt8]]) -> (written: Int, error: SystemError?) {
         var written = 0
         do throws(SystemError) {
-            try makeFolder(folder)
+            let folder = try StateFolder(opening: folder)
             while written < lines.count {
-                let (file, size) = try open()
+                let (file, size) = try open(in: folder)
                 guard size == 0 || size + lines[written].count <= limit else {
                     file.close()
-                    try rotate()
+                    try rotate(in: folder)
                     continue
                 }
                 var batch: [UInt8] = []
@@ -63,9 +58,9 @@ struct AuditFile: Sendable {
         }
     }
 
-    private func open() throws(SystemError) -> (FileDescriptor, size: Int) {
+    private func open(in folder: StateFolder) throws(SystemError) -> (FileDescriptor, size: Int) {
         let flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
-        let raw = Glibc.open(path, flags, 0o600)
+        let raw = openat(folder.descriptor.raw, Self.name, flags, 0o600)
         guard raw >= 0 else { throw SystemError("open \(path)") }
         let file = FileDescriptor(takingOwnership: raw)
         var status = stat()
@@ -100,23 +95,19 @@ struct AuditFile: Sendable {
         }
     }
 
-    private func rotate() throws(SystemError) {
+    private func rotate(in folder: StateFolder) throws(SystemError) {
         guard count > 1 else {
-            guard unlink(path) == 0 || errno == ENOENT else { throw SystemError("remove \(path)") }
+            guard unlinkat(folder.descriptor.raw, Self.name, 0) == 0 || errno == ENOENT else {
+                throw SystemError("remove \(path)")
+            }
             return
         }
         for number in stride(from: count - 1, through: 1, by: -1) {
-            let from = number == 1 ? path : "\(path).\(number - 1)"
-            guard rename(from, "\(path).\(number)") == 0 || errno == ENOENT else { throw SystemError("rename \(from)") }
+            let from = number == 1 ? Self.name : "\(Self.name).\(number - 1)"
+            let to = "\(Self.name).\(number)"
+            guard renameat(folder.descriptor.raw, from, folder.descriptor.raw, to) == 0 || errno == ENOENT else {
+                throw SystemError("rename \(from)")
+            }
         }
-    }
-
-    private func makeFolder(_ path: String) throws(SystemError) {
-        if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
-        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
-            throw SystemError("make the folder \(path)")
-        }
-        try makeFolder(String(path[..<slash]))
-        guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw SystemError("make the folder \(path)") }
     }
 }

@@ -7,7 +7,7 @@ import SocketIO
 /// Files are reached through the folder's descriptor, so that nobody can put another folder in its place meanwhile.
 struct StateFolder: Sendable {
     let path: String
-    private let descriptor: FileDescriptor
+    let descriptor: FileDescriptor
 
     /// More than any file here needs, in bytes.
     private static let longestFile = 8 << 20
