@@ -37,7 +37,8 @@ build-eicectl: deps
 
 test: deps build-eicectl
 	swift build $(SWIFT_FLAGS) --build-tests
-	EICED_TEST_EICECTL=$(STATIC_EICECTL) swift test --skip-build --disable-xctest \
+	# All tests share one process, and Debian's default of 1024 descriptors.
+	ulimit -S -n "$$(ulimit -H -n)"; EICED_TEST_EICECTL=$(STATIC_EICECTL) swift test --skip-build --disable-xctest \
 	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log
 	@scripts/test-summary.sh .build/test.log
 

@@ -18,14 +18,15 @@ static void become(char *const *arguments, char *const *environment, int output,
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    // Programs of the select(2) age must not meet the high limit of a daemon.
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 1024) {
-        limit.rlim_cur = 1024;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
     int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (input >= 0 && dup2(input, 0) >= 0 && dup2(output, 1) >= 0 && dup2(errors, 2) >= 0) {
+        // Programs of the select(2) age must not meet the high limit of a daemon. Last, since a daemon that has more
+        // descriptors than this could open nothing below it any more.
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 1024) {
+            limit.rlim_cur = 1024;
+            setrlimit(RLIMIT_NOFILE, &limit);
+        }
         environ = (char **)environment;
         execvp(arguments[0], arguments);
     }
