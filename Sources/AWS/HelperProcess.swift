@@ -1,7 +1,6 @@
 import CLinux
 import Failures
 import Glibc
-import Synchronization
 
 /// Runs a helper program (`credential_process`) without a shell and collects what it prints, within a time and a size.
 ///
