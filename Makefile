@@ -35,12 +35,13 @@ build-eicectl: deps
 	$(SWIFT_BUILD) -c release --static-swift-stdlib -Xswiftc -static-executable \
 	    --scratch-path $(STATIC_SCRATCH) --product eicectl
 
+# All tests share one process, and Debian's default of 1024 descriptors. Eight at a time: all at once they take
+# the processor from each other until deadlines are missed that have nothing to do with what is tested.
 test: deps build-eicectl
 	swift build $(SWIFT_FLAGS) --build-tests
-	# All tests share one process, and Debian's default of 1024 descriptors. Eight at a time: all at once they take
-	# the processor from each other until deadlines are missed that have nothing to do with what is tested.
 	ulimit -S -n "$$(ulimit -H -n)"; \
-	    SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 EICED_TEST_EICECTL=$(STATIC_EICECTL) swift test --skip-build --disable-xctest \
+	    SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 EICED_TEST_EICECTL=$(STATIC_EICECTL) \
+	    swift test --skip-build --disable-xctest \
 	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log
 	@scripts/test-summary.sh .build/test.log
 
