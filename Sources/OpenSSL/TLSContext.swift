@@ -17,6 +17,8 @@ public final class TLSContext: @unchecked Sendable {
 
     let pointer: OpaquePointer
     public let role: Role
+    /// A client's sessions to resume.
+    let sessions = TLSSessionCache()
 
     /// A client that verifies: TLS 1.2 or newer, ECDHE with AEAD, security level 2.
     ///
@@ -25,8 +27,13 @@ public final class TLSContext: @unchecked Sendable {
         role = .client
         pointer = try Self.make(TLS_client_method())
         SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, nil)
-        // A resumed session verifies nothing again, so sessions are never kept by OpenSSL itself.
-        _ = shim_SSL_CTX_set_session_cache_mode(pointer, Int(SSL_SESS_CACHE_OFF))
+        // A resumed session verifies nothing again, so OpenSSL keeps none itself: ours are kept by name.
+        _ = shim_SSL_CTX_set_session_cache_mode(
+            pointer, Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL))
+        SSL_CTX_sess_set_new_cb(pointer) { ssl, session in
+            guard let ssl, let session else { return 0 }
+            return TLSSession.keep(session, of: ssl) ? 1 : 0
+        }
         ErrorQueue.clear()
         switch roots {
         case .system:

@@ -30,8 +30,12 @@ public final class TLSSession {
     /// No more ciphertext will come: the socket reached its end of file.
     public var incomingEnded = false
 
+    /// The handshake was completed. Remembered, since OpenSSL forgets it after a fatal error.
+    private var isEstablished = false
     private let ssl: OpaquePointer
     private let context: TLSContext
+    /// Whom this client verified: sessions are resumed under this name and no other. Empty for a server.
+    private let sessionName: String
 
     /// What a message of `plaintext` bytes may grow by: a header, nonce and tag for each record of 16 KiB, and one more
     /// record for what TLS itself has to say. (RFC 8446, section 5.2: at most 256 bytes a record.)
@@ -41,9 +45,11 @@ public final class TLSSession {
     ///
     /// - Parameter serverName: the name that is sent (SNI) and that the certificate must carry; an IP address is
     ///   checked as one and not sent (RFC 6066, section 3).
-    public init(context: TLSContext, serverName: String) throws(TLSError) {
+    /// - Parameter port: the server's, for resumption: other ports are other servers.
+    public init(context: TLSContext, serverName: String, port: UInt16 = 443) throws(TLSError) {
         precondition(context.role == .client)
         self.context = context
+        sessionName = "\(serverName):\(port)"
         ssl = try Self.make(context)
         ErrorQueue.clear()
         let parameters = SSL_get0_param(ssl)
@@ -64,12 +70,14 @@ public final class TLSSession {
         }
         SSL_set_connect_state(ssl)
         try attach()
+        resume()
     }
 
     /// A server's side.
     public init(server context: TLSContext) throws(TLSError) {
         precondition(context.role == .server)
         self.context = context
+        sessionName = ""
         ssl = try Self.make(context)
         SSL_set_accept_state(ssl)
         try attach()
@@ -93,18 +101,43 @@ public final class TLSSession {
         SSL_set_bio(ssl, bio, bio)
     }
 
+    // MARK: Resumption
+
+    /// Whether the handshake resumed an earlier session, and so exchanged no certificates.
+    public var wasResumed: Bool { SSL_session_reused(ssl) == 1 }
+
+    private func resume() {
+        guard let session = context.sessions.take(for: sessionName) else { return }
+        SSL_set_session(ssl, session)
+        SSL_SESSION_free(session)
+    }
+
+    /// OpenSSL has a session that could be resumed. True takes it over.
+    static func keep(_ session: OpaquePointer, of ssl: OpaquePointer) -> Bool {
+        guard let bio = SSL_get_rbio(ssl), let data = BIO_get_data(bio) else { return false }
+        let owner = Unmanaged<TLSSession>.fromOpaque(data).takeUnretainedValue()
+        guard !owner.sessionName.isEmpty, SSL_SESSION_is_resumable(session) == 1 else { return false }
+        owner.context.sessions.add(session, for: owner.sessionName)
+        return true
+    }
+
     // MARK: Bytes
 
     /// Goes on with the handshake as far as the ciphertext at hand allows.
     public func handshake() -> Handshake {
         ErrorQueue.clear()
         let code = SSL_do_handshake(ssl)
-        if code == 1 { return .done }
+        if code == 1 {
+            isEstablished = true
+            return .done
+        }
         switch outcome(of: code) {
         case .needsIncoming: return .needsIncoming
         case .needsOutgoing: return .needsOutgoing
         case .ended: return .failed(TLSError(.truncated, "the peer ended TLS during the handshake"))
-        case .failed(let error): return .failed(error)
+        case .failed(let error):
+            context.sessions.drop(sessionName)
+            return .failed(error)
         case .bytes: return .done
         }
     }
@@ -168,7 +201,7 @@ public final class TLSSession {
     private var truncation: TLSError {
         TLSError(
             .truncated,
-            SSL_is_init_finished(ssl) == 1
+            isEstablished
                 ? "the connection ended without TLS's close_notify" : "the connection ended during the TLS handshake")
     }
 

@@ -1,0 +1,85 @@
+import FoundationEssentials
+import OpenSSL
+import Testing
+
+@Suite struct TLSResumptionTests {
+    private let contexts: (client: TLSContext, server: TLSContext)
+
+    init() throws {
+        let now = Int64(Date().timeIntervalSince1970)
+        let authority = try CertificateIssuer.issue(.authority(commonName: "Test CA", now: now))
+        let names: [CertificateTemplate.Name] = [.dns("one.example"), .dns("two.example")]
+        let leaf = try CertificateIssuer.issue(
+            .server(commonName: "one.example", names: names, now: now), by: authority)
+        let path = FileManager.default.temporaryDirectory.appending(path: "eiced-\(UUID().uuidString).pem")
+        try Data(authority.certificate.utf8).write(to: path)
+        defer { try? FileManager.default.removeItem(at: path) }
+        contexts = (
+            try TLSContext(trusting: .file(path.path)),
+            try TLSContext(certificateChain: leaf.certificate, privateKey: leaf.privateKey)
+        )
+    }
+
+    @Test func aSecondConnectionToTheSameNameIsResumed() throws {
+        #expect(try connect("one.example") == false)
+        #expect(try connect("one.example") == true)
+    }
+
+    @Test func aSessionIsNeverOfferedToAnotherName() throws {
+        #expect(try connect("one.example") == false)
+        #expect(try connect("two.example") == false)
+    }
+
+    @Test func aSessionIsNeverOfferedToAnotherPort() throws {
+        #expect(try connect("one.example", port: 443) == false)
+        #expect(try connect("one.example", port: 8443) == false)
+    }
+
+    @Test func anotherContextKnowsNothingOfOldSessions() throws {
+        #expect(try connect("one.example") == false)
+        let other = try TLSResumptionTests()
+        #expect(try other.connect("one.example") == false)
+    }
+
+    @Test func ticketsAreUsedOnce() throws {
+        // Each full handshake brings two tickets (OpenSSL's default), each resumed one brings one more.
+        #expect(try connect("one.example", readsTickets: true) == false)
+        var resumed = 0
+        for _ in 0..<3 where try connect("one.example", readsTickets: false) { resumed += 1 }
+        #expect(resumed == 2)
+    }
+
+    /// Shakes hands and sends a byte each way, so that tickets arrive. Returns whether the session was resumed.
+    private func connect(_ name: String, port: UInt16 = 443, readsTickets: Bool = true) throws -> Bool {
+        let client = try TLSSession(context: contexts.client, serverName: name, port: port)
+        let server = try TLSSession(server: contexts.server)
+        let areas = (0..<4).map { _ in UnsafeMutableRawBufferPointer.allocate(byteCount: 32_768, alignment: 16) }
+        defer { for area in areas { area.deallocate() } }
+        client.incoming.lend(areas[0])
+        client.outgoing.lend(areas[1])
+        server.incoming.lend(areas[2])
+        server.outgoing.lend(areas[3])
+        for _ in 0..<6 {
+            if case .failed(let error) = client.handshake() { throw error }
+            carry(from: client, to: server)
+            if case .failed(let error) = server.handshake() { throw error }
+            carry(from: server, to: client)
+        }
+        if readsTickets {
+            var byte: [UInt8] = [7]
+            #expect(byte.withUnsafeBytes { server.write($0) } == .bytes(1))
+            carry(from: server, to: client)
+            #expect(byte.withUnsafeMutableBytes { client.read(into: $0) } == .bytes(1))
+        }
+        // OpenSSL takes a session that ended without a goodbye for broken.
+        client.sendCloseNotify()
+        return client.wasResumed
+    }
+
+    private func carry(from: TLSSession, to: TLSSession) {
+        let bytes = Array(from.outgoing.filled)
+        from.outgoing.consume(bytes.count)
+        to.incoming.free.copyBytes(from: bytes)
+        to.incoming.append(bytes.count)
+    }
+}
