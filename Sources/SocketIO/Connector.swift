@@ -28,7 +28,10 @@ public final class Connector {
         remaining = Self.interleaved(addresses)[...]
         self.completion = completion
         // Not from within the initializer: a connect to a local address can fail at once.
-        nextAttempt = loop.schedule(after: .zero) { [weak self] in self?.tryNext(on: loop) }
+        loop.soon { [weak self] in
+            guard let self, self.completion != nil else { return }
+            tryNext(on: loop)
+        }
     }
 
     /// Gives up; the completion is not called.

@@ -42,6 +42,7 @@ public actor Loop {
     private var deadlines = DeadlineHeap()
     private var armedFor: ContinuousClock.Instant?
     private var again: [Registration] = []
+    private var soon: [() -> Void] = []
     private var events = [epoll_event](repeating: epoll_event(), count: Loop.eventsPerTurn)
 
     /// Buffers that connections of this loop borrow while bytes are in flight.
@@ -86,6 +87,13 @@ public actor Loop {
     /// Runs `body` on the loop, after what was submitted before. From any thread.
     public nonisolated func submit(_ body: @escaping @Sendable (isolated Loop) -> Void) {
         executor.enqueue { self.assumeIsolated(body) }
+    }
+
+    /// Runs `body` on the loop after what is running now: for callbacks that must not come from within the call that
+    /// causes them. From the loop itself.
+    public func soon(_ body: @escaping () -> Void) {
+        soon.append(body)
+        if !isRunning { scheduleRun() }
     }
 
     // MARK: Descriptors
@@ -153,6 +161,9 @@ public actor Loop {
     private var isRunning = false
     private var runIsScheduled = false
 
+    /// Someone waits for the next turn.
+    private var hasMore: Bool { !again.isEmpty || !soon.isEmpty }
+
     private func scheduleRun() {
         guard !runIsScheduled else { return }
         runIsScheduled = true
@@ -167,11 +178,11 @@ public actor Loop {
         defer {
             isRunning = false
             // No new edge will come for those on the list.
-            if !again.isEmpty { scheduleRun() }
+            if hasMore { scheduleRun() }
         }
         for _ in 0..<Self.turnsPerCall {
             let hadWork = turn(waiting: 0)
-            if hadWork || !again.isEmpty {
+            if hadWork || hasMore {
                 if executor.hasPendingWork { return }
                 continue
             }
@@ -186,13 +197,16 @@ public actor Loop {
     /// - Returns: whether a descriptor had something: only traffic makes lingering worth while.
     private func turn(waiting: CInt) -> Bool {
         turnCount &+= 1
+        let bodies = soon
+        soon.removeAll(keepingCapacity: true)
+        for body in bodies { body() }
         let listed = again
         again.removeAll(keepingCapacity: true)
         for registration in listed {
             guard let handler = registrations.takeAgain(registration) else { continue }
             handler.isReady([], on: self)
         }
-        let count = epoll_wait(poll.raw, &events, CInt(Self.eventsPerTurn), again.isEmpty ? waiting : 0)
+        let count = epoll_wait(poll.raw, &events, CInt(Self.eventsPerTurn), hasMore ? 0 : waiting)
         guard count > 0 else { return !listed.isEmpty }
         var traffic = !listed.isEmpty
         for index in 0..<Int(count) {
