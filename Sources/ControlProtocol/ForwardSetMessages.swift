@@ -10,6 +10,8 @@ public struct ForwardSetParameters: Codable, Hashable, Sendable {
     public var local: LocalAddress?
     public var bind: String?
     public var allowRemote: Bool?
+    /// Open tunnels to keep ready.
+    public var warm: Int?
     public var ephemeral: Bool?
     /// Their `environment` does not count: a forward keeps what it was added with until it is told otherwise.
     public var options: TunnelOptions
@@ -23,7 +25,8 @@ public struct ForwardSetParameters: Codable, Hashable, Sendable {
 
     public init(
         forward: String, name: String? = nil, target: String? = nil, remotePort: UInt16? = nil,
-        local: LocalAddress? = nil, bind: String? = nil, allowRemote: Bool? = nil, ephemeral: Bool? = nil,
+        local: LocalAddress? = nil, bind: String? = nil, allowRemote: Bool? = nil, warm: Int? = nil,
+        ephemeral: Bool? = nil,
         options: TunnelOptions = TunnelOptions(), unset: [Setting] = []
     ) {
         self.forward = forward
@@ -33,13 +36,14 @@ public struct ForwardSetParameters: Codable, Hashable, Sendable {
         self.local = local
         self.bind = bind
         self.allowRemote = allowRemote
+        self.warm = warm
         self.ephemeral = ephemeral
         self.options = options
         self.unset = unset
     }
 
     enum CodingKeys: String, CodingKey {
-        case forward, name, target, remotePort, local, bind, allowRemote, ephemeral, options, unset
+        case forward, name, target, remotePort, local, bind, allowRemote, warm, ephemeral, options, unset
     }
 
     public init(from decoder: any Decoder) throws {
@@ -51,6 +55,7 @@ public struct ForwardSetParameters: Codable, Hashable, Sendable {
         local = try container.decodeIfPresent(LocalAddress.self, forKey: .local)
         bind = try container.decodeIfPresent(String.self, forKey: .bind)
         allowRemote = try container.decodeIfPresent(Bool.self, forKey: .allowRemote)
+        warm = try container.decodeIfPresent(Int.self, forKey: .warm)
         ephemeral = try container.decodeIfPresent(Bool.self, forKey: .ephemeral)
         options = try container.decodeIfPresent(TunnelOptions.self, forKey: .options) ?? TunnelOptions()
         unset = try container.decodeIfPresent([Setting].self, forKey: .unset) ?? []

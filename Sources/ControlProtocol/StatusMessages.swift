@@ -16,11 +16,21 @@ public struct EndpointInfo: Codable, Hashable, Sendable {
 
     public struct Slots: Codable, Hashable, Sendable {
         public var inUse: Int
+        /// What may be in use: the configured limit, or less while the service refuses more.
         public var cap: Int
+        /// The configured limit.
+        public var limit: Int?
+        /// Since when the service has refused more than `cap`.
+        public var refusedSince: Timestamp?
+        /// Warm tunnels among those in use: given up when somebody needs a slot.
+        public var warm: Int?
 
-        public init(inUse: Int, cap: Int) {
+        public init(inUse: Int, cap: Int, limit: Int? = nil, refusedSince: Timestamp? = nil, warm: Int? = nil) {
             self.inUse = inUse
             self.cap = cap
+            self.limit = limit
+            self.refusedSince = refusedSince
+            self.warm = warm
         }
     }
 

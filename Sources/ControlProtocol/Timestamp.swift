@@ -32,6 +32,14 @@ extension Timestamp: CustomStringConvertible {
         return "\(date)T\(clock).\(padded(Int(fraction), 3))Z"
     }
 
+    /// Hours and minutes as the clock on the wall here shows them: "10:02".
+    public var clock: String {
+        var time = time_t(floored(milliseconds, 1000).0)
+        var parts = tm()
+        localtime_r(&time, &parts)
+        return "\(padded(Int(parts.tm_hour), 2)):\(padded(Int(parts.tm_min), 2))"
+    }
+
     private func floored(_ value: Int64, _ divisor: Int64) -> (Int64, Int64) {
         let rest = value % divisor
         return rest < 0 ? (value / divisor - 1, rest + divisor) : (value / divisor, rest)

@@ -50,7 +50,10 @@ public struct TunnelInfo: Codable, Hashable, Sendable {
     public var roundTripMilliseconds: Double?
 
     public enum State: String, Codable, Hashable, Sendable {
-        case queued, dialing, open, draining
+        case queued, dialing
+        /// Open ahead of time, for a connection that is not there yet.
+        case warm
+        case open, draining
     }
 
     /// What is known of the endpoint at the other end of the WebSocket.

@@ -22,5 +22,9 @@ struct AWSRouter: TunnelRouter {
         return SignedTunnel(url: url, credentials: credentials)
     }
 
+    func awaitLogin(_ request: RouteRequest) async throws(Failure) {
+        _ = try await context.credentials.credentialsAfterLogin(profile: request.profile)
+    }
+
     func forget(_ request: RouteRequest) async { await discovery.forget(request) }
 }

@@ -67,6 +67,10 @@ extension Configuration {
         public var maxDuration = Defaults().maxDuration
         /// Whole seconds. Nil: no limit.
         public var idleTimeout: Duration?
+        /// Who is served first while slots are taken.
+        public var priority = Priority.normal
+        /// Warm tunnels to keep ready.
+        public var warm = 0
 
         public init() {}
     }
@@ -97,6 +101,12 @@ extension Configuration {
     public struct Pool: Sendable, Equatable {
         /// The most connections that wait for a slot of one endpoint.
         public var queueLength = 100
+        /// Connections kept ready for each endpoint in use; 0 for none.
+        public var spares = 1
+        /// How old a spare may become; less where the service closes it earlier.
+        public var spareTimeToLive = Duration.seconds(60)
+        /// How old a warm tunnel may become: below sshd's LoginGraceTime of 120 s, of which a log-in needs its share.
+        public var warmTimeToLive = Duration.seconds(60)
 
         public init() {}
     }

@@ -32,6 +32,8 @@ enum ConfigurationKeys {
         .text("endpoint_dns", \.endpointDNSName, "the endpoint's DNS name", where: ConfigurationText.isHostName),
         .maxDuration(\.maxDuration),
         .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
+        .priority,
+        .integer("warm", \.warm, 0...5),
     ]
 
     static let timeouts: [ConfigurationSetting<Configuration.Timeouts>] = [
@@ -48,7 +50,10 @@ enum ConfigurationKeys {
     ]
 
     static let pool: [ConfigurationSetting<Configuration.Pool>] = [
-        .integer("queue_length", \.queueLength, 0...10_000)
+        .integer("queue_length", \.queueLength, 0...10_000),
+        .integer("spares", \.spares, 0...5),
+        .duration("spare_ttl", \.spareTimeToLive, .seconds(5) ... .seconds(600)),
+        .duration("warm_ttl", \.warmTimeToLive, .seconds(5) ... .seconds(90)),
     ]
 
     static let log: [ConfigurationSetting<Configuration.Log>] = [.level]
@@ -69,6 +74,8 @@ struct ForwardDraft: Sendable {
     var endpointDNSName: String?
     var maxDuration: Duration?
     var idleTimeout: Duration?
+    var priority = Priority.normal
+    var warm = 0
 }
 
 extension Configuration.Defaults {
@@ -107,6 +114,17 @@ extension ConfigurationSetting<ForwardDraft> {
             draft.local = .path(path)
             return true
         })
+}
+
+extension ConfigurationSetting<ForwardDraft> {
+    fileprivate static let priority = Self(
+        name: "priority", expected: "\"normal\" or \"interactive\"", standard: { "\"\($0.priority.rawValue)\"" },
+        read: { node, draft in
+            guard let priority = node.text.flatMap(Priority.init(rawValue:)) else { return false }
+            draft.priority = priority
+            return true
+        },
+        choices: Priority.allCases.map(\.rawValue))
 }
 
 extension ConfigurationSetting<Configuration.Log> {

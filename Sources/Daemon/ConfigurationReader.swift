@@ -148,6 +148,8 @@ struct ConfigurationReader {
         forward.endpointDNSName = draft.endpointDNSName
         forward.maxDuration = draft.maxDuration ?? defaults.maxDuration
         forward.idleTimeout = draft.idleTimeout == .zero ? nil : draft.idleTimeout ?? defaults.idleTimeout
+        forward.priority = draft.priority
+        forward.warm = draft.warm
         return forward
     }
 

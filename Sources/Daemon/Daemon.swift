@@ -33,6 +33,7 @@ final class Daemon {
     private let server: ControlServer
     private let observation: Observation
     private var signals: Signals?
+    private var disturbances: DisturbanceWatch?
     private var shutdown: Shutdown?
     private var configuration: Configuration
 
@@ -55,11 +56,14 @@ final class Daemon {
             credentials: context.credentials)
         let router = AWSRouter(context: context)
         pools = EndpointPools(limits: Self.limits(settings.configuration))
-        let services = TunnelServices(
+        var services = TunnelServices(
             router: router, resolver: Resolver(), tls: try Self.trust(context, settings.environment, logger),
             connectTo: settings.connectTo,
             timeouts: Self.timeouts(settings.configuration), userAgent: "eiced/\(EICEDVersion.current)", control: loop,
             relays: try Self.relayLoops(), pools: LoopBound(pools, on: loop), logger: logger)
+        services.spares.count = settings.configuration.pool.spares
+        services.spares.timeToLive = settings.configuration.pool.spareTimeToLive
+        services.warmTimeToLive = settings.configuration.pool.warmTimeToLive
         tunnels = TunnelTable(services: services)
         forwards = ForwardTable(tunnels: tunnels, logger: logger)
         let store = ForwardStore(settings.saved.loaded, disk: settings.saved.disk, logger: logger)
@@ -77,6 +81,10 @@ final class Daemon {
                 socket, handler: requests, limits: .init(hello: settings.configuration.timeouts.hello), log: logger,
                 on: loop)
             signals = try Signals(on: loop) { [weak self] number in self?.received(number, on: loop) }
+            disturbances = try DisturbanceWatch(on: loop) { [weak self] disturbance in
+                self?.logger.info("\(disturbance.rawValue): every tunnel is asked whether it is alive")
+                self?.tunnels.disturbed(on: loop)
+            }
         } catch {
             throw Failure(.cannotListen, "cannot serve the control socket", why: error.description)
         }
@@ -214,7 +222,7 @@ final class Daemon {
         configuration = fresh
         requests.configuration = fresh
         tunnels.apply(Self.timeouts(fresh))
-        pools.apply(Self.limits(fresh))
+        pools.apply(Self.limits(fresh), on: loop)
         return ReloadResult(
             added: plan.added.map(\.name), removed: plan.removed, changed: plan.changed.map(\.name),
             warnings: warnings)

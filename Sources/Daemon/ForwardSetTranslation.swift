@@ -22,6 +22,8 @@ extension RequestTranslation {
         if options.maxDuration != nil { new.maxDuration = try maxDuration(options) }
         if unset.contains(.idleTimeout) { new.idleTimeout = configuration.defaults.idleTimeout }
         if options.idleTimeout != nil { new.idleTimeout = try idleTimeout(options) }
+        if let priority = options.priority { new.priority = priority == .interactive ? .interactive : .normal }
+        if let count = parameters.warm { new.warm = try warm(count) }
         new.route = try changed(old.route, parameters, unset)
         return new
     }

@@ -29,6 +29,8 @@ struct RequestTranslation {
                 maxDuration: try maxDuration(parameters.options), idleTimeout: try idleTimeout(parameters.options))
             specification.allowsRemoteClients = allowsRemote
             specification.isEphemeral = parameters.ephemeral
+            specification.priority = parameters.options.priority == .interactive ? .interactive : .normal
+            specification.warm = try warm(parameters.warm)
             result.append(specification)
         }
         return result
@@ -45,17 +47,35 @@ struct RequestTranslation {
             name: name, route: route, local: Self.local(forward.local), bindAddress: forward.bind,
             maxDuration: forward.maxDuration, idleTimeout: forward.idleTimeout)
         specification.allowsRemoteClients = allowsRemote
+        specification.priority = forward.priority == .interactive ? .interactive : .normal
+        specification.warm = forward.warm
         specification.origin = ForwardSpecification.Origin.configuration
         return specification
     }
 
     /// The tunnel of a `connect`.
     func tunnel(_ parameters: ConnectParameters, peer: String) throws(Failure) -> TunnelRequest {
-        TunnelRequest(
+        var request = TunnelRequest(
             route: try route(parameters.target, parameters.remotePort, parameters.options), peer: peer,
             maxDuration: try maxDuration(parameters.options), idleTimeout: try idleTimeout(parameters.options),
             // An SSH server speaks first (RFC 4253, section 4.2), so its silence is worth a sentence.
             waitsForTarget: parameters.remotePort == 22)
+        // A person waits for `proxy`, unless it says otherwise.
+        request.priority = parameters.options.priority == .normal ? .normal : .interactive
+        return request
+    }
+
+    /// More than a few would only take slots from colleagues.
+    static let warmTunnels = 0...5
+
+    func warm(_ count: Int?) throws(Failure) -> Int {
+        guard let count else { return 0 }
+        guard Self.warmTunnels.contains(count) else {
+            throw Failure(
+                .invalidRequest, "\(count) warm tunnels are out of range",
+                why: "a forward keeps at most \(Self.warmTunnels.upperBound)")
+        }
+        return count
     }
 
     /// Explicit options first, then the caller's environment, then the configuration. Where the caller has keys in its

@@ -18,6 +18,7 @@ extension TunnelInfo {
             switch snapshot.state {
             case .queued: .queued
             case .dialing: .dialing
+            case .warm: .warm
             case .open: .open
             case .draining, .closed: .draining
             }
@@ -26,7 +27,8 @@ extension TunnelInfo {
             remotePort: handle.request.route.remotePort, address: snapshot.route?.address,
             endpoint: snapshot.route?.endpoint.id, state: state, since: Timestamp(snapshot.since),
             bytesLocalToRemote: handle.statistics.localToRemote, bytesRemoteToLocal: handle.statistics.remoteToLocal,
-            requestID: snapshot.requestID, peer: handle.request.peer, expiresAt: snapshot.expiresAt.map(Timestamp.init),
+            requestID: snapshot.requestID, peer: handle.peer, expiresAt: snapshot.expiresAt.map(Timestamp.init),
+            liveness: snapshot.answersPings ? .alive : .unknown,
             roundTripMilliseconds: snapshot.roundTrip.map { $0 / .milliseconds(1) })
     }
 }
@@ -60,6 +62,7 @@ extension ForwardInfo {
             maxDuration: Int(specification.maxDuration.components.seconds),
             idleTimeout: specification.idleTimeout.map { Int($0.components.seconds) },
             ephemeral: specification.isEphemeral,
+            priority: specification.priority == .interactive ? .interactive : .normal,
             origin: specification.origin == .configuration ? .configuration : .request,
             remoteAllowed: specification.allowsRemoteClients)
     }
@@ -69,7 +72,9 @@ extension EndpointInfo {
     init(_ pool: EndpointPool, lastFailure: EndedTunnel?) {
         self.init(
             id: pool.key.id, dnsName: pool.dnsName, region: pool.key.region,
-            slots: Slots(inUse: pool.inUse, cap: pool.cap), queued: pool.queued,
+            slots: Slots(
+                inUse: pool.inUse, cap: pool.effectiveCap, limit: pool.cap,
+                refusedSince: pool.refusedSince.map(Timestamp.init), warm: pool.warm), queued: pool.queued,
             lastFailure: lastFailure.flatMap(FailureRecord.init))
     }
 }

@@ -31,6 +31,10 @@ struct AddCommand: ParsableCommand {
     @Flag(help: "Allow an address that other hosts can reach.")
     var allowRemote = false
 
+    @Option(
+        help: ArgumentHelp("Open tunnels to keep ready, for a connection without a round trip.", valueName: "count"))
+    var warm: Int?
+
     @Flag(help: "Forget it when the daemon ends.")
     var ephemeral = false
 
@@ -52,6 +56,6 @@ struct AddCommand: ParsableCommand {
         for text in mappings { parsed += try MappingText.parseAll(text, folder: folder()) }
         return ForwardAddParameters(
             name: name, target: target, mappings: parsed, bind: bind, allowRemote: allowRemote,
-            options: try tunnel.texts.options(environment: environment), ephemeral: ephemeral)
+            options: try tunnel.texts.options(environment: environment), warm: warm, ephemeral: ephemeral)
     }
 }

@@ -65,11 +65,19 @@ enum Output {
         return table.text(style)
     }
 
+    /// `12/20`; and where the service takes less from us than the configured limit, since when:
+    /// `12/20, service refuses above 12 since 10:02`.
+    static func slots(of endpoint: EndpointInfo) -> String {
+        let slots = endpoint.slots
+        guard let since = slots.refusedSince else { return "\(slots.inUse)/\(slots.cap)" }
+        return "\(slots.inUse)/\(slots.limit ?? slots.cap), service refuses above \(slots.cap) since \(since.clock)"
+    }
+
     static func endpoints(_ endpoints: [EndpointInfo], _ style: Style) -> String {
         guard !endpoints.isEmpty else { return "no endpoints yet: one appears with its first use\n" }
         var table = Table(["ENDPOINT", "REGION", "SLOTS", "WAITING", "DNS NAME"])
         for endpoint in endpoints {
-            let slots = "\(endpoint.slots.inUse)/\(endpoint.slots.cap)"
+            let slots = slots(of: endpoint)
             let isFull = endpoint.slots.inUse >= endpoint.slots.cap
             table.add([
                 Table.Cell(endpoint.id), Table.Cell(endpoint.region),

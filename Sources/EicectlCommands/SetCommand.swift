@@ -36,6 +36,9 @@ struct SetCommand: ParsableCommand {
     @Flag(help: "Allow an address that other hosts can reach.")
     var allowRemote = false
 
+    @Option(help: ArgumentHelp("Open tunnels to keep ready.", valueName: "count"))
+    var warm: Int?
+
     @Flag(
         inversion: .prefixedNo,
         help: "Forget it when the daemon ends, or (--no-ephemeral) keep it.")
@@ -66,7 +69,7 @@ struct SetCommand: ParsableCommand {
         for text in unset { settings.append(try Self.setting(text)) }
         var parameters = ForwardSetParameters(
             forward: forward, name: name, target: target, bind: bind,
-            allowRemote: allowRemote ? true : nil, ephemeral: ephemeral, options: options, unset: settings)
+            allowRemote: allowRemote ? true : nil, warm: warm, ephemeral: ephemeral, options: options, unset: settings)
         if let remotePort { parameters.remotePort = try Self.remote(remotePort) }
         if let local { parameters.local = try MappingText.local(local, in: "--local \(local)", folder: folder()) }
         guard !parameters.isEmpty else {

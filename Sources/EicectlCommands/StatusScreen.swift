@@ -62,7 +62,7 @@ enum StatusScreen {
         guard !endpoints.isEmpty else { return "no endpoints yet\n" }
         var table = Table(["ENDPOINT", "REGION", "SLOTS", "WAITING"])
         for endpoint in endpoints {
-            let slots = "\(endpoint.slots.inUse)/\(endpoint.slots.cap)"
+            let slots = Output.slots(of: endpoint)
             let isFull = endpoint.slots.inUse >= endpoint.slots.cap
             table.add([
                 Table.Cell(endpoint.id), Table.Cell(endpoint.region),

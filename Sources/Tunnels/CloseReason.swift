@@ -22,6 +22,8 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
         /// `eicectl close`, `rm`, or the configuration.
         public static let requested = Self(rawValue: "requested")
         public static let shutdown = Self(rawValue: "shutdown")
+        /// A warm tunnel that nobody used in its time, or whose slot was needed.
+        public static let unused = Self(rawValue: "unused")
         /// Something failed; the failure tells what.
         public static let failed = Self(rawValue: "failed")
     }
@@ -43,6 +45,8 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
     public static let clientLeft = CloseReason(.clientLeft, "client left")
     public static let remoteClosed = CloseReason(.remoteClosed, "closed by the target")
     public static let shutdown = CloseReason(.shutdown, "shutdown")
+    public static let unused = CloseReason(.unused, "warm and not used")
+    public static let evicted = CloseReason(.unused, "warm, and its slot was needed")
 
     public static func drained(after timeout: Duration) -> CloseReason {
         CloseReason(.drained, "the target was silent for \(DurationText.format(timeout)) after the client's half-close")
@@ -64,7 +68,7 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether the stream ended as its two sides wanted. Where not, a local TCP client gets a reset, so that it does
     /// not take a cut stream for a whole one.
-    public var isOrderly: Bool { [.localClosed, .remoteClosed, .clientLeft, .drained].contains(code) }
+    public var isOrderly: Bool { [.localClosed, .remoteClosed, .clientLeft, .drained, .unused].contains(code) }
 
     public var description: String { sentence }
 }

@@ -19,7 +19,7 @@ public struct DialTimings: Sendable {
         case .resolving: "resolve"
         case .queued: "queue"
         case .dialing(let phase): phase.rawValue
-        case .new, .open, .draining, .closed: nil
+        case .new, .warm, .open, .draining, .closed: nil
         }
     }
 }

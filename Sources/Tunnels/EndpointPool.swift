@@ -1,4 +1,6 @@
+import AWS
 import Failures
+import InstanceConnect
 import SocketIO
 
 /// An endpoint as its slots are counted: whoever asks, by whatever profile.
@@ -12,112 +14,224 @@ public struct EndpointKey: Hashable, Sendable {
     }
 }
 
+/// Someone who waits for a slot, for `status`.
+public struct QueuedRequest: Sendable {
+    /// The tunnel's name.
+    public let tunnel: String
+    public let priority: TunnelPriority
+    public let since: WallTime
+}
+
 /// One endpoint's slots and queue. Confined to the control loop.
 public final class EndpointPool {
+    typealias Completion = (Result<Void, Failure>) -> Void
+
     public let key: EndpointKey
     /// The DNS name that was dialed last.
     public internal(set) var dnsName: String
     /// What failed last, at this endpoint.
     public internal(set) var lastFailure: Failure?
-    private var machine: PoolStateMachine
-    private var waiting: [PoolStateMachine.Ticket: (Result<Void, Failure>) -> Void] = [:]
-    private var nextTicket: UInt64 = 0
+    /// When the last tunnel was asked for or ended: spares are kept for a while after it.
+    private(set) var lastUse = ContinuousClock.now
+    /// Since when the service has refused more than ``effectiveCap``.
+    public private(set) var refusedSince: WallTime?
 
-    init(key: EndpointKey, dnsName: String, cap: Int, queueLength: Int) {
+    private var machine: PoolStateMachine
+    private var coolDown = CoolDown()
+    private var waiting: [Ticket: Completion] = [:]
+    private var evictions: [Ticket: () -> Void] = [:]
+    private var wake: Deadline?
+    private let tickets: TicketCounter
+    /// Told when someone has to wait, once for each time that happens.
+    var onFull: (() -> Void)?
+    private var saidFull = false
+    /// By DNS name: FIPS and dual-stack names lead to other addresses.
+    private var spareSets: [String: Spares] = [:]
+
+    init(key: EndpointKey, dnsName: String, cap: Int, queueLength: Int, tickets: TicketCounter) {
         self.key = key
         self.dnsName = dnsName
+        self.tickets = tickets
         machine = PoolStateMachine(cap: cap, queueLength: queueLength)
     }
 
-    public var cap: Int { machine.cap }
+    /// The configured cap.
+    public var cap: Int { machine.cap.configured }
+    /// What the service takes from us at present.
+    public var effectiveCap: Int { machine.cap.effective }
     public var inUse: Int { machine.inUse }
     public var queued: Int { machine.queued }
+    public var warm: Int { machine.warmCount }
 
-    /// Asks for a slot. `completion` comes once: at once, or when a slot is free, unless `withdraw` comes first. Who got
-    /// the slot must give it back with `release`.
-    func request(completion: @escaping (Result<Void, Failure>) -> Void) -> PoolStateMachine.Ticket {
-        let ticket = PoolStateMachine.Ticket(number: nextTicket)
-        nextTicket += 1
-        waiting[ticket] = completion
-        run(machine.request(ticket))
-        return ticket
+    /// A dial would begin at once, and the endpoint is not known to fail.
+    func isInviting(at now: ContinuousClock.Instant) -> Bool { machine.hasFreeSlot && !isCoolingDown(at: now) }
+
+    /// The endpoint failed lately: others are tried first.
+    public func isCoolingDown(at now: ContinuousClock.Instant) -> Bool { coolDown.isOn(at: now) }
+
+    // MARK: Slots
+
+    /// Asks for a slot. `completion` comes once, not before this returns: when a slot is free, or at once with a
+    /// refusal where the queue is full; never after `withdraw`. Who got the slot gives it back with `release`.
+    func request(
+        priority: TunnelPriority, key: String, on loop: isolated Loop, completion: @escaping Completion
+    ) -> Ticket {
+        let waiter = FairQueue.Waiter(ticket: tickets.next(), priority: priority, key: key)
+        lastUse = .now
+        waiting[waiter.ticket] = completion
+        run(machine.request(waiter, at: .now), on: loop)
+        return waiter.ticket
     }
 
-    func withdraw(_ ticket: PoolStateMachine.Ticket) {
+    /// Asks for a slot that nobody needs yet; refused unless one is idle.
+    func requestWarm(key: String, on loop: isolated Loop, completion: @escaping Completion) -> Ticket {
+        let waiter = FairQueue.Waiter(ticket: tickets.next(), priority: .normal, key: key)
+        waiting[waiter.ticket] = completion
+        run(machine.requestWarm(waiter, at: .now), on: loop)
+        return waiter.ticket
+    }
+
+    func withdraw(_ ticket: Ticket) {
         waiting[ticket] = nil
         machine.withdraw(ticket)
     }
 
-    func release() { run(machine.release()) }
+    /// The endpoint accepted the connection that holds `ticket`.
+    func accepted(_ ticket: Ticket, on loop: isolated Loop) {
+        coolDown.end()
+        run(machine.accepted(ticket, at: .now), on: loop)
+    }
 
-    func setCap(_ cap: Int) { run(machine.setCap(cap)) }
+    func release(_ ticket: Ticket, on loop: isolated Loop) {
+        lastUse = .now
+        evictions[ticket] = nil
+        run(machine.release(ticket, at: .now), on: loop)
+    }
 
-    private func run(_ decisions: [PoolStateMachine.Decision]) {
+    /// The endpoint refused since it is full: the slot is back, and `completion` comes when there is another.
+    func refusedAsFull(_ ticket: Ticket, on loop: isolated Loop, completion: @escaping Completion) {
+        waiting[ticket] = completion
+        run(machine.refusedAsFull(ticket, jitter: .random(in: 0..<1), at: .now), on: loop)
+    }
+
+    /// The endpoint itself failed: not for lack of room.
+    func failed(_ failure: Failure) {
+        lastFailure = failure
+        coolDown.begin(at: .now, jitter: .random(in: 0..<1))
+    }
+
+    // MARK: Warm tunnels
+
+    /// The tunnel of `ticket` is open and unused. `evict` is called when someone needs its slot.
+    func becameWarm(_ ticket: Ticket, on loop: isolated Loop, evict: @escaping () -> Void) {
+        evictions[ticket] = evict
+        run(machine.becameWarm(ticket, at: .now), on: loop)
+    }
+
+    /// False when the tunnel was just given up.
+    func useWarm(_ ticket: Ticket) -> Bool {
+        guard machine.useWarm(ticket) else { return false }
+        evictions[ticket] = nil
+        lastUse = .now
+        return true
+    }
+
+    // MARK: Spares
+
+    func spares(of endpoint: Endpoint, _ services: TunnelServices) -> Spares {
+        let name = "\(endpoint.dnsName):\(endpoint.port)"
+        if let spares = spareSets[name] { return spares }
+        let spares = Spares(endpoint, services: services)
+        spareSets[name] = spares
+        return spares
+    }
+
+    /// Connections that are ready for a next tunnel.
+    public var spareCount: Int { spareSets.values.reduce(0) { $0 + $1.count } }
+
+    /// Since when, and for how long, spares are pointless: the service closes them at once.
+    public var sparesPausedUntil: ContinuousClock.Instant? {
+        spareSets.values.compactMap(\.policy.pausedUntil).max().flatMap { $0 > .now ? $0 : nil }
+    }
+
+    func dropSpares(on loop: isolated Loop) {
+        for spares in spareSets.values { spares.dropAll(on: loop) }
+    }
+
+    // MARK: Limits
+
+    func setCap(_ cap: Int, on loop: isolated Loop) { run(machine.setCap(cap, at: .now), on: loop) }
+
+    private func run(_ decisions: [PoolStateMachine.Decision], on loop: isolated Loop) {
         for decision in decisions {
             switch decision {
-            case .grant(let ticket):
-                if let completion = waiting.removeValue(forKey: ticket) {
-                    completion(.success(()))
-                } else {
-                    // Withdrawn by the completion before it in this list.
-                    release()
-                }
-            case .refuse(let ticket):
-                waiting.removeValue(forKey: ticket)?(
-                    .failure(
-                        Failure(
-                            .endpointFull, "\(key.id) is full",
-                            why: "\(inUse) of \(cap) slots are in use and \(queued) connections wait already",
-                            hint: "see who holds the slots: eicectl status")))
+            case .grant(let ticket): grant(ticket, on: loop)
+            case .refuse(let ticket): refuse(ticket, on: loop)
+            case .evict(let ticket):
+                let evict = evictions.removeValue(forKey: ticket)
+                if let evict { loop.soon(evict) }
+            }
+        }
+        noteRefusal()
+        noteFull()
+        scheduleWake(on: loop)
+    }
+
+    /// Not from within the call that decided: completions dial, fail, and ask again.
+    private func grant(_ ticket: Ticket, on loop: isolated Loop) {
+        loop.soon { [self] in
+            guard let completion = waiting.removeValue(forKey: ticket) else {
+                // Withdrawn meanwhile.
+                release(ticket, on: loop)
+                return
+            }
+            completion(.success(()))
+        }
+    }
+
+    private func refuse(_ ticket: Ticket, on loop: isolated Loop) {
+        let failure = Failure(
+            .endpointFull, "\(key.id) is full",
+            why: "\(inUse) of \(effectiveCap) slots are in use and \(queued) connections wait already",
+            hint: "see who holds the slots: eicectl status")
+        loop.soon { [self] in waiting.removeValue(forKey: ticket)?(.failure(failure)) }
+    }
+
+    private func noteFull() {
+        if queued == 0 {
+            saidFull = false
+        } else if !saidFull {
+            saidFull = true
+            onFull?()
+        }
+    }
+
+    private func noteRefusal() {
+        if machine.cap.refusedSince == nil {
+            refusedSince = nil
+        } else if refusedSince == nil {
+            refusedSince = .now()
+        }
+    }
+
+    private func scheduleWake(on loop: isolated Loop) {
+        if let wake { loop.cancel(wake) }
+        wake = machine.nextWake.map { instant in
+            loop.schedule(at: instant) { [weak self] in
+                guard let self else { return }
+                wake = nil
+                run(machine.tick(at: .now), on: loop)
             }
         }
     }
 }
 
-/// All endpoints that were used. Confined to the control loop.
-public final class EndpointPools {
-    /// How many slots an endpoint has, as far as we are concerned.
-    public struct Limits: Hashable, Sendable {
-        /// The service's own limit for one endpoint, over all users (AWS: "Quotas for EC2 Instance Connect Endpoint").
-        public static let serviceLimit = 20
+/// Numbers tickets over all pools, since one tunnel may wait in several queues.
+final class TicketCounter {
+    private var last: UInt64 = 0
 
-        public var defaultCap = Limits.serviceLimit
-        /// By endpoint id.
-        public var caps: [String: Int] = [:]
-        public var queueLength = 256
-
-        public init() {}
-
-        /// At least 1: with none, nobody could ever be served.
-        func cap(for id: String) -> Int { max(1, caps[id] ?? defaultCap) }
-    }
-
-    private(set) var limits: Limits
-    private var pools: [EndpointKey: EndpointPool] = [:]
-    /// To be told when an endpoint has no slot for someone who asked: at most once for each time it fills up.
-    public var onFull: ((EndpointPool) -> Void)?
-
-    public init(limits: Limits) { self.limits = limits }
-
-    public var all: [EndpointPool] { pools.values.sorted { ($0.key.region, $0.key.id) < ($1.key.region, $1.key.id) } }
-
-    func pool(_ key: EndpointKey, dnsName: String) -> EndpointPool {
-        if let pool = pools[key] {
-            pool.dnsName = dnsName
-            return pool
-        }
-        let pool = EndpointPool(
-            key: key, dnsName: dnsName, cap: limits.cap(for: key.id), queueLength: limits.queueLength)
-        pools[key] = pool
-        return pool
-    }
-
-    /// Remembers what failed at an endpoint, for `status`.
-    func note(_ failure: Failure, at key: EndpointKey) { pools[key]?.lastFailure = failure }
-
-    /// Takes over changed limits; who waits gets what a higher cap gives.
-    public func apply(_ limits: Limits) {
-        self.limits = limits
-        for pool in pools.values { pool.setCap(limits.cap(for: pool.key.id)) }
+    func next() -> Ticket {
+        last += 1
+        return Ticket(number: last)
     }
 }

@@ -27,6 +27,9 @@ public struct ForwardSpecification: Hashable, Sendable {
     public var allowsRemoteClients = false
     public var maxDuration: Duration
     public var idleTimeout: Duration?
+    public var priority = TunnelPriority.normal
+    /// Warm tunnels to keep ready.
+    public var warm = 0
     public var isEphemeral = false
     public var origin = Origin.request
 
@@ -90,6 +93,7 @@ public final class Forward {
 
     private let name: ForwardName
     private var listeners: [Listener] = []
+    private let warmTunnels: WarmTunnels
     private(set) var binding: ListenerBinding?
     private var backoff = RetryBackoff()
     private var retry: Deadline?
@@ -101,6 +105,7 @@ public final class Forward {
         self.tunnels = tunnels
         self.logger = logger
         name = ForwardName(specification.name)
+        warmTunnels = WarmTunnels(of: name, tunnels: tunnels)
     }
 
     // MARK: Listening
@@ -194,9 +199,13 @@ public final class Forward {
 
     private func accepted(_ connection: FileDescriptor, on loop: isolated Loop) {
         let peer = SocketAddress.peer(of: connection)
+        let description = Self.describe(peer, connection)
+        defer { warmTunnels.keepUp(specification, on: loop) }
+        if warmTunnels.join(LocalStream(connection), peer: description, on: loop) { return }
         var request = TunnelRequest(
-            route: specification.route, forwardName: name, peer: Self.describe(peer, connection),
+            route: specification.route, forwardName: name, peer: description,
             maxDuration: specification.maxDuration, idleTimeout: specification.idleTimeout)
+        request.priority = specification.priority
         request.identity = ClientIdentity(ofPeerOf: connection)
         tunnels.open(request, local: LocalStream(connection), client: nil, on: loop)
     }
@@ -218,6 +227,7 @@ public final class Forward {
         stopTrying(on: loop)
         for listener in listeners { listener.close(on: loop) }
         listeners = []
+        warmTunnels.close()
         binding?.close()
         binding = nil
     }

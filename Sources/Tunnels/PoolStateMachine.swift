@@ -1,70 +1,157 @@
-import Failures
-
-/// Decides who gets an endpoint's slots. Pure: tickets in, grants out; ``EndpointPool`` is its shell.
+/// Decides who gets an endpoint's slots. Pure: requests in, decisions out, time and chance as arguments;
+/// ``EndpointPool`` is its shell.
 struct PoolStateMachine {
-    struct Ticket: Hashable {
-        let number: UInt64
-    }
-
     enum Decision: Equatable {
         case grant(Ticket)
         /// The queue is full.
         case refuse(Ticket)
+        /// A warm tunnel is to be closed: someone needs its slot.
+        case evict(Ticket)
     }
 
-    private(set) var cap: Int
-    private(set) var inUse = 0
-    /// Those who wait, in the order they came.
-    private var queue: [Ticket] = []
+    private enum Use { case dialing, open, warm, evicted }
+
+    private struct Holder {
+        var waiter: FairQueue.Waiter
+        var use: Use
+    }
+
+    private(set) var cap: AdaptiveCap
+    private var queue = FairQueue()
+    private var holders: [Ticket: Holder] = [:]
+    /// Warm tunnels, the oldest first: it is the first that would be closed anyway.
+    private var warm: [Ticket] = []
+    private var evicted = 0
+    private var open = 0
     private let queueLength: Int
 
     /// - Parameters:
     ///   - cap: slots that may be in use at once, at least 1.
     ///   - queueLength: how many may wait.
     init(cap: Int, queueLength: Int) {
-        precondition(cap >= 1 && queueLength >= 0)
-        self.cap = cap
+        precondition(queueLength >= 0)
+        self.cap = AdaptiveCap(cap)
         self.queueLength = queueLength
     }
 
+    var inUse: Int { holders.count }
     var queued: Int { queue.count }
+    var warmCount: Int { warm.count }
 
-    /// Someone wants a slot: it is granted, or he waits (no decision), or the queue is full.
-    mutating func request(_ ticket: Ticket) -> [Decision] {
-        if queue.isEmpty, inUse < cap {
-            inUse += 1
-            return [.grant(ticket)]
+    /// Whether a request would be granted at once.
+    var hasFreeSlot: Bool { queue.isEmpty && holders.count < cap.effective && cap.notBefore == nil }
+
+    /// Someone wants a slot: it is granted, or he waits (and a warm tunnel is evicted for him), or the queue is full.
+    mutating func request(_ waiter: FairQueue.Waiter, at now: ContinuousClock.Instant) -> [Decision] {
+        cap.tick(at: now)
+        if hasFreeSlot {
+            holders[waiter.ticket] = Holder(waiter: waiter, use: .dialing)
+            return [.grant(waiter.ticket)]
         }
-        guard queue.count < queueLength else { return [.refuse(ticket)] }
-        queue.append(ticket)
-        return []
+        guard queue.count < queueLength else { return [.refuse(waiter.ticket)] + serve() }
+        queue.append(waiter)
+        return serve()
+    }
+
+    /// Someone wants a slot for a tunnel that nobody uses yet: granted only if nobody else could want it.
+    mutating func requestWarm(_ waiter: FairQueue.Waiter, at now: ContinuousClock.Instant) -> [Decision] {
+        cap.tick(at: now)
+        guard hasFreeSlot else { return [.refuse(waiter.ticket)] + serve() }
+        holders[waiter.ticket] = Holder(waiter: waiter, use: .dialing)
+        return [.grant(waiter.ticket)]
     }
 
     /// Someone waits no longer. Harmless for a ticket that does not wait.
-    mutating func withdraw(_ ticket: Ticket) {
-        queue.removeAll { $0 == ticket }
-    }
+    mutating func withdraw(_ ticket: Ticket) { queue.remove(ticket) }
 
-    /// A slot came back.
-    mutating func release() -> [Decision] {
-        precondition(inUse > 0, "a slot came back twice")
-        inUse -= 1
+    /// The endpoint accepted the connection.
+    mutating func accepted(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
+        guard setUse(of: ticket, to: .open, from: [.dialing]) else { return [] }
+        cap.accepted(at: now)
+        cap.tick(at: now)
         return serve()
     }
 
-    /// Another cap from now on. Slots above a lower one stay until they come back.
-    mutating func setCap(_ cap: Int) -> [Decision] {
-        precondition(cap >= 1)
-        self.cap = cap
+    /// The tunnel is open and waits for its first connection.
+    mutating func becameWarm(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
+        guard setUse(of: ticket, to: .warm, from: [.open]) else { return [] }
+        cap.tick(at: now)
         return serve()
+    }
+
+    /// A warm tunnel found its connection. False when it was just given up: its slot is promised to someone else.
+    mutating func useWarm(_ ticket: Ticket) -> Bool { setUse(of: ticket, to: .open, from: [.warm]) }
+
+    /// A slot came back. Harmless for one that came back before.
+    mutating func release(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
+        guard let holder = remove(ticket) else { return [] }
+        if holder.use != .dialing { cap.closed(at: now) }
+        cap.tick(at: now)
+        return serve()
+    }
+
+    /// The endpoint refused a dial since it is full: the slot is back, and who had it is the next to be served.
+    ///
+    /// - Parameter jitter: 0..<1.
+    mutating func refusedAsFull(_ ticket: Ticket, jitter: Double, at now: ContinuousClock.Instant) -> [Decision] {
+        guard let holder = remove(ticket) else { return [] }
+        cap.tick(at: now)
+        cap.refused(open: open, jitter: jitter, at: now)
+        queue.prepend(holder.waiter)
+        return serve()
+    }
+
+    /// Another configured cap. Slots above a lower one stay until they come back.
+    mutating func setCap(_ limit: Int, at now: ContinuousClock.Instant) -> [Decision] {
+        cap.configure(limit)
+        cap.tick(at: now)
+        return serve()
+    }
+
+    /// Time has passed: see ``nextWake``.
+    mutating func tick(at now: ContinuousClock.Instant) -> [Decision] {
+        cap.tick(at: now)
+        return serve()
+    }
+
+    /// When `tick` has something to do; nil when only an event can.
+    var nextWake: ContinuousClock.Instant? {
+        let pause = queue.isEmpty ? nil : cap.notBefore
+        return [pause, cap.riseAt].compactMap { $0 }.min()
     }
 
     private mutating func serve() -> [Decision] {
         var decisions: [Decision] = []
-        while inUse < cap, !queue.isEmpty {
-            inUse += 1
-            decisions.append(.grant(queue.removeFirst()))
+        while cap.notBefore == nil, holders.count < cap.effective, let waiter = queue.popFirst() {
+            holders[waiter.ticket] = Holder(waiter: waiter, use: .dialing)
+            decisions.append(.grant(waiter.ticket))
+        }
+        // A slot that is being given up already serves one who waits.
+        while queue.count > evicted, let oldest = warm.first {
+            _ = setUse(of: oldest, to: .evicted, from: [.warm])
+            decisions.append(.evict(oldest))
         }
         return decisions
+    }
+
+    private mutating func setUse(of ticket: Ticket, to use: Use, from allowed: [Use]) -> Bool {
+        guard let holder = holders[ticket], allowed.contains(holder.use) else { return false }
+        count(holder.use, ticket, -1)
+        holders[ticket]?.use = use
+        count(use, ticket, 1)
+        return true
+    }
+
+    private mutating func remove(_ ticket: Ticket) -> Holder? {
+        guard let holder = holders.removeValue(forKey: ticket) else { return nil }
+        count(holder.use, ticket, -1)
+        return holder
+    }
+
+    private mutating func count(_ use: Use, _ ticket: Ticket, _ change: Int) {
+        if use != .dialing { open += change }
+        if use == .evicted { evicted += change }
+        guard use == .warm else { return }
+        if change > 0 { warm.append(ticket) } else { warm.removeAll { $0 == ticket } }
     }
 }

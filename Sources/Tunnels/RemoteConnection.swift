@@ -1,6 +1,7 @@
 // A byte's way, step 4 of 5: framed, masked and encrypted, or the other way round. Next: StreamSocket (5), in SocketIO.
 
 import Failures
+import InstanceConnect
 import OpenSSL
 import SocketIO
 import WebSocket
@@ -15,6 +16,8 @@ protocol RemoteConnectionOwner: AnyObject {
     func remoteFailed(_ failure: Failure, on loop: isolated Loop)
     /// The endpoint answered the upgrade with another status than 101.
     func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop)
+    /// The endpoint answered a ping.
+    func remotePonged(on loop: isolated Loop)
     /// The endpoint sent its Close.
     func remoteClosed(_ close: CloseFrame, on loop: isolated Loop)
     /// The close handshake is over, or the socket is at its end: nothing more comes or goes.
@@ -40,6 +43,10 @@ final class RemoteConnection: StreamSocketOwner {
     private static let mostWaitingControlBytes = 4_096
 
     private weak var owner: (any RemoteConnectionOwner)?
+    /// When the endpoint's last bytes came.
+    private(set) var lastHeard = ContinuousClock.now
+    /// The endpoint has answered the upgrade, if only with a byte.
+    private(set) var hasAnswered = false
     private let names: RemoteNames
     private var connection: TLSConnection?
     private var stage = Stage.handshaking
@@ -67,7 +74,7 @@ final class RemoteConnection: StreamSocketOwner {
         self.owner = owner
         self.names = names
         do {
-            let session = try TLSSession(context: context, serverName: names.host)
+            let session = try TLSSession(context: context, serverName: names.host, port: names.port)
             let socket = try StreamSocket(descriptor, owner: self, on: loop)
             connection = TLSConnection(socket: socket, session: session)
         } catch let error as TLSError {
@@ -157,6 +164,7 @@ final class RemoteConnection: StreamSocketOwner {
                 loop.buffers.giveBack(buffer)
                 return
             case .bytes(let count):
+                hasAnswered = true
                 buffer.end = count
                 outcome = parser.feed(UnsafeRawBufferPointer(buffer.filled))
             case .ended, .failed:
@@ -295,6 +303,7 @@ final class RemoteConnection: StreamSocketOwner {
         switch connection.read(into: buffer.memory, on: loop) {
         case .bytes(let count):
             buffer.end = count
+            lastHeard = .now
             return nil
         case .wouldBlock: return .drained
         case .ended:
@@ -330,7 +339,9 @@ final class RemoteConnection: StreamSocketOwner {
                     // That can fail, and then the buffer is no longer ours.
                     guard case .open = stage else { return .ended }
                 }
-            case .pong: break
+            case .pong:
+                owner?.remotePonged(on: loop)
+                guard case .open = stage else { return .ended }
             case .close(let frame):
                 owner?.remoteClosed(frame, on: loop)
                 sendControl(webSocket.closeReply(maskingKey: maskingKeys.draw()), on: loop)
@@ -401,6 +412,9 @@ final class RemoteConnection: StreamSocketOwner {
         // The connection is dead, so reading comes to its end; but the edge for that may be behind us.
         connection.socket.callAgain(on: loop)
     }
+
+    /// Asks whether the endpoint is alive (RFC 6455, section 5.5.2).
+    func ping(on loop: isolated Loop) { sendControl(webSocket.ping(maskingKey: maskingKeys.draw()), on: loop) }
 
     /// Starts the close handshake.
     func sendClose(code: UInt16, reason: String, on loop: isolated Loop) {
@@ -487,6 +501,9 @@ final class RemoteConnection: StreamSocketOwner {
 
     // MARK: Moving
 
+    /// A spare gets the tunnel that it is for.
+    func give(to owner: any RemoteConnectionOwner) { self.owner = owner }
+
     /// Leaves its loop, for `attach` on another.
     func detach(on loop: isolated Loop) { connection?.socket.detach(on: loop) }
 
@@ -520,6 +537,13 @@ final class RemoteConnection: StreamSocketOwner {
 struct RemoteNames {
     /// The TLS server name, which the certificate must carry.
     var host: String
+    var port: UInt16
     /// "eice-0123".
     var endpoint: String
+}
+
+extension RemoteNames {
+    init(_ endpoint: Endpoint) {
+        self.init(host: endpoint.dnsName, port: endpoint.port, endpoint: endpoint.id)
+    }
 }

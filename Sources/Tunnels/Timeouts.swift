@@ -3,7 +3,9 @@
 public struct TunnelTimeouts: Hashable, Sendable {
     /// Target to endpoint and address: the API calls of discovery.
     public var resolve = Duration.seconds(20)
-    /// In the endpoint's queue for a slot.
+    /// For a person to log in again, where an identity's log-in ran out.
+    public var login = Duration.seconds(300)
+    /// In the endpoint's queue for a slot, all waits of one connection together.
     public var queue = Duration.seconds(30)
     /// The endpoint's name to a TCP connection.
     public var connect = Duration.seconds(10)

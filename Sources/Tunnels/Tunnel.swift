@@ -34,7 +34,10 @@ public struct LocalStream {
 /// One tunnel's life: its two sides and its timers. Runs what ``TunnelStateMachine`` decides.
 ///
 /// Lives on the control loop until it is open, then on a relay loop.
-final class Tunnel {
+///
+/// Its parts stand in three files: this one has its life and its timers, `TunnelDial.swift` the way to an open connection,
+/// `TunnelPump.swift` the bytes.
+final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     let handle: TunnelHandle
     let services: TunnelServices
     var machine: TunnelStateMachine
@@ -48,10 +51,17 @@ final class Tunnel {
     var discardsLocal = false
 
     var remote: RemoteConnection?
-    var connector: Connector?
-    var pool: EndpointPool?
-    var ticket: PoolStateMachine.Ticket?
-    var poolKey: EndpointKey?
+    var connect: EndpointConnect?
+    /// The dial uses a connection that was made ahead of time.
+    var usesSpare = false
+    /// While the tunnel waits for a slot.
+    var search: SlotSearch?
+    /// The slot that it holds; its pool belongs to the control loop.
+    var slot: HeldSlot?
+    /// When the wait for a slot is over, counted from its beginning.
+    var queueEnd: ContinuousClock.Instant?
+    /// Endpoints that failed on this tunnel.
+    var failedEndpoints: Set<String> = []
     var route: Route?
     var signed: SignedTunnel?
     var work: Task<Void, Never>?
@@ -60,6 +70,7 @@ final class Tunnel {
     var lastActivity = ContinuousClock.now
     /// When the request for the tunnel could leave.
     var requested = ContinuousClock.now
+    var liveness = Liveness(answersPings: false)
     /// Since when the target has sent nothing that we could have delivered.
     var silentSince = ContinuousClock.now
     var looks = 0
@@ -67,8 +78,14 @@ final class Tunnel {
     var timings: DialTimings? = DialTimings()
 
     /// How deep in `run`, and where to go once nobody below uses this object any more.
-    private var depth = 0
-    private var destination: Loop?
+    var depth = 0
+    var destination: Loop?
+
+    /// A slot and where it goes back to.
+    struct HeldSlot {
+        let key: EndpointKey
+        let ticket: Ticket
+    }
 
     /// Turns of the pump before others get theirs: about 256 KiB each way.
     static let roundsPerTurn = 4
@@ -86,7 +103,8 @@ final class Tunnel {
             timeouts: services.timeouts,
             limits: .init(
                 maxDuration: request.maxDuration, idleTimeout: request.idleTimeout,
-                waitsForTarget: request.waitsForTarget, target: request.targetText))
+                waitsForTarget: request.waitsForTarget, isWarm: request.isWarm,
+                target: request.targetText))
     }
 
     /// Begins. The local side is either given here, and watched from now on, or given by the client once the tunnel is
@@ -119,7 +137,7 @@ final class Tunnel {
     }
 
     /// The first bytes to a client that waits for them: a line, which the empty buffer of its socket takes whole.
-    private func greet(_ greeting: [UInt8], over socket: StreamSocket) -> Bool {
+    func greet(_ greeting: [UInt8], over socket: StreamSocket) -> Bool {
         greeting.withUnsafeBytes { socket.write($0) } == .wrote(greeting.count)
     }
 
@@ -141,9 +159,13 @@ final class Tunnel {
     func run(_ action: TunnelStateMachine.Action, on loop: isolated Loop) {
         switch action {
         case .resolve: resolve(on: loop)
+        case .awaitLogin: awaitLogin(on: loop)
         case .requestSlot: requestSlot(on: loop)
+        case .queueAgain: queueAgain(on: loop)
+        case .blameEndpoint(let failure): blameEndpoint(failure, on: loop)
         case .dial: dial(on: loop)
         case .announceOpen: announceOpen(on: loop)
+        case .announceWarm: announceWarm(on: loop)
         case .examineLocalPeer:
             guard let local else { return }
             run(machine.localPeer(is: LocalPeer.examine(local)), on: loop)
@@ -161,10 +183,18 @@ final class Tunnel {
             closeLocal(on: loop)
         case .closeLocal: closeLocal(on: loop)
         case .closeRemote:
-            connector?.cancel(on: loop)
-            connector = nil
+            connect?.cancel(on: loop)
+            connect = nil
             remote?.close(on: loop)
-        case .withdrawFromQueue: if let ticket { pool?.withdraw(ticket) }
+            switch machine.state {
+            // The dial begins anew.
+            case .resolving, .queued, .dialing: remote = nil
+            // It still has the payload that is to be delivered.
+            default: break
+            }
+        case .withdrawFromQueue:
+            search?.cancel()
+            search = nil
         case .releaseSlot: releaseSlot(on: loop)
         case .start(let timer): start(timer, on: loop)
         case .cancel(let timer):
@@ -176,7 +206,7 @@ final class Tunnel {
     /// Leaves for the loop of all open tunnels with this number.
     func leaveForRelay() { destination = services.relays[Int(handle.id % UInt64(services.relays.count))] }
 
-    private func closeLocal(on loop: isolated Loop) {
+    func closeLocal(on loop: isolated Loop) {
         local?.close(on: loop)
         local = nil
         remote?.dropUndelivered(on: loop)
@@ -202,14 +232,7 @@ final class Tunnel {
             self.client = nil
             client.tunnelFailed(reason, on: loop)
         }
-        let services = services
-        let poolKey = poolKey
-        services.control.submit { loop in
-            if let poolKey, let failure = reason.failure {
-                services.pools.get(on: loop).note(failure, at: poolKey)
-            }
-            tell(handle, .ended(reason), loop)
-        }
+        services.control.submit { loop in tell(handle, .ended(reason), loop) }
     }
 
     func publish() {
@@ -217,6 +240,7 @@ final class Tunnel {
             switch machine.state {
             case .new, .resolving, .queued: .queued
             case .dialing: .dialing
+            case .warm: .warm
             case .open: .open
             case .draining: .draining
             case .closed: .closed
@@ -239,12 +263,20 @@ final class Tunnel {
         _ timer: TunnelStateMachine.Timer, at instant: ContinuousClock.Instant, on loop: isolated Loop
     ) {
         if let old = timers.removeValue(forKey: timer) { loop.cancel(old.deadline) }
-        let deadline = loop.schedule(at: instant) { [weak self] in self?.fired(timer, on: loop) }
+        // Looks at thousands of idle tunnels share their wake-ups.
+        let tolerance: Duration = timer == .liveness ? .seconds(5) : .zero
+        let deadline = loop.schedule(at: instant, tolerance: tolerance) { [weak self] in
+            self?.fired(timer, on: loop)
+        }
         timers[timer] = (deadline, instant)
     }
 
-    private func fired(_ timer: TunnelStateMachine.Timer, on loop: isolated Loop) {
+    func fired(_ timer: TunnelStateMachine.Timer, on loop: isolated Loop) {
         timers[timer] = nil
+        guard timer != .liveness else {
+            lookForLife(liveness.fired(silence: silenceOfEndpoint), on: loop)
+            return
+        }
         let now = ContinuousClock.now
         // While the local client does not take what we have, the target's silence is our own.
         if (remote?.undeliveredCount ?? 0) > 0 { silentSince = now }
@@ -255,11 +287,17 @@ final class Tunnel {
             on: loop)
     }
 
-    private func length(of timer: TunnelStateMachine.Timer) -> Duration {
+    func length(of timer: TunnelStateMachine.Timer) -> Duration {
         let timeouts = services.timeouts
         switch timer {
         case .resolve: return timeouts.resolve
-        case .queue: return timeouts.queue
+        case .login: return timeouts.login
+        case .queue:
+            let end = queueEnd ?? .now + timeouts.queue
+            queueEnd = end
+            return max(.zero, ContinuousClock.now.duration(to: end))
+        case .warmth: return services.warmTimeToLive
+        case .liveness: return Liveness.pingAfter
         case .phase:
             guard case .dialing(let phase) = machine.state else { return timeouts.dial }
             return timeouts[phase]
@@ -279,5 +317,80 @@ final class Tunnel {
         case .delivery: return timeouts.delivery
         case .localLinger: return machine.reason?.isOrderly == true ? timeouts.close : .milliseconds(100)
         }
+    }
+
+    // MARK: Warm
+
+    func announceWarm(on loop: isolated Loop) {
+        guard let slot, let pool = services.pools.get(on: loop).existing(slot.key) else { return }
+        pool.becameWarm(slot.ticket, on: loop) { [weak self] in self?.close(.evicted, on: loop) }
+    }
+
+    /// A connection takes this warm tunnel. False when it cannot be had any more: then the connection is untouched.
+    func join(_ stream: LocalStream, on loop: isolated Loop) -> Bool {
+        guard machine.state == .warm, let slot,
+            services.pools.get(on: loop).existing(slot.key)?.useWarm(slot.ticket) == true
+        else { return false }
+        lastActivity = .now
+        silentSince = .now
+        if adopt(stream, on: loop) { run(machine.joined(), on: loop) }
+        return true
+    }
+
+    // MARK: Open
+
+    func announceOpen(on loop: isolated Loop) {
+        if let client {
+            self.client = nil
+            guard let stream = client.tunnelOpened(handle, on: loop) else {
+                run(machine.close(.clientLeft), on: loop)
+                return
+            }
+            guard adopt(stream, on: loop) else { return }
+        }
+        services.logger.info(
+            "tunnel open",
+            metadata: [
+                "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)", "endpoint": "\(endpointName)",
+                "forward": "\(handle.request.forward ?? "-")", "peer": "\(handle.peer)",
+                "request_id": "\(handle.snapshot.requestID ?? "-")",
+            ])
+        publish()
+        measure()
+        tell(handle, .opened(timings ?? DialTimings()), loop)
+        timings = nil
+        leaveForRelay()
+    }
+
+    // MARK: Moving
+
+    func move(to relay: Loop, from loop: isolated Loop) {
+        local?.detach(on: loop)
+        remote?.detach(on: loop)
+        for entry in timers.values { loop.cancel(entry.deadline) }
+        work = nil
+        let handle = handle
+        handle.move(to: .onTheWay(relay))
+        let handover = Handover(self)
+        relay.submit { loop in
+            let tunnel = handover.take()
+            handle.move(to: .at(LoopBound(tunnel, on: loop)))
+            tunnel.arrive(on: loop)
+        }
+    }
+
+    func arrive(on loop: isolated Loop) {
+        // Deadlines of the loop it left mean nothing here: their numbers are those of other tunnels.
+        let running = timers
+        timers = [:]
+        for (timer, entry) in running { schedule(timer, at: entry.at, on: loop) }
+        do throws(SystemError) {
+            try local?.attach(on: loop)
+            try remote?.attach(on: loop)
+        } catch {
+            remoteFailed(Failure(.internal, "cannot watch the tunnel's sockets", why: error.reason), on: loop)
+            return
+        }
+        pump(on: loop)
     }
 }

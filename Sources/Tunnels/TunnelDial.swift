@@ -1,26 +1,41 @@
 import AWS
 import Failures
 import InstanceConnect
+import Logging
 import OpenSSL
 import SocketIO
 import WebSocket
 
-/// From the request to an open tunnel on its relay loop.
-extension Tunnel {
-    // MARK: Resolve, queue
+// A tunnel's way to an open connection: resolve, slot, connect or spare, sign, upgrade. On the control loop.
 
-    func resolve(on loop: isolated Loop) {
+extension Tunnel {
+    // MARK: Resolve
+
+    /// Does work that must be awaited, and comes back to this loop with its result.
+    func await<Value: Sendable>(
+        on loop: isolated Loop, _ body: @escaping @Sendable () async throws(Failure) -> Value,
+        then: @escaping @Sendable (Tunnel, Result<Value, Failure>, isolated Loop) -> Void
+    ) {
         let bound = LoopBound(self, on: loop)
-        let services = services
-        let request = handle.request.route
+        work?.cancel()
         work = Task {
-            let result: Result<Route, Failure>
+            let result: Result<Value, Failure>
             do throws(Failure) {
-                result = .success(try await services.router.resolve(request))
+                result = .success(try await body())
             } catch {
                 result = .failure(error)
             }
-            bound.loop.submit { loop in bound.get(on: loop).resolved(result, on: loop) }
+            bound.loop.submit { loop in then(bound.get(on: loop), result, loop) }
+        }
+    }
+
+    func resolve(on loop: isolated Loop) {
+        let router = services.router
+        let request = handle.request.route
+        self.await(on: loop) { () throws(Failure) in
+            try await router.resolve(request)
+        } then: { tunnel, result, loop in
+            tunnel.resolved(result, on: loop)
         }
     }
 
@@ -30,73 +45,158 @@ extension Tunnel {
         case .success(let route):
             self.route = route
             handle.update { $0.route = route }
-            run(machine.resolved(to: endpointName), on: loop)
+            run(machine.resolved(to: endpointName, alternatives: route.alternatives.count), on: loop)
+        case .failure(let failure) where failure.kind == .needsLogin: run(machine.needsLogin(failure), on: loop)
         case .failure(let failure): run(machine.failed(failure), on: loop)
         }
     }
+
+    func awaitLogin(on loop: isolated Loop) {
+        let router = services.router
+        let request = handle.request.route
+        self.await(on: loop) { () throws(Failure) in
+            try await router.awaitLogin(request)
+        } then: { tunnel, result, loop in
+            switch result {
+            case .success: tunnel.run(tunnel.machine.loggedIn(), on: loop)
+            case .failure(let failure): tunnel.run(tunnel.machine.failed(failure), on: loop)
+            }
+        }
+    }
+
+    // MARK: Slot
 
     func requestSlot(on loop: isolated Loop) {
         guard let route else { return }
-        let key = EndpointKey(region: route.region, id: route.endpoint.id)
-        let pool = services.pools.get(on: loop).pool(key, dnsName: route.endpoint.dnsName)
-        self.pool = pool
-        poolKey = key
-        var isImmediate = true
-        var immediate: Result<Void, Failure>?
-        let ticket = pool.request { [weak self, weak pool] result in
-            if isImmediate {
-                immediate = result
-            } else if let self {
-                slotDecided(result, on: loop)
-            } else if case .success = result {
-                pool?.release()
-            }
+        let pools = services.pools.get(on: loop)
+        let untried = route.candidates.filter { !failedEndpoints.contains($0.id) }
+        let candidates = untried.isEmpty ? route.candidates : untried
+        guard !handle.request.isWarm else {
+            requestIdleSlot(at: candidates[0], route, pools, on: loop)
+            return
         }
-        isImmediate = false
-        self.ticket = ticket
-        if let immediate { slotDecided(immediate, on: loop) }
+        search = SlotSearch(
+            candidates, region: route.region, priority: handle.request.priority, key: handle.request.turnKey,
+            pools: pools, on: loop
+        ) { [weak self] result in
+            self?.slotDecided(
+                result.map { (HeldSlot(key: $0.pool.key, ticket: $0.ticket), $0.endpoint) }, on: loop)
+        }
     }
 
-    private func slotDecided(_ result: Result<Void, Failure>, on loop: isolated Loop) {
-        ticket = nil
+    /// For a warm tunnel: only a slot that nobody else could want.
+    private func requestIdleSlot(
+        at endpoint: Endpoint, _ route: Route, _ pools: EndpointPools, on loop: isolated Loop
+    ) {
+        let pool = pools.pool(EndpointKey(region: route.region, id: endpoint.id), dnsName: endpoint.dnsName)
+        let key = pool.key
+        var ticket: Ticket?
+        ticket = pool.requestWarm(key: handle.request.turnKey, on: loop) { [weak self, weak pool] result in
+            guard let ticket else { return }
+            if let self {
+                slotDecided(result.map { (HeldSlot(key: key, ticket: ticket), endpoint) }, on: loop)
+            } else if case .success = result {
+                pool?.release(ticket, on: loop)
+            }
+        }
+    }
+
+    private func slotDecided(_ result: Result<(HeldSlot, Endpoint), Failure>, on loop: isolated Loop) {
+        search = nil
         switch result {
-        case .success: run(machine.slotGranted(), on: loop)
+        case .success((let held, let endpoint)):
+            slot = held
+            if let chosen = route?.through(endpoint) {
+                route = chosen
+                handle.update { $0.route = chosen }
+            }
+            run(machine.slotGranted(), on: loop)
         case .failure(let failure): run(machine.failed(failure), on: loop)
         }
     }
 
+    /// Gives the slot back, from whatever loop the tunnel lives on.
     func releaseSlot(on loop: isolated Loop) {
-        guard let poolKey else { return }
+        guard let slot else { return }
+        self.slot = nil
         let services = services
-        let dnsName = route?.endpoint.dnsName ?? ""
-        services.control.submit { loop in services.pools.get(on: loop).pool(poolKey, dnsName: dnsName).release() }
-    }
-
-    // MARK: Dial
-
-    func dial(on loop: isolated Loop) {
-        guard let route else { return }
-        sign(route, on: loop)
-        let address =
-            services.connectTo ?? HostAndPort(host: route.endpoint.dnsName, port: route.endpoint.port)
-        let bound = LoopBound(self, on: loop)
-        services.resolver.resolve(address.host, port: address.port) { answer in
-            bound.loop.submit { loop in bound.get(on: loop).nameResolved(answer, address, on: loop) }
+        services.control.submit { loop in
+            services.pools.get(on: loop).existing(slot.key)?.release(slot.ticket, on: loop)
         }
     }
 
+    /// The endpoint has no room. With no other one, this connection is the next to be served there.
+    func queueAgain(on loop: isolated Loop) {
+        guard let slot, let route, let pool = services.pools.get(on: loop).existing(slot.key) else { return }
+        self.slot = nil
+        usesSpare = false
+        guard route.candidates.count == 1 else {
+            pool.refusedAsFull(slot.ticket, on: loop) { _ in }
+            pool.withdraw(slot.ticket)
+            requestSlot(on: loop)
+            return
+        }
+        let endpoint = route.endpoint
+        search = SlotSearch(waitingFor: slot.ticket, at: pool, endpoint, on: loop) { [weak self] result in
+            self?.slotDecided(result.map { (HeldSlot(key: $0.pool.key, ticket: $0.ticket), $0.endpoint) }, on: loop)
+        }
+    }
+
+    func blameEndpoint(_ failure: Failure, on loop: isolated Loop) {
+        guard let slot, let route else { return }
+        failedEndpoints.insert(slot.key.id)
+        usesSpare = false
+        services.pools.get(on: loop).existing(slot.key)?.failed(failure)
+        services.logger.debug(
+            "the endpoint fails: \(failure.sentence)",
+            metadata: ["endpoint": "\(route.endpoint.id)", "tunnel": "\(handle.name)"])
+    }
+
+    // MARK: Connect
+
+    func dial(on loop: isolated Loop) {
+        guard let route, let slot, let pool = services.pools.get(on: loop).existing(slot.key) else { return }
+        signed = nil
+        sign(route, on: loop)
+        let spares = pool.spares(of: route.endpoint, services)
+        // A retry after a stale spare is not to meet the next stale one.
+        let isRetry = usesSpare
+        usesSpare = false
+        if !isRetry, let spare = spares.take(on: loop) {
+            usesSpare = true
+            remote = spare
+            spare.give(to: self)
+            run(machine.reached(.upgrade), on: loop)
+            return
+        }
+        spares.keepUp(on: loop)
+        connect = EndpointConnect(route.endpoint, services: services, on: loop) { [weak self] result in
+            self?.connected(result, on: loop)
+        }
+    }
+
+    private func connected(_ result: Result<FileDescriptor, Failure>, on loop: isolated Loop) {
+        connect = nil
+        guard let route else { return }
+        do throws(Failure) {
+            remote = try RemoteConnection(
+                try result.get(), context: services.tls, names: RemoteNames(route.endpoint), owner: self, on: loop)
+            run(machine.reached(.tls), on: loop)
+            sendRequestIfReady(on: loop)
+        } catch {
+            run(machine.failed(error), on: loop)
+        }
+    }
+
+    // MARK: Sign
+
     private func sign(_ route: Route, on loop: isolated Loop) {
-        let bound = LoopBound(self, on: loop)
-        let services = services
+        let router = services.router
         let seconds = Int(handle.request.maxDuration.components.seconds)
-        work = Task {
-            let result: Result<SignedTunnel, Failure>
-            do throws(Failure) {
-                result = .success(try await services.router.sign(route, maxDuration: seconds))
-            } catch {
-                result = .failure(error)
-            }
-            bound.loop.submit { loop in bound.get(on: loop).requestSigned(result, on: loop) }
+        self.await(on: loop) { () throws(Failure) in
+            try await router.sign(route, maxDuration: seconds)
+        } then: { tunnel, result, loop in
+            tunnel.requestSigned(result, on: loop)
         }
     }
 
@@ -106,12 +206,14 @@ extension Tunnel {
         case .success(let signed):
             self.signed = signed
             sendRequestIfReady(on: loop)
+        case .failure(let failure) where failure.kind == .needsLogin: run(machine.needsLogin(failure), on: loop)
         case .failure(let failure): run(machine.failed(failure), on: loop)
         }
     }
 
     private func sendRequestIfReady(on loop: isolated Loop) {
         guard let signed, let remote else { return }
+        requested = .now
         do throws(UpgradeRequest.Invalid) {
             let request = try UpgradeRequest(
                 host: signed.url.hostHeader, pathAndQuery: signed.url.pathAndQuery, key: SecureRandom.bytes(16),
@@ -122,103 +224,94 @@ extension Tunnel {
         }
     }
 
-    private func nameResolved(_ answer: Resolver.Answer, _ address: HostAndPort, on loop: isolated Loop) {
-        guard machine.state == .dialing(.connect), connector == nil else { return }
-        switch answer {
-        case .failure(let error):
-            let failure = Failure(
-                .nameNotResolved, "cannot resolve \(error.host) of \(endpointName)", why: error.reason,
-                hint: "is this machine online?")
-            run(machine.failed(failure), on: loop)
-        case .success(let addresses):
-            connector = Connector(to: addresses, on: loop) { [weak self] result in
-                self?.connected(result, address, on: loop)
-            }
+    var endpointName: String { route?.endpoint.id ?? "the endpoint" }
+
+    // MARK: What the remote side tells
+
+    func remoteReached(_ phase: DialPhase, on loop: isolated Loop) { run(machine.reached(phase), on: loop) }
+
+    func remoteUpgraded(requestID: String?, on loop: isolated Loop) {
+        let expiry = WallTime.now().advanced(by: handle.request.maxDuration.components.seconds)
+        handle.update {
+            $0.requestID = requestID
+            $0.expiresAt = expiry
+        }
+        // Secret, and of no use any more.
+        signed = nil
+        silentSince = .now
+        lastActivity = .now
+        if let slot {
+            services.pools.get(on: loop).existing(slot.key)?.accepted(slot.ticket, on: loop)
+            liveness = Liveness(answersPings: services.pings.answers(slot.key.id))
+        }
+        run(machine.upgraded(), on: loop)
+        // Otherwise the tunnel is on its way to another loop by now.
+        if handle.request.waitsForTarget { awaitFirstBytes(on: loop) }
+    }
+
+    func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {
+        guard let route, let signed else { return }
+        let refusal = Refusal(
+            status: head.status, headers: head.headers.fields.map { ($0.name, $0.value) }, body: body)
+        handle.update { $0.requestID = refusal.requestID }
+        switch refusal.classification {
+        case .full, .throttled:
+            services.logger.info(
+                "the endpoint takes no more for now: \(refusal.summary)",
+                metadata: ["endpoint": "\(route.endpoint.id)", "tunnel": "\(handle.name)"])
+            run(machine.refusedAsFull(refusal.failure(route: route, credentials: signed.credentials)), on: loop)
+        default: run(machine.failed(refusal.failure(route: route, credentials: signed.credentials)), on: loop)
         }
     }
 
-    func connected(
-        _ result: Result<(FileDescriptor, SocketAddress), ConnectError>, _ address: HostAndPort,
-        on loop: isolated Loop
-    ) {
-        connector = nil
-        switch result {
-        case .failure(let error):
-            services.resolver.forget(address.host)
-            let failure = Failure(
-                .cannotConnect, "cannot connect to \(endpointName) at \(error.address)", why: error.error.reason)
-            run(machine.failed(failure), on: loop)
-        case .success((let descriptor, _)):
-            descriptor.setKeepAlive(
-                idle: .seconds(30), interval: .seconds(10), probes: 3, userTimeout: .seconds(60))
-            do throws(Failure) {
-                let names = RemoteNames(host: route?.endpoint.dnsName ?? address.host, endpoint: endpointName)
-                remote = try RemoteConnection(descriptor, context: services.tls, names: names, owner: self, on: loop)
-                run(machine.reached(.tls), on: loop)
-                sendRequestIfReady(on: loop)
-            } catch {
-                run(machine.failed(error), on: loop)
-            }
-        }
-    }
-
-    private var endpointName: String { route?.endpoint.id ?? "the endpoint" }
-
-    // MARK: Open
-
-    func announceOpen(on loop: isolated Loop) {
-        if let client {
-            self.client = nil
-            guard let stream = client.tunnelOpened(handle, on: loop) else {
-                run(machine.close(.clientLeft), on: loop)
-                return
-            }
-            guard adopt(stream, on: loop) else { return }
-        }
-        services.logger.info(
-            "tunnel open",
-            metadata: [
-                "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)", "endpoint": "\(endpointName)",
-                "forward": "\(handle.request.forward ?? "-")", "peer": "\(handle.request.peer)",
-                "request_id": "\(handle.snapshot.requestID ?? "-")",
-            ])
-        publish()
-        measure()
-        tell(handle, .opened(timings ?? DialTimings()), loop)
-        timings = nil
-        leaveForRelay()
-    }
-
-    // MARK: Moving
-
-    func move(to relay: Loop, from loop: isolated Loop) {
-        local?.detach(on: loop)
-        remote?.detach(on: loop)
-        for entry in timers.values { loop.cancel(entry.deadline) }
-        pool = nil
-        work = nil
-        let handle = handle
-        handle.move(to: .onTheWay(relay))
-        let handover = Handover(self)
-        relay.submit { loop in
-            let tunnel = handover.take()
-            handle.move(to: .at(LoopBound(tunnel, on: loop)))
-            tunnel.arrive(on: loop)
-        }
-    }
-
-    private func arrive(on loop: isolated Loop) {
-        // Deadlines of the loop it left mean nothing here: their numbers are those of other tunnels.
-        let running = timers
-        timers = [:]
-        for (timer, entry) in running { schedule(timer, at: entry.at, on: loop) }
-        do throws(SystemError) {
-            try local?.attach(on: loop)
-            try remote?.attach(on: loop)
-        } catch {
-            remoteFailed(Failure(.internal, "cannot watch the tunnel's sockets", why: error.reason), on: loop)
+    func remoteFailed(_ failure: Failure, on loop: isolated Loop) {
+        if usesSpare, machine.state == .dialing(.upgrade), remote?.hasAnswered == false {
+            run(machine.spareWasStale(), on: loop)
             return
         }
-        pump(on: loop)
+        run(machine.failed(failure), on: loop)
+        deliverRest(on: loop)
+    }
+
+    func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
+        let close = EndpointClose(code: close.code?.rawValue, reason: close.reason)
+        let failure = route.flatMap { close.failure(route: $0) }
+        run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
+    }
+
+    /// The endpoint counts the tunnel's life too, and may be the first to end it by a moment.
+    var reasonOfOrderlyClose: CloseReason {
+        let life = handle.request.maxDuration
+        guard let limit = timers[.maxDuration]?.at, limit - .now < min(life / 10, .seconds(1)) else {
+            return .remoteClosed
+        }
+        return .maxDuration(life)
+    }
+
+    func remoteGone(on loop: isolated Loop) { run(machine.remoteGone(), on: loop) }
+
+    func remoteIsReady(on loop: isolated Loop) {
+        switch machine.state {
+        case .dialing(.firstBytes): awaitFirstBytes(on: loop)
+        case .open, .draining: pump(on: loop)
+        default: break
+        }
+    }
+
+    func awaitFirstBytes(on loop: isolated Loop) {
+        guard machine.state == .dialing(.firstBytes), let remote else { return }
+        remote.flush(on: loop)
+        remote.receiveFirst(on: loop)
+        if remote.undeliveredCount > 0 { run(machine.targetSpoke(), on: loop) }
+    }
+}
+
+extension Route {
+    /// The same target through another of its endpoints; those that remain can stand in for that one.
+    fileprivate func through(_ chosen: Endpoint) -> Route {
+        Route(
+            target: target, remotePort: remotePort, instanceID: instanceID, address: address, region: region,
+            profile: profile, zone: zone, subnetID: subnetID, vpcID: vpcID, endpoint: chosen,
+            alternatives: candidates.filter { $0.id != chosen.id })
     }
 }

@@ -18,6 +18,9 @@ public struct TunnelRequest: Sendable {
     public var waitsForTarget: Bool
     /// The same local client, for the audit.
     public var identity = ClientIdentity()
+    public var priority = TunnelPriority.normal
+    /// Made ahead of time, for a connection that is not there yet.
+    var isWarm = false
     private let forwardName: ForwardName?
 
     public init(
@@ -42,16 +45,21 @@ public struct TunnelRequest: Sendable {
         self.waitsForTarget = waitsForTarget
     }
 
+    /// Those of one forward take turns with those of another, and `proxy` takes turns by target.
+    var turnKey: String { forward.map { "forward \($0)" } ?? targetText }
+
     /// "i-0abc:22".
     public var targetText: String { "\(route.target):\(route.remotePort)" }
 }
 
 /// A tunnel as everybody else sees it: what it is, how it does, and the way to close it. From any thread.
 public final class TunnelHandle: Sendable {
-    public enum State: String, Sendable { case queued, dialing, open, draining, closed }
+    public enum State: String, Sendable { case queued, dialing, warm, open, draining, closed }
 
     public struct Snapshot: Sendable {
         public var state = State.queued
+        /// The local client, where it came later than the tunnel.
+        public var joinedBy: (peer: String, identity: ClientIdentity)?
         public var since: WallTime
         public var route: Route?
         /// `x-amzn-RequestId` of the upgrade: what CloudTrail's event carries.
@@ -60,6 +68,8 @@ public final class TunnelHandle: Sendable {
         public var roundTrip: Duration?
         /// When the tunnel's time is over.
         public var expiresAt: WallTime?
+        /// The endpoint has answered a ping on this tunnel.
+        public var answersPings = false
     }
 
     /// Where the tunnel itself is. This is what keeps it alive.
@@ -87,6 +97,12 @@ public final class TunnelHandle: Sendable {
 
     public var snapshot: Snapshot { current.withLock { $0 } }
 
+    /// The local client, for people.
+    public var peer: String { snapshot.joinedBy?.peer ?? request.peer }
+
+    /// The same, for the audit.
+    public var identity: ClientIdentity { snapshot.joinedBy?.identity ?? request.identity }
+
     /// "t42".
     public var name: String { "t\(id)" }
 
@@ -95,11 +111,22 @@ public final class TunnelHandle: Sendable {
     func move(to home: Home) { self.home.withLock { $0 = home } }
 
     /// Brings ``Snapshot/roundTrip`` up to date, soon.
-    public func measure() {
+    public func measure() { visit { tunnel, _ in tunnel.measure() } }
+
+    /// Asks the endpoint soon whether it is alive; only open tunnels have something to ask.
+    func probe() { visit { tunnel, loop in tunnel.probe(on: loop) } }
+
+    /// Where the tunnel is on this loop, the tunnel itself.
+    func tunnel(on loop: isolated Loop) -> Tunnel? {
+        guard case .at(let place) = home.withLock({ $0 }), place.loop === loop else { return nil }
+        return place.get(on: loop)
+    }
+
+    /// Goes to the tunnel, unless it moves on or ends meanwhile.
+    private func visit(_ body: @escaping @Sendable (Tunnel, isolated Loop) -> Void) {
         guard case .at(let place) = home.withLock({ $0 }) else { return }
         place.loop.submit { loop in
-            guard case .at(let place) = self.home.withLock({ $0 }), place.loop === loop else { return }
-            place.get(on: loop).measure()
+            if let tunnel = self.tunnel(on: loop) { body(tunnel, loop) }
         }
     }
 

@@ -1,77 +1,11 @@
-import AWS
-import Failures
-import InstanceConnect
 import SocketIO
 import WebSocket
 
-extension Tunnel: RemoteConnectionOwner {
-    func remoteReached(_ phase: DialPhase, on loop: isolated Loop) {
-        if phase == .upgrade { requested = .now }
-        run(machine.reached(phase), on: loop)
-    }
+// A tunnel's bytes: each way as far as the other side takes them. On the loop that the tunnel lives on.
 
-    func remoteUpgraded(requestID: String?, on loop: isolated Loop) {
-        let expiry = WallTime.now().advanced(by: handle.request.maxDuration.components.seconds)
-        handle.update {
-            $0.requestID = requestID
-            $0.expiresAt = expiry
-        }
-        // Secret, and of no use any more.
-        signed = nil
-        silentSince = .now
-        lastActivity = .now
-        run(machine.upgraded(), on: loop)
-        // Otherwise the tunnel is on its way to another loop by now.
-        if handle.request.waitsForTarget { awaitFirstBytes(on: loop) }
-    }
+extension Tunnel {
+    // MARK: The local side
 
-    func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {
-        guard let route, let signed else { return }
-        let refusal = Refusal(
-            status: head.status, headers: head.headers.fields.map { ($0.name, $0.value) }, body: body)
-        handle.update { $0.requestID = refusal.requestID }
-        run(machine.failed(refusal.failure(route: route, credentials: signed.credentials)), on: loop)
-    }
-
-    func remoteFailed(_ failure: Failure, on loop: isolated Loop) {
-        run(machine.failed(failure), on: loop)
-        deliverRest(on: loop)
-    }
-
-    func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
-        let close = EndpointClose(code: close.code?.rawValue, reason: close.reason)
-        let failure = route.flatMap { close.failure(route: $0) }
-        run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
-    }
-
-    /// The endpoint counts the tunnel's life too, and may be the first to end it by a moment.
-    private var reasonOfOrderlyClose: CloseReason {
-        let life = handle.request.maxDuration
-        guard let limit = timers[.maxDuration]?.at, limit - .now < min(life / 10, .seconds(1)) else {
-            return .remoteClosed
-        }
-        return .maxDuration(life)
-    }
-
-    func remoteGone(on loop: isolated Loop) { run(machine.remoteGone(), on: loop) }
-
-    func remoteIsReady(on loop: isolated Loop) {
-        switch machine.state {
-        case .dialing(.firstBytes): awaitFirstBytes(on: loop)
-        case .open, .draining: pump(on: loop)
-        default: break
-        }
-    }
-
-    private func awaitFirstBytes(on loop: isolated Loop) {
-        guard machine.state == .dialing(.firstBytes), let remote else { return }
-        remote.flush(on: loop)
-        remote.receiveFirst(on: loop)
-        if remote.undeliveredCount > 0 { run(machine.targetSpoke(), on: loop) }
-    }
-}
-
-extension Tunnel: StreamSocketOwner {
     func isReady(_ socket: StreamSocket, on loop: isolated Loop) {
         switch machine.state {
         case .open, .draining: pump(on: loop)
@@ -82,10 +16,9 @@ extension Tunnel: StreamSocketOwner {
             }
         }
     }
-}
 
-/// The pump: bytes, each way as far as the other side takes them, and what is left at the end.
-extension Tunnel {
+    // MARK: The pump
+
     /// Carries what can be carried, each way as far as the other side takes it.
     func pump(on loop: isolated Loop) {
         guard let remote else {
@@ -168,7 +101,7 @@ extension Tunnel {
     }
 
     /// After an end was decided: the rest to the local client, the close handshake with the endpoint.
-    func drain(_ delivery: RemoteConnection.Delivery, on loop: isolated Loop) {
+    private func drain(_ delivery: RemoteConnection.Delivery, on loop: isolated Loop) {
         if case .localFailed = delivery { run(machine.localBroke(), on: loop) }
         deliverRest(on: loop)
         if local?.hungUp == true { run(machine.localFinished(), on: loop) }
@@ -182,7 +115,7 @@ extension Tunnel {
         drainLocal(on: loop)
     }
 
-    private func deliverRest(on loop: isolated Loop) {
+    func deliverRest(on loop: isolated Loop) {
         guard machine.state == .draining, let remote else { return }
         if remote.undeliveredCount > 0, local != nil {
             let delivery = remote.receive(

@@ -4,6 +4,7 @@ import InstanceConnect
 import Logging
 import OpenSSL
 import SocketIO
+import Synchronization
 
 /// Turns what a user named into what can be dialed, and signs each dial. The daemon fulfils it with discovery and
 /// credentials; it is a protocol so that the data path knows neither.
@@ -11,6 +12,8 @@ public protocol TunnelRouter: Sendable {
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route
     /// - Parameter maxDuration: seconds, 1…3600.
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel
+    /// Returns when the identity of a request can sign again, after a person has logged in.
+    func awaitLogin(_ request: RouteRequest) async throws(Failure)
     /// What is known of the target may be wrong: the next `resolve` asks anew.
     func forget(_ request: RouteRequest) async
 }
@@ -37,6 +40,11 @@ public struct TunnelServices: Sendable {
     public var connectTo: HostAndPort?
     public var timeouts: TunnelTimeouts
     public var userAgent: String
+    public var spares = SpareSettings()
+    /// How old a warm tunnel may become before it is renewed.
+    public var warmTimeToLive = Duration.seconds(60)
+    /// Which endpoints answer pings.
+    let pings = PingKnowledge()
     /// Where tunnels are queued and dialed.
     public var control: Loop
     /// Where open tunnels live.
@@ -61,6 +69,22 @@ public struct TunnelServices: Sendable {
         self.pools = pools
         self.logger = logger
     }
+}
+
+/// How many spares an endpoint in use is worth, and how old they may become.
+public struct SpareSettings: Hashable, Sendable {
+    public var count = 1
+    public var timeToLive = Duration.seconds(60)
+
+    public init() {}
+}
+
+/// Which endpoints have answered a ping: only from these is silence an answer too. From any thread.
+final class PingKnowledge: Sendable {
+    private let answering = Mutex<Set<String>>([])
+
+    func answers(_ endpointID: String) -> Bool { answering.withLock { $0.contains(endpointID) } }
+    func note(_ endpointID: String) { answering.withLock { _ = $0.insert(endpointID) } }
 }
 
 /// A host name or address with a port: "bastion.example:443", "[::1]:8443".

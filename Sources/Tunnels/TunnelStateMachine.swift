@@ -12,6 +12,8 @@ struct TunnelStateMachine {
         case resolving
         case queued
         case dialing(DialPhase)
+        /// Open and unused, until a connection joins it.
+        case warm
         case open
         /// An end was decided; bytes are still being delivered, or the close handshake is under way.
         case draining
@@ -20,6 +22,12 @@ struct TunnelStateMachine {
 
     enum Timer: Hashable, CaseIterable {
         case resolve, queue
+        /// A person has to log in first.
+        case login
+        /// A warm tunnel's life.
+        case warmth
+        /// The next look at whether the endpoint is alive; ``Liveness`` decides what it means.
+        case liveness
         /// The present phase of the dial.
         case phase
         /// The whole dial.
@@ -38,15 +46,26 @@ struct TunnelStateMachine {
         case delivery
         /// The local client's answer to our end of file; where the stream was cut, its taking of the last bytes.
         case localLinger
+
+        /// Those that mean nothing once an end is decided.
+        static let beforeTheEnd: [Timer] = allCases.filter { ![.closeHandshake, .delivery, .localLinger].contains($0) }
     }
 
     enum Action: Equatable {
         case resolve
+        /// Wait until somebody has logged in.
+        case awaitLogin
         case requestSlot
+        /// The endpoint refused for want of room: wait for another slot, before those who have not had their turn.
+        case queueAgain
+        /// The endpoint failed, or did not answer: others are to be preferred for a while.
+        case blameEndpoint(Failure)
         /// Connect and sign, both at once.
         case dial
         /// Tell whoever waits for this tunnel that it is open, and give it the local side.
         case announceOpen
+        /// The tunnel is warm.
+        case announceWarm
         case examineLocalPeer
         /// Tell that the tunnel ends in so long.
         case announceExpiry(Duration)
@@ -80,6 +99,11 @@ struct TunnelStateMachine {
     private var localToRemote = Direction.open
     private var remoteToLocal = Direction.open
     private var localIsClosed = false
+    /// Endpoints that were not tried yet.
+    private var alternatives = 0
+    private var login: Failure?
+    /// What the endpoint said when it had no room.
+    private var refusal: Failure?
     /// For sentences.
     private var endpoint = "the endpoint"
 
@@ -88,6 +112,8 @@ struct TunnelStateMachine {
         var idleTimeout: Duration?
         /// The tunnel is announced only when the target has sent something.
         var waitsForTarget = false
+        /// Made ahead of time, for a connection that is not there yet.
+        var isWarm = false
         /// For sentences: "i-0abc:22".
         var target: String
     }
@@ -104,10 +130,13 @@ struct TunnelStateMachine {
         return [.start(.resolve), .resolve]
     }
 
-    /// - Parameter endpoint: its id.
-    mutating func resolved(to endpoint: String) -> [Action] {
+    /// - Parameters:
+    ///   - endpoint: the nearest one's id.
+    ///   - alternatives: how many other endpoints can stand in for it.
+    mutating func resolved(to endpoint: String, alternatives: Int = 0) -> [Action] {
         guard state == .resolving else { return [] }
         self.endpoint = endpoint
+        self.alternatives = alternatives
         state = .queued
         return [.cancel(.resolve), .start(.queue), .requestSlot]
     }
@@ -121,6 +150,50 @@ struct TunnelStateMachine {
         return [.cancel(.queue), .start(.dial), .start(.phase), .dial]
     }
 
+    /// Nobody can sign until a person has logged in again. No slot is held meanwhile.
+    mutating func needsLogin(_ failure: Failure) -> [Action] {
+        switch state {
+        case .resolving:
+            login = failure
+            return [.cancel(.resolve), .start(.login), .awaitLogin]
+        case .dialing(let phase) where phase != .firstBytes:
+            login = failure
+            return leaveSlot(for: .resolving) + [.releaseSlot, .start(.login), .awaitLogin]
+        default: return []
+        }
+    }
+
+    /// Somebody has.
+    mutating func loggedIn() -> [Action] {
+        guard state == .resolving, login != nil else { return [] }
+        login = nil
+        return [.cancel(.login), .start(.resolve), .resolve]
+    }
+
+    /// The endpoint has no room: back into the queue, whose time goes on.
+    ///
+    /// - Parameter failure: its words, for the case that the time is over before there is room.
+    mutating func refusedAsFull(_ failure: Failure) -> [Action] {
+        guard case .dialing(let phase) = state, phase != .firstBytes else { return [] }
+        refusal = failure
+        return leaveSlot(for: .queued) + [.start(.queue), .queueAgain]
+    }
+
+    /// A spare was closed by the endpoint before it could be of use: nobody has to know.
+    mutating func spareWasStale() -> [Action] {
+        guard state == .dialing(.upgrade) else { return [] }
+        state = .dialing(.connect)
+        return [.cancel(.phase), .closeRemote, .start(.phase), .dial]
+    }
+
+    /// The dial is given up, and the slot with it.
+    private mutating func leaveSlot(for next: State) -> [Action] {
+        state = next
+        hasRemote = false
+        holdsSlot = false
+        return [.cancel(.phase), .cancel(.dial), .closeRemote]
+    }
+
     /// The dial reached its next phase.
     mutating func reached(_ phase: DialPhase) -> [Action] {
         guard case .dialing(let current) = state, current != phase else { return [] }
@@ -132,13 +205,24 @@ struct TunnelStateMachine {
     mutating func upgraded() -> [Action] {
         guard case .dialing = state else { return [] }
         if limits.waitsForTarget { return [.cancel(.dial)] + startLife() + reached(.firstBytes) }
-        return open(startingMaxDuration: true)
+        return limits.isWarm ? park() + startLife() : open(startingMaxDuration: true)
     }
 
     /// The target's first bytes are here.
     mutating func targetSpoke() -> [Action] {
         guard state == .dialing(.firstBytes) else { return [] }
-        return open(startingMaxDuration: false)
+        return limits.isWarm ? park() : open(startingMaxDuration: false)
+    }
+
+    private mutating func park() -> [Action] {
+        state = .warm
+        return [.cancel(.phase), .cancel(.dial), .start(.warmth), .announceWarm]
+    }
+
+    /// A connection takes the warm tunnel.
+    mutating func joined() -> [Action] {
+        guard state == .warm else { return [] }
+        return [.cancel(.warmth)] + open(startingMaxDuration: false)
     }
 
     private mutating func open(startingMaxDuration: Bool) -> [Action] {
@@ -146,7 +230,7 @@ struct TunnelStateMachine {
         var actions: [Action] = [.cancel(.phase), .cancel(.dial)]
         if startingMaxDuration { actions += startLife() }
         if limits.idleTimeout != nil { actions.append(.start(.idle)) }
-        return actions + [.announceOpen]
+        return actions + [.start(.liveness), .announceOpen]
     }
 
     /// How long before a tunnel's end it is announced.
@@ -178,7 +262,7 @@ struct TunnelStateMachine {
     /// What was found out about the local client after its end of file.
     mutating func localPeer(is finding: PeerFinding) -> [Action] {
         switch state {
-        case .resolving, .queued, .dialing, .new:
+        case .resolving, .queued, .dialing, .new, .warm:
             return finding == .gone ? end(.clientLeft, closing: .goingAway) : [.start(.secondLook)]
         case .open:
             // Also later: a client that had only stopped sending may go before the target has finished.
@@ -198,7 +282,7 @@ struct TunnelStateMachine {
     /// The local connection broke: a reset, or a write that failed.
     mutating func localBroke() -> [Action] {
         switch state {
-        case .new, .resolving, .queued, .dialing: return end(.clientLeft, closing: .goingAway)
+        case .new, .resolving, .queued, .dialing, .warm: return end(.clientLeft, closing: .goingAway)
         case .open: return end(.localReset, closing: .goingAway)
         case .draining:
             // Nobody is left to deliver to.
@@ -219,12 +303,12 @@ struct TunnelStateMachine {
             state = .draining
             localToRemote = .closed
             remoteToLocal = .draining
-            return [.maxDuration, .warning, .idle, .drain, .secondLook].map(Action.cancel)
+            return Timer.beforeTheEnd.map(Action.cancel)
                 + [.start(.closeHandshake), .start(.delivery)]
         case .draining:
             // The end was ours; this is its answer.
             return []
-        case .new, .resolving, .queued, .dialing:
+        case .new, .resolving, .queued, .dialing, .warm:
             return end(reason, closing: nil)
         case .closed: return []
         }
@@ -260,7 +344,11 @@ struct TunnelStateMachine {
         case .open:
             // What came before the failure is still delivered; then the client learns of the cut.
             return remoteEnded(.failed(failure)) + remoteGone()
-        case .new, .resolving, .queued, .dialing: return end(.failed(failure), closing: nil)
+        case .dialing(let phase) where phase != .firstBytes && failure.concernsTheEndpoint:
+            guard alternatives > 0 else { return [.blameEndpoint(failure)] + end(.failed(failure), closing: nil) }
+            alternatives -= 1
+            return leaveSlot(for: .queued) + [.blameEndpoint(failure), .releaseSlot, .start(.queue), .requestSlot]
+        case .new, .resolving, .queued, .dialing, .warm: return end(.failed(failure), closing: nil)
         }
     }
 
@@ -282,16 +370,22 @@ struct TunnelStateMachine {
         _ timer: Timer, silence: Duration = .zero, idle: Duration = .zero, unsent: Int = 0
     ) -> [Action] {
         switch timer {
+        case .login:
+            guard state == .resolving, let login else { return [] }
+            return failed(login)
+        case .warmth: return close(.unused)
+        case .liveness: return []
         case .resolve:
             return state == .resolving
                 ? failed(deadline("resolving \(limits.target)", timeouts.resolve, hint: nil)) : []
         case .queue:
             return state == .queued
                 ? failed(
-                    Failure(
-                        .endpointFull, "no slot of \(endpoint) became free for \(limits.target)",
-                        why: "waited \(DurationText.format(timeouts.queue))",
-                        hint: "see who holds the slots: eicectl status")) : []
+                    refusal
+                        ?? Failure(
+                            .endpointFull, "no slot of \(endpoint) became free for \(limits.target)",
+                            why: "waited \(DurationText.format(timeouts.queue))",
+                            hint: "see who holds the slots: eicectl status")) : []
         case .phase:
             guard case .dialing(let phase) = state else { return [] }
             return failed(Self.phaseDeadline(phase, limits.target, timeouts[phase]))
@@ -315,7 +409,7 @@ struct TunnelStateMachine {
             switch state {
             case .resolving, .queued, .dialing: return [.examineLocalPeer]
             case .open: return localToRemote == .closed ? [.examineLocalPeer] : []
-            case .new, .draining, .closed: return []
+            case .new, .warm, .draining, .closed: return []
             }
         case .localLinger:
             guard state == .draining else { return [] }
@@ -358,13 +452,11 @@ struct TunnelStateMachine {
         state = .draining
         localToRemote = .closed
         remoteToLocal = .closed
-        var actions = [.resolve, .queue, .phase, .dial, .maxDuration, .warning, .idle, .drain, .secondLook].map(
-            Action.cancel)
+        var actions = Timer.beforeTheEnd.map(Action.cancel)
         if before == .queued { actions.append(.withdrawFromQueue) }
         actions += closeLocal(goodbyeToLocal)
         guard hasRemote else { return actions + finishIfBothSidesAreClosed() }
-        var wasUpgraded = before == .open
-        if before == .dialing(.firstBytes) { wasUpgraded = true }
+        let wasUpgraded = [.open, .warm, .dialing(.firstBytes)].contains(before)
         guard wasUpgraded, let goodbye else { return actions + remoteGone() }
         return actions + [.start(.closeHandshake), .sendClose(code: goodbye.code, reason: "")]
     }
@@ -386,5 +478,13 @@ struct TunnelStateMachine {
         guard state != .closed, localIsClosed, !hasRemote, let reason else { return [] }
         state = .closed
         return [.report(reason)]
+    }
+}
+
+extension Failure {
+    /// Whether another endpoint might do better: this one was not reached, did not answer, or says that it fails.
+    fileprivate var concernsTheEndpoint: Bool {
+        [.nameNotResolved, .cannotConnect, .connectionLost, .tls, .webSocket, .deadline, .serviceUnavailable]
+            .contains(kind)
     }
 }

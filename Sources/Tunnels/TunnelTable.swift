@@ -26,6 +26,8 @@ public final class TunnelTable {
     private var services: TunnelServices
     private var live: [UInt64: TunnelHandle] = [:]
     private var nextID: UInt64 = 1
+    /// Those that no connection has joined yet.
+    private var warm: [UInt64: (CloseReason) -> Void] = [:]
     private var whenEmpty: [() -> Void] = []
     public private(set) var failures: [EndedTunnel] = []
     /// Told of each tunnel that is open now. Set once, before the first tunnel, as the two below.
@@ -69,9 +71,44 @@ public final class TunnelTable {
         return handle
     }
 
+    /// Begins a warm tunnel of a forward.
+    ///
+    /// - Parameter whenEnded: on the control loop, if it ends before a connection joined it.
+    func openWarm(
+        _ specification: ForwardSpecification, named name: ForwardName, on loop: isolated Loop,
+        whenEnded: @escaping (CloseReason) -> Void
+    ) -> TunnelHandle {
+        var request = TunnelRequest(
+            route: specification.route, forwardName: name, peer: "-",
+            maxDuration: specification.maxDuration, idleTimeout: specification.idleTimeout,
+            // SSH's server speaks first: with its first bytes here, a connection costs no round trip at all.
+            waitsForTarget: specification.route.remotePort == 22)
+        request.isWarm = true
+        let handle = open(request, local: nil, client: nil, on: loop)
+        warm[handle.id] = whenEnded
+        return handle
+    }
+
+    /// Joins a connection to a warm tunnel. False when that is just ending; the connection is then untouched.
+    func join(_ local: LocalStream, to handle: TunnelHandle, peer: String, on loop: isolated Loop) -> Bool {
+        let identity = ClientIdentity(ofPeerOf: local.descriptor)
+        handle.update { $0.joinedBy = (peer, identity) }
+        guard handle.tunnel(on: loop)?.join(local, on: loop) == true else { return false }
+        warm[handle.id] = nil
+        return true
+    }
+
+    /// The machine slept, or its routes changed: every tunnel is asked whether it is alive, spares are dropped.
+    public func disturbed(on loop: isolated Loop) {
+        services.resolver.forgetAll()
+        for pool in services.pools.get(on: loop).all { pool.dropSpares(on: loop) }
+        for handle in live.values { handle.probe() }
+    }
+
     /// Nothing new from now on; `completion` comes when the last tunnel has ended, at once if there is none.
     public func stop(completion: @escaping () -> Void) {
         acceptsNew = false
+        for id in warm.keys { live[id]?.close(.unused) }
         if live.isEmpty { completion() } else { whenEmpty.append(completion) }
     }
 
@@ -85,6 +122,8 @@ public final class TunnelTable {
 
     private func ended(_ handle: TunnelHandle, _ reason: CloseReason) {
         guard live.removeValue(forKey: handle.id) != nil else { return }
+        let whenEnded = warm.removeValue(forKey: handle.id)
+        defer { whenEnded?(reason) }
         let end = EndedTunnel(handle: handle, reason: reason, at: .now())
         log(end)
         if reason.failure != nil {
@@ -98,17 +137,23 @@ public final class TunnelTable {
         for completion in waiting { completion() }
     }
 
+    /// Warm tunnels come and go: only those that fail are worth a line by default.
+    private func level(of end: EndedTunnel) -> Logger.Level {
+        if end.reason.failure != nil { return .warning }
+        return end.reason.code == .unused ? .debug : .info
+    }
+
     /// One line for each tunnel, whatever became of it.
     private func log(_ end: EndedTunnel) {
         let handle = end.handle
         let snapshot = handle.snapshot
         services.logger.log(
-            level: end.reason.failure == nil ? .info : .warning,
+            level: level(of: end),
             "tunnel closed: \(end.reason)",
             metadata: [
                 "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)",
                 "endpoint": "\(snapshot.route?.endpoint.id ?? "-")", "forward": "\(handle.request.forward ?? "-")",
-                "peer": "\(handle.request.peer)", "reason": "\(end.reason.code.rawValue)",
+                "peer": "\(handle.peer)", "reason": "\(end.reason.code.rawValue)",
                 "request_id": "\(snapshot.requestID ?? "-")",
                 "bytes_local_to_remote": "\(handle.statistics.localToRemote)",
                 "bytes_remote_to_local": "\(handle.statistics.remoteToLocal)",

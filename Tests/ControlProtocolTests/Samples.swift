@@ -63,7 +63,8 @@ enum Samples {
         let bareSet = ForwardSetParameters(forward: "web")
         let set = ForwardSetParameters(
             forward: "web", name: "bastion", target: "i-2", remotePort: 23, local: .port(0), bind: "127.0.0.1",
-            allowRemote: false, ephemeral: false, options: options, unset: ForwardSetParameters.Setting.allCases)
+            allowRemote: false, warm: 2, ephemeral: false, options: options,
+            unset: ForwardSetParameters.Setting.allCases)
         let remove = ForwardRemoveParameters(names: ["web", "db"])
         let close = TunnelCloseParameters(ids: ["t1"])
         let bareConnect = ConnectParameters(target: "i-1", remotePort: 22)

@@ -49,6 +49,8 @@ import Tunnels
         expected.isEphemeral = true
         expected.maxDuration = .seconds(7)
         expected.idleTimeout = .seconds(8)
+        expected.priority = .normal
+        expected.warm = 1
         let new = try changed {
             $0.name = "bastion"
             $0.target = "i-0123456789abcdef0"
@@ -56,9 +58,10 @@ import Tunnels
             $0.local = .port(0)
             $0.bind = "127.0.0.2"
             $0.ephemeral = true
+            $0.warm = 1
             $0.options = TunnelOptions(
                 profile: "p", region: "r", endpoint: "eice-1", endpointDNSName: "e.example", maxDuration: 7,
-                idleTimeout: 8)
+                idleTimeout: 8, priority: .normal)
         }
         #expect(new == expected)
     }
@@ -81,6 +84,7 @@ import Tunnels
         #expect(refusal { $0.options.maxDuration = 3_601 } == .invalidRequest)
         #expect(refusal { $0.options.idleTimeout = 0 } == .invalidRequest)
         #expect(refusal { $0.remotePort = 0 } == .invalidRequest)
+        #expect(refusal { $0.warm = 6 } == .invalidRequest)
         #expect(refusal { $0.target = "eice-1" } == .usage)
         #expect(
             refusal {

@@ -19,6 +19,8 @@ extension ForwardSpecification {
             name: name, route: route, local: .path("/run/user/1000/a b.sock"), bindAddress: "0.0.0.0",
             maxDuration: .seconds(60), idleTimeout: .seconds(5))
         specification.allowsRemoteClients = true
+        specification.priority = .interactive
+        specification.warm = 2
         return specification
     }
 }
@@ -45,6 +47,7 @@ extension ForwardSpecification {
         #expect(
             Set(fields) == [
                 "name", "route", "local", "bindAddress", "allowsRemoteClients", "maxDuration", "idleTimeout",
+                "priority", "warm",
                 // Forwards that are saved have one value of these.
                 "isEphemeral", "origin",
             ])

@@ -47,7 +47,7 @@ import Testing
         let parameters = try add(
             "i-1", "22", "--name", "n", "--bind", "0.0.0.0", "--allow-remote", "--ephemeral", "--profile", "dev",
             "--region", "r", "--endpoint", "eice-1", "--endpoint-dns", "x.y", "--max-duration", "30m", "--idle-timeout",
-            "5m", "--priority", "interactive")
+            "5m", "--priority", "interactive", "--warm", "2")
         #expect(
             parameters
                 == ForwardAddParameters(
@@ -55,7 +55,7 @@ import Testing
                     options: TunnelOptions(
                         profile: "dev", region: "r", endpoint: "eice-1", endpointDNSName: "x.y", maxDuration: 1800,
                         idleTimeout: 300, priority: .interactive),
-                    ephemeral: true))
+                    warm: 2, ephemeral: true))
     }
 
     func set(_ words: String...) throws -> ForwardSetParameters {
@@ -68,11 +68,13 @@ import Testing
         #expect(
             try set(
                 "web", "--target", "i-2", "--remote-port", "23", "--local", "0", "--bind", "0.0.0.0", "--allow-remote",
-                "--no-ephemeral", "--profile", "dev", "--endpoint-dns", "x.y", "--max-duration", "30m", "--unset",
+                "--warm", "1", "--no-ephemeral", "--profile", "dev", "--endpoint-dns", "x.y", "--max-duration", "30m",
+                "--unset",
                 "idle-timeout", "--unset", "region")
                 == ForwardSetParameters(
                     forward: "web", target: "i-2", remotePort: 23, local: .port(0), bind: "0.0.0.0", allowRemote: true,
-                    ephemeral: false, options: TunnelOptions(profile: "dev", endpointDNSName: "x.y", maxDuration: 1800),
+                    warm: 1, ephemeral: false,
+                    options: TunnelOptions(profile: "dev", endpointDNSName: "x.y", maxDuration: 1800),
                     unset: [.idleTimeout, .region]))
         #expect(try set("web", "--local", "x/y.sock").local == .path("/home/u/x/y.sock"))
         #expect(try set("web", "--ephemeral").ephemeral == true)

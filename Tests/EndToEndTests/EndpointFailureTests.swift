@@ -166,9 +166,27 @@ import Testing
         try await expectRefusal(status: 503, body: "overloaded", code: 75, words: ["503", "overloaded"])
     }
 
-    @Test func aThrottledUpgradeIs75() async throws {
-        let body = #"{"ErrorCode":"ThrottlingException","Message":"Rate exceeded"}"#
-        try await expectRefusal(status: 429, body: body, code: 75, words: ["Rate exceeded"])
+    @Test func aThrottledUpgradeIsTriedAgainUntilTheWaitIsOverAndThenIs75() async throws {
+        try await throttle(times: 1_000, timeouts: ["queue": "1s"]) { scene in
+            let result = try await scene.daemon.eicectl("proxy", Scene.web, "22", "--stdio")
+            #expect(result.code == 75, "\(result)")
+            #expect(result.errors.contains("Rate exceeded"), "\(result)")
+        }
+    }
+
+    @Test func aThrottledUpgradeThatIsTriedAgainGoesUnnoticed() async throws {
+        try await throttle(times: 1, timeouts: [:]) { scene in
+            try await expectEcho(scene, through: try await scene.add())
+        }
+    }
+
+    private func throttle(
+        times: Int, timeouts: [String: String], _ body: @Sendable (Scene) async throws -> Void
+    ) async throws {
+        let echo = try LoopbackServer.echo()
+        let answer = #"{\"ErrorCode\":\"ThrottlingException\",\"Message\":\"Rate exceeded\"}"#
+        let fault = #"{"kind":"refuse","times":\#(times),"status":429,"body":"\#(answer)"}"#
+        try await Scene.play(port: echo.port, emulator: ["--fault", fault], timeouts: timeouts, body)
     }
 
     /// On stderr of `proxy`, in the log and in `status`; and the listener lives.

@@ -18,7 +18,7 @@ import Testing
                 try await scene.daemon.tunnels().filter { $0.state == .queued }.count == 1
             }
             let endpoint = try #require(try await scene.daemon.status().endpoints.first)
-            #expect(endpoint.slots == EndpointInfo.Slots(inUse: 2, cap: 2) && endpoint.queued == 1)
+            #expect(endpoint.slots == EndpointInfo.Slots(inUse: 2, cap: 2, limit: 2, warm: 0) && endpoint.queued == 1)
             #expect(echo.acceptedCount == 2)
 
             first.close()

@@ -130,7 +130,7 @@ import Testing
             #expect(status.forwards.map(\.name) == ["web"])
             #expect(status.forwards.first?.tunnels == 2)
             #expect(status.endpoints.map(\.id) == [Scene.endpoint])
-            #expect(status.endpoints.first?.slots == EndpointInfo.Slots(inUse: 2, cap: 20))
+            #expect(status.endpoints.first?.slots == EndpointInfo.Slots(inUse: 2, cap: 20, limit: 20, warm: 0))
             let tunnel = try #require(status.tunnels.first)
             #expect(tunnel.address == Scene.webAddress && tunnel.endpoint == Scene.endpoint)
             #expect(tunnel.bytesLocalToRemote == 5 && tunnel.bytesRemoteToLocal == 5)

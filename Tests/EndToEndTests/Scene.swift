@@ -81,7 +81,8 @@ struct Scene: Sendable {
 
     private static func table(of changes: [String: String]) -> String {
         let lines = timeouts.merging(changes) { $1 }.map { "\($0.key) = \"\($0.value)\"\n" }
-        return "[timeouts]\n\(lines.sorted().joined())"
+        // Each connection that an endpoint sees is to be one that the test asked for.
+        return "[timeouts]\n\(lines.sorted().joined())\n[pool]\nspares = 0\n"
     }
 
     /// Waits for a place on the stage, for a test that starts its programs itself.

@@ -28,7 +28,7 @@ final class Bench: Sendable {
 
     init(
         _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), slots: Int = 20,
-        relays relayCount: Int = 2,
+        relays relayCount: Int = 2, spares: Int = 0,
         router: ScriptedRouter = ScriptedRouter()
     ) async throws {
         guard let authority = TestCertificates.authority else { throw TestFailure("no authority") }
@@ -45,10 +45,12 @@ final class Bench: Sendable {
             limits.defaultCap = slots
             let pools = EndpointPools(limits: limits)
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-            let services = TunnelServices(
+            var services = TunnelServices(
                 router: router, resolver: Resolver(), tls: tls, connectTo: HostAndPort(host: "127.0.0.1", port: port),
                 timeouts: timeouts, userAgent: "eiced/test", control: loop, relays: relays,
                 pools: LoopBound(pools, on: loop), logger: logger)
+            // Each connection that an endpoint of the test sees is to be one that the test asked for.
+            services.spares.count = spares
             let tunnels = TunnelTable(services: services)
             return LoopBound(
                 Tables(tunnels: tunnels, forwards: ForwardTable(tunnels: tunnels, logger: logger), pools: pools),
@@ -148,6 +150,10 @@ final class Bench: Sendable {
         }
     }
 
+    func spareCount() async -> Int {
+        await onControl { tables, _ in tables.pools.all.first?.spareCount ?? 0 }
+    }
+
     func states() async -> [TunnelHandle.State] {
         await onControl { tables, _ in tables.tunnels.all.map(\.snapshot.state) }
     }
@@ -209,6 +215,8 @@ final class ScriptedRouter: TunnelRouter {
         let url = OpenTunnelURL(route: route, maxDuration: maxDuration, credentials: credentials, at: .now())
         return SignedTunnel(url: url, credentials: credentials)
     }
+
+    func awaitLogin(_ request: RouteRequest) async throws(Failure) { await Self.hold() }
 
     func forget(_ request: RouteRequest) async { script.withLock { $0.forgotten += 1 } }
 

@@ -2,130 +2,124 @@ import Testing
 
 @testable import Tunnels
 
+/// The pool's rules, each as a transcript: an event, and what was decided.
 @Suite struct PoolStateMachineTests {
-    private func ticket(_ number: UInt64) -> PoolStateMachine.Ticket { .init(number: number) }
+    private let start = ContinuousClock.now
 
-    @Test func aFreeSlotIsGrantedAtOnce() {
-        var pool = PoolStateMachine(cap: 1, queueLength: 1)
-        #expect(pool.request(ticket(1)) == [.grant(ticket(1))])
-        #expect(pool.inUse == 1)
+    private func ticket(_ number: UInt64) -> Ticket { Ticket(number: number) }
+
+    private func waiter(_ number: UInt64, _ priority: TunnelPriority = .normal, key: String = "f") -> FairQueue.Waiter {
+        FairQueue.Waiter(ticket: ticket(number), priority: priority, key: key)
     }
 
-    @Test func aFullPoolMakesWaitAndAFullQueueRefuses() {
+    @Test func aFreeSlotIsGrantedAtOnce() {
+        var pool = PoolStateMachine(cap: 2, queueLength: 5)
+        #expect(pool.request(waiter(1), at: start) == [.grant(ticket(1))])
+        #expect(pool.request(waiter(2), at: start) == [.grant(ticket(2))])
+        #expect(pool.inUse == 2)
+    }
+
+    @Test func overTheCapConnectionsWaitAndAFullQueueRefuses() {
         var pool = PoolStateMachine(cap: 1, queueLength: 1)
-        _ = pool.request(ticket(1))
-        #expect(pool.request(ticket(2)) == [])
-        #expect(pool.request(ticket(3)) == [.refuse(ticket(3))])
+        _ = pool.request(waiter(1), at: start)
+        #expect(pool.request(waiter(2), at: start) == [])
+        #expect(pool.request(waiter(3), at: start) == [.refuse(ticket(3))])
         #expect(pool.queued == 1)
     }
 
-    @Test func aSlotThatComesBackGoesToTheFirstWhoWaits() {
-        var pool = PoolStateMachine(cap: 1, queueLength: 9)
-        for number in 1...3 { _ = pool.request(ticket(UInt64(number))) }
-        #expect(pool.release() == [.grant(ticket(2))])
-        #expect(pool.release() == [.grant(ticket(3))])
-        #expect(pool.release() == [])
-        #expect(pool.inUse == 0)
+    @Test func aSlotThatComesBackGoesToTheNextOne() {
+        var pool = PoolStateMachine(cap: 1, queueLength: 5)
+        for number in 1...3 { _ = pool.request(waiter(UInt64(number)), at: start) }
+        #expect(pool.release(ticket(1), at: start) == [.grant(ticket(2))])
+        #expect(pool.release(ticket(1), at: start) == [])
+        #expect(pool.release(ticket(2), at: start) == [.grant(ticket(3))])
     }
 
-    @Test func whoWithdrewIsPassedOver() {
-        var pool = PoolStateMachine(cap: 1, queueLength: 9)
-        for number in 1...3 { _ = pool.request(ticket(UInt64(number))) }
+    @Test func whoGaveUpIsPassedOver() {
+        var pool = PoolStateMachine(cap: 1, queueLength: 5)
+        for number in 1...3 { _ = pool.request(waiter(UInt64(number)), at: start) }
         pool.withdraw(ticket(2))
-        #expect(pool.release() == [.grant(ticket(3))])
+        #expect(pool.release(ticket(1), at: start) == [.grant(ticket(3))])
     }
 
-    @Test func aHigherCapServesWhoWaits() {
-        var pool = PoolStateMachine(cap: 1, queueLength: 9)
-        for number in 1...4 { _ = pool.request(ticket(UInt64(number))) }
-        #expect(pool.setCap(3) == [.grant(ticket(2)), .grant(ticket(3))])
+    @Test func aWarmTunnelIsGivenUpTheMomentSomeoneNeedsItsSlot() {
+        var pool = PoolStateMachine(cap: 1, queueLength: 5)
+        #expect(pool.requestWarm(waiter(1), at: start) == [.grant(ticket(1))])
+        _ = pool.accepted(ticket(1), at: start)
+        #expect(pool.becameWarm(ticket(1), at: start) == [])
+        #expect(pool.request(waiter(2), at: start) == [.evict(ticket(1))])
+        let used = pool.useWarm(ticket(1))
+        #expect(!used)
+        #expect(pool.release(ticket(1), at: start) == [.grant(ticket(2))])
+    }
+
+    @Test func oneEvictionServesOneWaiter() {
+        var pool = PoolStateMachine(cap: 2, queueLength: 5)
+        for number: UInt64 in [1, 2] {
+            _ = pool.requestWarm(waiter(number), at: start)
+            _ = pool.accepted(ticket(number), at: start)
+            _ = pool.becameWarm(ticket(number), at: start)
+        }
+        #expect(pool.request(waiter(3), at: start) == [.evict(ticket(1))])
+        #expect(pool.request(waiter(4), at: start) == [.evict(ticket(2))])
+        #expect(pool.request(waiter(5), at: start) == [])
+    }
+
+    @Test func aWarmTunnelThatFindsItsConnectionIsNoLongerGivenUp() {
+        var pool = PoolStateMachine(cap: 1, queueLength: 5)
+        _ = pool.requestWarm(waiter(1), at: start)
+        _ = pool.accepted(ticket(1), at: start)
+        _ = pool.becameWarm(ticket(1), at: start)
+        let used = pool.useWarm(ticket(1))
+        #expect(used)
+        #expect(pool.request(waiter(2), at: start) == [])
+    }
+
+    @Test func nobodyGetsAWarmTunnelWhileOthersCouldWantTheSlot() {
+        var pool = PoolStateMachine(cap: 1, queueLength: 5)
+        _ = pool.request(waiter(1), at: start)
+        #expect(pool.requestWarm(waiter(2), at: start) == [.refuse(ticket(2))])
+    }
+
+    @Test func aRefusalForWantOfRoomLowersTheCapAndKeepsTheTurn() {
+        var pool = PoolStateMachine(cap: 4, queueLength: 5)
+        for number: UInt64 in 1...2 {
+            _ = pool.request(waiter(number), at: start)
+            _ = pool.accepted(ticket(number), at: start)
+        }
+        _ = pool.request(waiter(3), at: start)
+        #expect(pool.refusedAsFull(ticket(3), jitter: 0, at: start) == [])
+        #expect(pool.cap.effective == 2)
+        #expect(pool.request(waiter(4), at: start) == [])
+        // The refused one comes before the one that came later.
+        #expect(pool.release(ticket(1), at: start) == [.grant(ticket(3))])
+    }
+
+    @Test func withNothingOpenOneWaiterProbesAfterAPause() {
+        var pool = PoolStateMachine(cap: 4, queueLength: 5)
+        _ = pool.request(waiter(1), at: start)
+        _ = pool.request(waiter(2), at: start)
+        #expect(pool.refusedAsFull(ticket(1), jitter: 0, at: start) == [])
+        #expect(pool.refusedAsFull(ticket(2), jitter: 0, at: start) == [])
+        let wake = pool.nextWake ?? start
+        #expect(wake > start)
+        #expect(pool.tick(at: wake) == [.grant(ticket(2))])
+        #expect(pool.inUse == 1)
+    }
+
+    @Test func aHigherCapServesThoseWhoWait() {
+        var pool = PoolStateMachine(cap: 1, queueLength: 5)
+        for number in 1...3 { _ = pool.request(waiter(UInt64(number)), at: start) }
+        #expect(pool.setCap(3, at: start) == [.grant(ticket(2)), .grant(ticket(3))])
     }
 
     @Test func aLowerCapTakesNothingAway() {
-        var pool = PoolStateMachine(cap: 3, queueLength: 9)
-        for number in 1...4 { _ = pool.request(ticket(UInt64(number))) }
-        #expect(pool.setCap(1) == [])
-        #expect(pool.inUse == 3)
-        #expect(pool.release() == [])
-        #expect(pool.release() == [])
-        #expect(pool.release() == [.grant(ticket(4))])
-    }
-
-    /// Against a model that is a plain list: whatever happens in whatever order.
-    @Test(arguments: 0..<50)
-    func itAgreesWithAModelWhateverHappens(seed: UInt64) {
-        var random = SplitMix(state: seed)
-        var cap = Int.random(in: 1...5, using: &random)
-        let queueLength = Int.random(in: 0...6, using: &random)
-        var pool = PoolStateMachine(cap: cap, queueLength: queueLength)
-        var waiting: [PoolStateMachine.Ticket] = []
-        var holders = 0
-        var answered: Set<PoolStateMachine.Ticket> = []
-        var withdrawn: Set<PoolStateMachine.Ticket> = []
-        var asked: UInt64 = 0
-
-        for _ in 0..<400 {
-            var decisions: [PoolStateMachine.Decision] = []
-            var expected: [PoolStateMachine.Decision] = []
-            func serve() {
-                while holders < cap, !waiting.isEmpty {
-                    holders += 1
-                    expected.append(.grant(waiting.removeFirst()))
-                }
-            }
-            switch Int.random(in: 0..<10, using: &random) {
-            case 0..<5:
-                asked += 1
-                let new = ticket(asked)
-                if waiting.isEmpty, holders < cap {
-                    holders += 1
-                    expected = [.grant(new)]
-                } else if waiting.count < queueLength {
-                    waiting.append(new)
-                } else {
-                    expected = [.refuse(new)]
-                }
-                decisions = pool.request(new)
-            case 5..<8 where holders > 0:
-                holders -= 1
-                serve()
-                decisions = pool.release()
-            case 8:
-                let some = ticket(UInt64.random(in: 0...asked, using: &random))
-                if waiting.contains(some) { withdrawn.insert(some) }
-                waiting.removeAll { $0 == some }
-                pool.withdraw(some)
-            default:
-                cap = Int.random(in: 1...5, using: &random)
-                serve()
-                decisions = pool.setCap(cap)
-            }
-            #expect(decisions == expected)
-            #expect(pool.inUse == holders && pool.queued == waiting.count)
-            for decision in decisions {
-                switch decision {
-                case .grant(let ticket):
-                    #expect(pool.inUse <= cap)
-                    #expect(answered.insert(ticket).inserted)
-                case .refuse(let ticket): #expect(answered.insert(ticket).inserted)
-                }
-            }
-        }
-        // Nobody is lost: each was answered, withdrew, or still waits.
-        #expect(answered.count + withdrawn.count + waiting.count == Int(asked))
-        #expect(answered.isDisjoint(with: withdrawn))
-    }
-}
-
-/// Numbers that are the same in each run.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
+        var pool = PoolStateMachine(cap: 3, queueLength: 5)
+        for number in 1...3 { _ = pool.request(waiter(UInt64(number)), at: start) }
+        _ = pool.request(waiter(4), at: start)
+        #expect(pool.setCap(1, at: start) == [])
+        #expect(pool.release(ticket(1), at: start) == [])
+        #expect(pool.release(ticket(2), at: start) == [])
+        #expect(pool.release(ticket(3), at: start) == [.grant(ticket(4))])
     }
 }

@@ -122,7 +122,12 @@ final class EndpointConnection {
     /// - Parameter firstBytes: frames that ride in the same write as the answer.
     func open(firstBytes: [UInt8] = []) throws {
         try handshake()
-        let key = try request().webSocketKey()
+        try accept(try request(), firstBytes: firstBytes)
+    }
+
+    /// Answers a request for a tunnel.
+    func accept(_ request: HTTPRequestHead, firstBytes: [UInt8] = []) throws {
+        let key = try request.webSocketKey()
         let headers = HTTPHeaders([.init("x-amzn-RequestId", "request-1")])
         try sendRaw(UpgradeResponse.accepting(key: key, headers: headers) + firstBytes)
     }

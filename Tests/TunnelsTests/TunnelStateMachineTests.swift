@@ -1,4 +1,5 @@
 import Failures
+import TestSupport
 import Testing
 
 @testable import Tunnels
@@ -62,7 +63,8 @@ import Testing
         #expect(machine.reached(.upgrade) == [.cancel(.phase), .start(.phase)])
         #expect(
             machine.upgraded() == [
-                .cancel(.phase), .cancel(.dial), .start(.maxDuration), .start(.warning), .announceOpen,
+                .cancel(.phase), .cancel(.dial), .start(.maxDuration), .start(.warning), .start(.liveness),
+                .announceOpen,
             ])
         #expect(machine.state == .open)
     }
@@ -74,7 +76,8 @@ import Testing
                 .cancel(.dial), .start(.maxDuration), .start(.warning), .cancel(.phase), .start(.phase),
             ])
         #expect(machine.state == .dialing(.firstBytes))
-        #expect(machine.targetSpoke() == [.cancel(.phase), .cancel(.dial), .start(.idle), .announceOpen])
+        #expect(
+            machine.targetSpoke() == [.cancel(.phase), .cancel(.dial), .start(.idle), .start(.liveness), .announceOpen])
     }
 
     @Test func eachTimeoutBeforeTheOpeningNamesItsPart() {
@@ -109,8 +112,93 @@ import Testing
     @Test func aFailedDialGivesItsSlotBackAndResetsTheClient() {
         var machine = dialing()
         let actions = machine.failed(cut)
-        #expect(deeds(actions) == [.abortLocal, .closeRemote, .releaseSlot, .report(.failed(cut))])
+        #expect(
+            deeds(actions) == [.blameEndpoint(cut), .abortLocal, .closeRemote, .releaseSlot, .report(.failed(cut))])
         #expect(machine.state == .closed)
+    }
+
+    @Test func aFailedEndpointIsLeftForTheNextOne() {
+        var machine = machine()
+        _ = machine.started()
+        _ = machine.resolved(to: "eice-0", alternatives: 1)
+        _ = machine.slotGranted()
+        #expect(deeds(machine.failed(cut)) == [.closeRemote, .blameEndpoint(cut), .releaseSlot, .requestSlot])
+        #expect(machine.state == .queued)
+        _ = machine.slotGranted()
+        #expect(reports(machine.failed(cut)) == [.failed(cut)])
+    }
+
+    @Test func aRefusalThatIsAboutTheTargetIsNotTriedElsewhere() {
+        var machine = machine()
+        _ = machine.started()
+        _ = machine.resolved(to: "eice-0", alternatives: 1)
+        _ = machine.slotGranted()
+        let denied = Failure(.accessDenied, "no")
+        #expect(reports(machine.failed(denied)) == [.failed(denied)])
+    }
+
+    @Test func whoIsRefusedForWantOfRoomWaitsAgain() {
+        let full = Failure(.endpointFull, "no room")
+        var machine = dialing()
+        _ = machine.reached(.upgrade)
+        #expect(
+            machine.refusedAsFull(full) == [
+                .cancel(.phase), .cancel(.dial), .closeRemote, .start(.queue), .queueAgain,
+            ])
+        #expect(machine.state == .queued)
+        // In the endpoint's own words.
+        #expect(reports(machine.fired(.queue)) == [.failed(full)])
+    }
+
+    @Test func aStaleSpareIsReplacedByAFreshConnection() {
+        var machine = dialing()
+        _ = machine.reached(.upgrade)
+        #expect(machine.spareWasStale() == [.cancel(.phase), .closeRemote, .start(.phase), .dial])
+        #expect(machine.state == .dialing(.connect))
+    }
+
+    @Test func whileAPersonLogsInNoSlotIsHeld() {
+        let login = Failure(.needsLogin, "log in")
+        var machine = dialing()
+        #expect(deeds(machine.needsLogin(login)) == [.closeRemote, .releaseSlot, .awaitLogin])
+        #expect(deeds(machine.loggedIn()) == [.resolve])
+        #expect(deeds(machine.needsLogin(login)) == [.awaitLogin])
+        #expect(reports(machine.fired(.login)) == [.failed(login)])
+    }
+
+    // MARK: Warm tunnels
+
+    private func warm() -> TunnelStateMachine {
+        var machine = TunnelStateMachine(
+            timeouts: TunnelTimeouts(),
+            limits: .init(maxDuration: .seconds(3_600), waitsForTarget: true, isWarm: true, target: "i-0:22"))
+        _ = machine.started()
+        _ = machine.resolved(to: "eice-0")
+        _ = machine.slotGranted()
+        _ = machine.upgraded()
+        return machine
+    }
+
+    @Test func aWarmTunnelWaitsForItsConnectionAndIsOpenWithIt() {
+        var machine = warm()
+        #expect(machine.targetSpoke() == [.cancel(.phase), .cancel(.dial), .start(.warmth), .announceWarm])
+        #expect(
+            machine.joined() == [.cancel(.warmth), .cancel(.phase), .cancel(.dial), .start(.liveness), .announceOpen])
+        #expect(machine.state == .open)
+    }
+
+    @Test func aWarmTunnelEndsWithItsTime() {
+        var machine = warm()
+        _ = machine.targetSpoke()
+        #expect(deeds(machine.fired(.warmth)) == [.closeLocal, .sendClose(code: 1_000, reason: "")])
+        #expect(machine.joined() == [])
+        #expect(reports(machine.remoteGone()) == [.unused])
+    }
+
+    @Test func aWarmTunnelWhoseTargetGoesIsOver() {
+        var machine = warm()
+        _ = machine.targetSpoke()
+        #expect(reports(machine.remoteEnded(.remoteClosed)) == [.remoteClosed])
     }
 
     @Test func whoLeavesTheQueueIsWithdrawnAndHoldsNoSlot() {
@@ -140,7 +228,7 @@ import Testing
         let beginnings: [TunnelStateMachine] = [
             dialing(), dialing(waitsForTarget: true), open(), queued(),
         ]
-        var random = SplitMix(state: 42)
+        var random = SeededGenerator(seed: 42)
         for _ in 0..<20_000 {
             var machine = beginnings.randomElement(using: &random) ?? queued()
             var held = machine.state == .queued ? 0 : 1
@@ -238,10 +326,9 @@ import Testing
     @Test func whatTheTargetSentIsDeliveredBeforeTheEndOfFile() {
         var machine = open()
         #expect(
-            machine.remoteEnded(.remoteClosed) == [
-                .cancel(.maxDuration), .cancel(.warning), .cancel(.idle), .cancel(.drain), .cancel(.secondLook),
-                .start(.closeHandshake), .start(.delivery),
-            ])
+            machine.remoteEnded(.remoteClosed)
+                == TunnelStateMachine.Timer.beforeTheEnd.map(Action.cancel)
+                + [.start(.closeHandshake), .start(.delivery)])
         // The slot is free while the client still reads.
         #expect(machine.remoteGone() == [.cancel(.closeHandshake), .closeRemote, .releaseSlot])
         #expect(machine.delivered(unsent: 99) == [.finishLocal, .start(.localLinger)])

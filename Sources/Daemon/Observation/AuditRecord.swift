@@ -42,7 +42,7 @@ struct AuditRecord: Codable, Hashable, Sendable {
     init(_ end: EndedTunnel, at time: Timestamp, now: ContinuousClock.Instant, daemon: Int) {
         let handle = end.handle
         let snapshot = handle.snapshot
-        let identity = handle.request.identity
+        let identity = handle.identity
         let milliseconds = handle.began.duration(to: now) / .milliseconds(1)
         start = Timestamp(milliseconds: time.milliseconds - Int64(milliseconds))
         self.end = time
@@ -50,7 +50,7 @@ struct AuditRecord: Codable, Hashable, Sendable {
         self.daemon = daemon
         tunnel = handle.name
         client = Client(
-            peer: handle.request.peer, uid: identity.uid, pid: identity.pid, command: identity.command,
+            peer: handle.peer, uid: identity.uid, pid: identity.pid, command: identity.command,
             executable: identity.executable)
         forward = handle.request.forward
         target = handle.request.route.target.description

@@ -23,6 +23,10 @@ struct SavedForward: Codable, Hashable, Sendable {
     var maxDuration: Int
     /// Seconds; absent: no limit.
     var idleTimeout: Int?
+    /// Absent: normal.
+    var priority: Priority?
+    /// Absent: none.
+    var warm: Int?
 }
 
 extension SavedForward {
@@ -44,6 +48,8 @@ extension SavedForward {
         endpointDNSName = route.endpointDNSName
         maxDuration = Int(specification.maxDuration.components.seconds)
         idleTimeout = specification.idleTimeout.map { Int($0.components.seconds) }
+        priority = specification.priority == .interactive ? .interactive : nil
+        warm = specification.warm > 0 ? specification.warm : nil
     }
 
     /// What was saved, as a forward's own type.
@@ -58,6 +64,7 @@ extension SavedForward {
         try check(RequestTranslation.durations.contains(maxDuration), "its max duration is out of range")
         try check(
             idleTimeout.map { (1...86_400).contains($0) } ?? true, "its idle timeout is out of range")
+        try check(warm.map { RequestTranslation.warmTunnels.contains($0) } ?? true, "its warm tunnels are out of range")
         let address = bind.map { SocketAddress(ip: $0, port: 0) }
         try check(address != .some(nil), "it listens on what is no IP address")
         try check(
@@ -69,6 +76,8 @@ extension SavedForward {
             name: name, route: route, local: RequestTranslation.local(local), bindAddress: bind,
             maxDuration: .seconds(maxDuration), idleTimeout: idleTimeout.map { .seconds($0) })
         specification.allowsRemoteClients = allowRemote ?? false
+        specification.priority = priority == .interactive ? .interactive : .normal
+        specification.warm = warm ?? 0
         return specification
     }
 }

@@ -1,0 +1,53 @@
+import Failures
+import SocketIO
+
+/// All endpoints that were used. Confined to the control loop.
+public final class EndpointPools {
+    /// How many slots an endpoint has, as far as we are concerned.
+    public struct Limits: Hashable, Sendable {
+        /// The service's own limit for one endpoint, over all users (AWS: "Quotas for EC2 Instance Connect Endpoint").
+        public static let serviceLimit = 20
+
+        public var defaultCap = Limits.serviceLimit
+        /// By endpoint id.
+        public var caps: [String: Int] = [:]
+        public var queueLength = 256
+
+        public init() {}
+
+        /// At least 1: with none, nobody could ever be served.
+        func cap(for id: String) -> Int { max(1, caps[id] ?? defaultCap) }
+    }
+
+    private(set) var limits: Limits
+    private var pools: [EndpointKey: EndpointPool] = [:]
+    private let tickets = TicketCounter()
+    /// To be told when an endpoint has no slot for someone who asked: at most once for each time it fills up.
+    public var onFull: ((EndpointPool) -> Void)?
+
+    public init(limits: Limits) { self.limits = limits }
+
+    public var all: [EndpointPool] { pools.values.sorted { ($0.key.region, $0.key.id) < ($1.key.region, $1.key.id) } }
+
+    func pool(_ key: EndpointKey, dnsName: String) -> EndpointPool {
+        if let pool = pools[key] {
+            pool.dnsName = dnsName
+            return pool
+        }
+        let pool = EndpointPool(
+            key: key, dnsName: dnsName, cap: limits.cap(for: key.id), queueLength: limits.queueLength,
+            tickets: tickets)
+        pool.onFull = { [weak self, unowned pool] in self?.onFull?(pool) }
+        pools[key] = pool
+        return pool
+    }
+
+    /// Nil for an endpoint that was never used.
+    func existing(_ key: EndpointKey) -> EndpointPool? { pools[key] }
+
+    /// Takes over changed limits; who waits gets what a higher cap gives.
+    public func apply(_ limits: Limits, on loop: isolated Loop) {
+        self.limits = limits
+        for pool in pools.values { pool.setCap(limits.cap(for: pool.key.id), on: loop) }
+    }
+}

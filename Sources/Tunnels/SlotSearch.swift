@@ -1,0 +1,94 @@
+import Failures
+import InstanceConnect
+import SocketIO
+
+/// Looks for a slot at any of the endpoints that a target can be reached through: the nearest one that would dial at once,
+/// else the first one whose queue serves us. Confined to the control loop.
+final class SlotSearch {
+    /// A slot, to be given back to its pool.
+    struct Slot {
+        let endpoint: Endpoint
+        let pool: EndpointPool
+        let ticket: Ticket
+    }
+
+    private struct Place {
+        let endpoint: Endpoint
+        let pool: EndpointPool
+        var ticket: Ticket?
+    }
+
+    private var places: [Place] = []
+    private var completion: ((Result<Slot, Failure>) -> Void)?
+    private var refusals = 0
+
+    /// Begins at once; `completion` comes later, once, unless `cancel` comes first.
+    ///
+    /// - Parameter candidates: nearest first, at least one.
+    init(
+        _ candidates: [Endpoint], region: String, priority: TunnelPriority, key: String, pools: EndpointPools,
+        on loop: isolated Loop, completion: @escaping (Result<Slot, Failure>) -> Void
+    ) {
+        self.completion = completion
+        let all = candidates.map { endpoint in
+            Place(
+                endpoint: endpoint,
+                pool: pools.pool(EndpointKey(region: region, id: endpoint.id), dnsName: endpoint.dnsName))
+        }
+        places = Self.choose(all)
+        for index in places.indices {
+            places[index].ticket = places[index].pool.request(priority: priority, key: key, on: loop) {
+                [weak self] result in self?.decided(index, result, on: loop)
+            }
+        }
+    }
+
+    /// Goes on waiting where a slot was granted that turned out to be none: `ticket` keeps its turn.
+    init(
+        waitingFor ticket: Ticket, at pool: EndpointPool, _ endpoint: Endpoint, on loop: isolated Loop,
+        completion: @escaping (Result<Slot, Failure>) -> Void
+    ) {
+        self.completion = completion
+        places = [Place(endpoint: endpoint, pool: pool, ticket: ticket)]
+        pool.refusedAsFull(ticket, on: loop) { [weak self] result in self?.decided(0, result, on: loop) }
+    }
+
+    /// One that invites us is enough; where none does we wait for all that do not fail, and where all of them failed lately
+    /// a try is better than none.
+    private static func choose(_ all: [Place]) -> [Place] {
+        let now = ContinuousClock.now
+        if let inviting = all.first(where: { $0.pool.isInviting(at: now) }) { return [inviting] }
+        let sound = all.filter { !$0.pool.isCoolingDown(at: now) }
+        return sound.isEmpty ? all : sound
+    }
+
+    /// Waits no longer. Harmless when it is over.
+    func cancel() {
+        completion = nil
+        withdraw(but: nil)
+    }
+
+    private func decided(_ index: Int, _ result: Result<Void, Failure>, on loop: isolated Loop) {
+        guard let completion, let ticket = places[index].ticket else { return }
+        let place = places[index]
+        places[index].ticket = nil
+        switch result {
+        case .success:
+            self.completion = nil
+            withdraw(but: index)
+            completion(.success(Slot(endpoint: place.endpoint, pool: place.pool, ticket: ticket)))
+        case .failure(let failure):
+            refusals += 1
+            guard refusals == places.count else { return }
+            self.completion = nil
+            completion(.failure(failure))
+        }
+    }
+
+    private func withdraw(but chosen: Int?) {
+        for (index, place) in places.enumerated() where index != chosen {
+            if let ticket = place.ticket { place.pool.withdraw(ticket) }
+            places[index].ticket = nil
+        }
+    }
+}

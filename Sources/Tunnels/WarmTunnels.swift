@@ -1,0 +1,57 @@
+import Failures
+import SocketIO
+
+/// The warm tunnels of one forward: open, with the target's first bytes there where it speaks first, and joined to the next
+/// connection. Confined to the control loop.
+///
+/// Kept only while the forward is in use: each one is a log-in that the target waits for.
+final class WarmTunnels {
+    private let name: ForwardName
+    private let tunnels: TunnelTable
+    private var made: [TunnelHandle] = []
+    private var lastUse: ContinuousClock.Instant?
+    private var isClosed = false
+
+    /// After the forward's last connection.
+    private static let keptFor = Duration.seconds(600)
+
+    /// - Parameter name: the forward's, which may change.
+    init(of name: ForwardName, tunnels: TunnelTable) {
+        self.name = name
+        self.tunnels = tunnels
+    }
+
+    /// Joins a connection to a warm tunnel and makes the next one. False when there is none ready.
+    func join(_ local: LocalStream, peer: String, on loop: isolated Loop) -> Bool {
+        while let handle = made.first(where: { $0.snapshot.state == .warm }) {
+            made.removeAll { $0 === handle }
+            if tunnels.join(local, to: handle, peer: peer, on: loop) { return true }
+        }
+        return false
+    }
+
+    /// A connection came: from now on the forward is in use.
+    func keepUp(_ specification: ForwardSpecification, on loop: isolated Loop) {
+        lastUse = .now
+        fill(specification, on: loop)
+    }
+
+    private func fill(_ specification: ForwardSpecification, on loop: isolated Loop) {
+        guard !isClosed, tunnels.acceptsNew, let lastUse, lastUse.duration(to: .now) < Self.keptFor else { return }
+        made.removeAll { [.draining, .closed].contains($0.snapshot.state) }
+        while made.count < specification.warm {
+            made.append(
+                tunnels.openWarm(specification, named: name, on: loop) { [weak self] reason in
+                    // One that failed, or that found no idle slot, is not tried again before the next connection.
+                    guard reason == .unused else { return }
+                    self?.fill(specification, on: loop)
+                })
+        }
+    }
+
+    func close() {
+        isClosed = true
+        for handle in made { handle.close(.unused) }
+        made = []
+    }
+}

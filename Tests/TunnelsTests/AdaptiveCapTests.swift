@@ -1,0 +1,76 @@
+import Testing
+
+@testable import Tunnels
+
+@Suite struct AdaptiveCapTests {
+    private let start = ContinuousClock.now
+
+    @Test func aRefusalLowersTheCapToWhatIsOpen() {
+        var cap = AdaptiveCap(20)
+        cap.refused(open: 12, jitter: 0, at: start)
+        #expect(cap.effective == 12)
+        #expect(cap.refusedSince == start)
+        #expect(cap.notBefore == nil)
+    }
+
+    @Test func theCapNeverFallsBelowOneAndThenProbesWithBackoff() {
+        var cap = AdaptiveCap(20)
+        cap.refused(open: 0, jitter: 0, at: start)
+        #expect(cap.effective == 1)
+        #expect(cap.notBefore == start + .milliseconds(500))
+        cap.tick(at: start + .milliseconds(500))
+        #expect(cap.notBefore == nil)
+        cap.refused(open: 0, jitter: 0, at: start + .seconds(1))
+        #expect(cap.notBefore == start + .seconds(2))
+    }
+
+    @Test func aCloseOfOursExcusesOneRefusalForFiveSeconds() {
+        var cap = AdaptiveCap(20)
+        cap.closed(at: start)
+        cap.refused(open: 19, jitter: 0, at: start + .seconds(1))
+        #expect(cap.effective == 20)
+        #expect(cap.notBefore == start + .seconds(1) + .milliseconds(250))
+        cap.refused(open: 19, jitter: 0, at: start + .seconds(2))
+        #expect(cap.effective == 19)
+        var late = AdaptiveCap(20)
+        late.closed(at: start)
+        late.refused(open: 19, jitter: 0, at: start + .seconds(6))
+        #expect(late.effective == 19)
+    }
+
+    @Test func theCapRisesStepByStepAndSlowerAfterEachRefusal() {
+        var cap = AdaptiveCap(20)
+        cap.refused(open: 12, jitter: 0, at: start)
+        #expect(cap.riseAt == start + .seconds(5))
+        cap.tick(at: start + .seconds(5))
+        #expect(cap.effective == 13)
+        cap.refused(open: 12, jitter: 0, at: start + .seconds(6))
+        #expect(cap.effective == 12)
+        #expect(cap.riseAt == start + .seconds(16))
+    }
+
+    @Test func anAcceptedStepIsFollowedByTheNextAtOnce() {
+        var cap = AdaptiveCap(14)
+        cap.refused(open: 12, jitter: 0, at: start)
+        cap.tick(at: start + .seconds(5))
+        cap.accepted(at: start + .seconds(6))
+        cap.tick(at: start + .seconds(6))
+        #expect(cap.effective == 14)
+        #expect(cap.refusedSince == nil)
+        #expect(cap.riseAt == nil)
+    }
+
+    @Test func anotherConfiguredCapIsTakenOver() {
+        var cap = AdaptiveCap(20)
+        cap.configure(5)
+        #expect(cap.effective == 5)
+        cap.configure(20)
+        #expect(cap.effective == 20)
+        cap.refused(open: 12, jitter: 0, at: start)
+        cap.configure(30)
+        #expect(cap.effective == 12)
+        cap.configure(10)
+        #expect(cap.effective == 10)
+        #expect(cap.refusedSince == nil)
+    }
+}
