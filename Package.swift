@@ -130,6 +130,7 @@ let package = Package(
         .target(
             name: "ServiceManager",
             dependencies: [
+                "CLinux",
                 "CSystemd",
                 "Failures",
                 "SocketIO",
@@ -138,7 +139,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ServiceManagerTests",
-            dependencies: ["ServiceManager", "SocketIO", "TestSupport"],
+            dependencies: ["CLinux", "ServiceManager", "SocketIO", "TestSupport"],
             swiftSettings: strict),
 
         // Configuration and wiring.
@@ -219,7 +220,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["ControlProtocol", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
+            dependencies: ["CLinux", "ControlProtocol", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
             swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx17

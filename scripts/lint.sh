@@ -36,6 +36,11 @@ only_in CSystemd ServiceManager
 only_in CCurl AWS
 only_in CExpat AWS
 
+# CLinux and Glibc both have <sys/socket.h>: without both imports it depends on the order of a build which one is seen.
+users=$(grep -rlE '\b(SOCK|MSG|SHUT)_[A-Z]+\b' Sources Tests --include '*.swift' | xargs grep -lE "${import}Glibc\$" |
+    xargs grep -LE "${import}CLinux\$" || true)
+[ -z "$users" ] || complain "constants of <sys/socket.h> need CLinux imported beside Glibc:" "$users"
+
 # eicectl starts for each `ssh`: what it must not have comes in through a dependency, unnoticed.
 linked=$(ldd .build/debug/eicectl)
 for library in libssl libcrypto libsystemd libcurl libexpat libFoundation.so libFoundationNetworking; do

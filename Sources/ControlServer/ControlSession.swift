@@ -1,3 +1,4 @@
+import CLinux
 import ControlProtocol
 import Failures
 import Glibc

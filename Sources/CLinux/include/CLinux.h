@@ -1,6 +1,9 @@
 #pragma once
 // Linux interfaces that Swift's Glibc module does not import: epoll, eventfd, timerfd, netlink, and the
 // control-message macros of <sys/socket.h> as functions.
+//
+// It includes <sys/socket.h>, as Swift's Glibc does, and to which of the two the compiler attributes a constant such as
+// SOCK_STREAM depends on the order in which it reads files. So whoever uses one imports both; `make lint` looks.
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
