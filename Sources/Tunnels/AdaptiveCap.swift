@@ -65,10 +65,14 @@ struct AdaptiveCap {
             notBefore = now + Self.excusedPause * (1 + jitter)
             return
         }
-        effective = min(effective, max(open, 1))
+        let lowered = min(effective, max(open, 1))
         refusedSince = refusedSince ?? now
-        riseAt = now + riseInterval * (1 + jitter / 2)
-        riseInterval = min(riseInterval * 2, Self.longestRise)
+        // Of many dials that are refused together only the first one is news: the others tell the same of the same step.
+        if lowered < effective || riseAt == nil {
+            riseAt = now + riseInterval * (1 + jitter / 2)
+            riseInterval = min(riseInterval * 2, Self.longestRise)
+        }
+        effective = lowered
         if open == 0 {
             // Not one of ours is open, so no close of ours will tell when there is room: one waiter tries now and then.
             notBefore = now + probeInterval * (1 + jitter / 2)

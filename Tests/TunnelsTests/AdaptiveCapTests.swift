@@ -49,6 +49,13 @@ import Testing
         #expect(cap.riseAt == start + .seconds(16))
     }
 
+    @Test func dialsThatAreRefusedTogetherCountAsOneRefusal() {
+        var cap = AdaptiveCap(20)
+        for _ in 0..<8 { cap.refused(open: 12, jitter: 0, at: start) }
+        #expect(cap.effective == 12)
+        #expect(cap.riseAt == start + .seconds(5))
+    }
+
     @Test func anAcceptedStepIsFollowedByTheNextAtOnce() {
         var cap = AdaptiveCap(14)
         cap.refused(open: 12, jitter: 0, at: start)
