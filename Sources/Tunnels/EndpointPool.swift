@@ -14,14 +14,6 @@ public struct EndpointKey: Hashable, Sendable {
     }
 }
 
-/// Someone who waits for a slot, for `status`.
-public struct QueuedRequest: Sendable {
-    /// The tunnel's name.
-    public let tunnel: String
-    public let priority: TunnelPriority
-    public let since: WallTime
-}
-
 /// One endpoint's slots and queue. Confined to the control loop.
 public final class EndpointPool {
     typealias Completion = (Result<Void, Failure>) -> Void
@@ -31,8 +23,6 @@ public final class EndpointPool {
     public internal(set) var dnsName: String
     /// What failed last, at this endpoint.
     public internal(set) var lastFailure: Failure?
-    /// When the last tunnel was asked for or ended: spares are kept for a while after it.
-    private(set) var lastUse = ContinuousClock.now
     /// Since when the service has refused more than ``effectiveCap``.
     public private(set) var refusedSince: WallTime?
 
@@ -77,7 +67,6 @@ public final class EndpointPool {
         priority: TunnelPriority, key: String, on loop: isolated Loop, completion: @escaping Completion
     ) -> Ticket {
         let waiter = FairQueue.Waiter(ticket: tickets.next(), priority: priority, key: key)
-        lastUse = .now
         waiting[waiter.ticket] = completion
         run(machine.request(waiter, at: .now), on: loop)
         return waiter.ticket
@@ -103,7 +92,6 @@ public final class EndpointPool {
     }
 
     func release(_ ticket: Ticket, on loop: isolated Loop) {
-        lastUse = .now
         evictions[ticket] = nil
         run(machine.release(ticket, at: .now), on: loop)
     }
@@ -132,7 +120,6 @@ public final class EndpointPool {
     func useWarm(_ ticket: Ticket) -> Bool {
         guard machine.useWarm(ticket) else { return false }
         evictions[ticket] = nil
-        lastUse = .now
         return true
     }
 
@@ -148,11 +135,6 @@ public final class EndpointPool {
 
     /// Connections that are ready for a next tunnel.
     public var spareCount: Int { spareSets.values.reduce(0) { $0 + $1.count } }
-
-    /// Since when, and for how long, spares are pointless: the service closes them at once.
-    public var sparesPausedUntil: ContinuousClock.Instant? {
-        spareSets.values.compactMap(\.policy.pausedUntil).max().flatMap { $0 > .now ? $0 : nil }
-    }
 
     func dropSpares(on loop: isolated Loop) {
         for spares in spareSets.values { spares.dropAll(on: loop) }

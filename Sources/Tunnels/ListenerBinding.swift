@@ -71,6 +71,7 @@ final class ListenerBinding {
         }
     }
 
+    /// - Parameter ip: one of the two literals of this file, never input: that it parses is a fact of the program.
     private static func loopback(_ ip: String, _ port: UInt16) -> SocketAddress {
         guard let address = SocketAddress(ip: ip, port: port) else { preconditionFailure("a literal address") }
         return address
