@@ -59,15 +59,6 @@ public struct ControlEvent: Codable, Hashable, Sendable {
 
         public init(rawValue: String) { self.rawValue = rawValue }
 
-        public init(from decoder: any Decoder) throws {
-            rawValue = try decoder.singleValueContainer().decode(String.self)
-        }
-
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            try container.encode(rawValue)
-        }
-
         public static let forwardAdded = Self(rawValue: "forward.added")
         public static let forwardRemoved = Self(rawValue: "forward.removed")
         public static let forwardChanged = Self(rawValue: "forward.changed")
