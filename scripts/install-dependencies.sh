@@ -9,6 +9,8 @@ packages=(
     # What tests and demo run: a private sshd, certificates, the unit check, and the tools that a script would
     # speak the control protocol with.
     openssh-server openssh-client openssl systemd jq netcat-openbsd tinyproxy-bin
+    # The box that boots a system (scripts/systemd-box.sh).
+    dbus-user-session libpam-systemd util-linux passwd
     # What lint runs.
     shellcheck
 )
