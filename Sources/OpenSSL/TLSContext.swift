@@ -84,10 +84,13 @@ public final class TLSContext: @unchecked Sendable {
             throw ErrorQueue.configurationError("cannot make a TLS context")
         }
         guard shim_SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1,
-            SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1
+            // AES-128 first, as browsers offer it: its margin is ample, and it costs an eighth less per byte.
+            SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20") == 1,
+            SSL_CTX_set_ciphersuites(
+                context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256") == 1
         else {
             SSL_CTX_free(context)
-            throw ErrorQueue.configurationError("this OpenSSL lacks TLS 1.2 with ECDHE and AEAD")
+            throw ErrorQueue.configurationError("this OpenSSL lacks ECDHE with AEAD")
         }
         SSL_CTX_set_security_level(context, 2)
         // Idle connections give their 16 KiB buffers back; a write that the staging area cuts short may go on from
