@@ -15,6 +15,8 @@ public struct EmulatorOptions: Sendable {
     public var maxConnections = 20
     /// The emulated round trip between a client and the endpoints.
     public var latency = Duration.zero
+    /// How far the service's clock is ahead of this machine's; behind where it is negative.
+    public var clockOffset = Duration.zero
     /// How long a connection may stay without a request.
     public var requestTimeout = Duration.seconds(60)
     /// The most items on a page of the API.
@@ -55,7 +57,9 @@ public final class Emulator: Sendable {
         self.credentials = credentials
         let verifier = SignatureVerifier(credentials: credentials)
         let inventory = options.inventory
-        let state = EmulatorState(inventory: inventory, faults: options.faults, defaultLimit: options.maxConnections)
+        let state = EmulatorState(
+            inventory: inventory, faults: options.faults, defaultLimit: options.maxConnections,
+            clockOffset: options.clockOffset.components.seconds)
         self.state = state
         let names = inventory.endpoints.flatMap { $0.allDNSNames(in: inventory.region(of: $0)) }
         let certificates = try Certificates(names: names, now: Int64(time(nil)))
@@ -82,7 +86,7 @@ public final class Emulator: Sendable {
                 state.count { $0.apiRequests += 1 }
                 var service = EC2Service(inventory: state.inventory, verifier: verifier)
                 service.pageSize = pageSize
-                return service.answer(request, now: Int64(time(nil)), requestID: newRequestID())
+                return service.answer(request, now: state.now, requestID: newRequestID())
             }
             let administration = Administration(state: state) { code, reason in
                 for group in relays {

@@ -53,6 +53,12 @@ public struct EmulatorCommand: AsyncParsableCommand {
     var latency = "0ms"
 
     @Option(
+        help: ArgumentHelp(
+            "How far the service's clock is ahead of this machine's, such as 10m; -10m for behind.",
+            valueName: "duration"))
+    var clockOffset = "0s"
+
+    @Option(
         help: ArgumentHelp("How long a connection may stay without a request.", valueName: "duration"))
     var requestTimeout = "60s"
 
@@ -152,6 +158,9 @@ public struct EmulatorCommand: AsyncParsableCommand {
         options.adminPort = adminPort
         options.maxConnections = maxConnections
         options.latency = try Self.duration(latency, "--latency")
+        let isBehind = clockOffset.hasPrefix("-")
+        let offset = try Self.duration(isBehind ? String(clockOffset.dropFirst()) : clockOffset, "--clock-offset")
+        options.clockOffset = isBehind ? .zero - offset : offset
         options.requestTimeout = try Self.duration(requestTimeout, "--request-timeout")
         options.pageSize = pageSize
         for text in fault { options.faults.append(try Fault(parsing: text)) }

@@ -1,3 +1,4 @@
+import Glibc
 import SocketIO
 import Synchronization
 
@@ -41,14 +42,20 @@ final class EmulatorState: Sendable {
 
     private let values: Mutex<Values>
     private let defaultLimit: Int
+    /// Seconds that the service's clock is ahead of this machine's.
+    private let clockOffset: Int64
 
     /// - Parameter defaultLimit: the concurrent connections of an endpoint whose inventory entry does not say.
-    init(inventory: Inventory, faults: [Fault], defaultLimit: Int) {
+    init(inventory: Inventory, faults: [Fault], defaultLimit: Int, clockOffset: Int64 = 0) {
         var first = Values(inventory: inventory, targets: inventory.reachableTargets)
         for fault in faults { first.faults.add(fault) }
         values = Mutex(first)
         self.defaultLimit = defaultLimit
+        self.clockOffset = clockOffset
     }
+
+    /// The service's time, in seconds since 1970.
+    var now: Int64 { Int64(time(nil)) + clockOffset }
 
     var inventory: Inventory { values.withLock { $0.inventory } }
 

@@ -26,7 +26,7 @@ extension TunnelConnection {
 
     private func answer(_ request: HTTPRequest, on loop: isolated Loop) {
         let result = OpenTunnelRequest.check(
-            request, inventory: service.state.inventory, verifier: service.verifier, now: Int64(time(nil)))
+            request, inventory: service.state.inventory, verifier: service.verifier, now: service.state.now)
         let tunnel: OpenTunnelRequest
         switch result {
         case .success(let good): tunnel = good
@@ -117,7 +117,7 @@ extension TunnelConnection {
     func respond(_ status: Int, body: [UInt8], on loop: isolated Loop) {
         service.state.count { $0.refused += 1 }
         let headers = HTTPHeaders([
-            .init("x-amzn-RequestId", requestID), .init("Date", Timestamp.http(Int64(time(nil)))),
+            .init("x-amzn-RequestId", requestID), .init("Date", Timestamp.http(service.state.now)),
         ])
         send(UpgradeResponse.refusing(status: status, headers: headers, body: body), on: loop)
         end(with: .closeNotify, on: loop)
