@@ -69,6 +69,17 @@ public struct AWSContext: Sendable {
             logger: logger)
     }
 
+    /// Puts right what made AWS refuse a signature, so that whoever made it can sign again. The clock is warned about once.
+    /// - Throws: for expired credentials whatever their source says; `.expiredCredentials` where it has no others.
+    public func correct(
+        _ flaw: SignatureFlaw, of credentials: Credentials, profile: String?, why: String
+    ) async throws(Failure) {
+        switch flaw {
+        case .clock(let time): clock.correct(by: time, logger)
+        case .credentials: _ = try await self.credentials.replace(credentials, profile: profile, why: why)
+        }
+    }
+
     /// The file of trust roots, for API calls and tunnels: `AWS_CA_BUNDLE`, the profile's `ca_bundle`, `SSL_CERT_FILE`; nil
     /// for the system's.
     public func trustRoots(profile name: String?) throws(Failure) -> String? { try call(profile: name).trustRoots }

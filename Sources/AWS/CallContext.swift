@@ -42,13 +42,4 @@ public struct CallContext: Sendable {
                 method: method, url: path.map { base + $0 } ?? address.url, headers: headers, body: body, proxy: proxy,
                 trustRoots: trustRoots, purpose: purpose))
     }
-
-    /// Takes the service's clock over where ours is far off. Returns whether that changed anything.
-    func correctClock(by response: HTTPResponse) -> Bool {
-        guard let text = response.header("Date"), let time = WallTime(httpDate: text),
-            clock.learn(serverTime: time)
-        else { return false }
-        logger.warning("this machine's clock is \(abs(clock.correction)) s off: signing with AWS's time instead")
-        return true
-    }
 }

@@ -55,9 +55,10 @@ struct QueryClient: Sendable {
         _ body: [UInt8], _ address: WebAddress, _ purpose: String, _ excuses: inout Excuses
     ) async throws(Failure) -> Outcome {
         let credentials = try await credentials()
+        let signedAt = call.clock.now()
         let response: HTTPResponse
         do throws(Failure) {
-            response = try await send(body, to: address, credentials, purpose)
+            response = try await send(body, to: address, credentials, at: signedAt, purpose)
         } catch {
             guard RetryPolicy.isPassing(error) else { throw error }
             return .later(error)
@@ -65,16 +66,20 @@ struct QueryClient: Sendable {
         if response.status == 200 { return .answer(try parse(response, purpose)) }
         let error = ServiceError(xml: response)
         let failure = error.failure("cannot \(purpose)", credentials: credentials)
-        switch error.classification {
-        case .clockSkew where excuses.clock && call.correctClock(by: response):
+        let serverTime = response.header("Date").flatMap { WallTime(httpDate: $0) }
+        switch SignatureFlaw(error, signedAt: signedAt, serverTime: serverTime, credentials: credentials) {
+        case .clock(let time) where excuses.clock && credentials != nil:
             excuses.clock = false
+            call.clock.correct(by: time, call.logger)
             return .again
-        case .expiredCredentials where excuses.credentials,
-            .clockSkew where excuses.credentials && error.meansExpiredToken(of: credentials):
+        case .credentials where excuses.credentials:
             excuses.credentials = false
             guard case .chain(let chain, let profile) = authorization, let credentials else { throw failure }
             _ = try await chain.replace(credentials, profile: profile, why: error.summary)
             return .again
+        default: break
+        }
+        switch error.classification {
         case .throttled, .unavailable: return .later(failure)
         default: throw failure
         }
@@ -89,14 +94,14 @@ struct QueryClient: Sendable {
     }
 
     private func send(
-        _ body: [UInt8], to address: WebAddress, _ credentials: Credentials?, _ purpose: String
+        _ body: [UInt8], to address: WebAddress, _ credentials: Credentials?, at time: WallTime, _ purpose: String
     ) async throws(Failure) -> HTTPResponse {
         var headers = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")]
         if let credentials {
             let signer = RequestSigner(credentials: credentials, region: region, service: service.signingName)
             headers += signer.signedHeaders(
                 method: "POST", host: address.authority, path: address.path, headers: headers, body: body,
-                at: call.clock.now())
+                at: time)
         }
         return try await call.send("POST", to: address, headers: headers, body: body, purpose: purpose)
     }

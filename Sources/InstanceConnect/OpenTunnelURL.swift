@@ -11,6 +11,8 @@ public struct OpenTunnelURL: Sendable {
     public let port: UInt16
     /// What the request line has. Secret: whoever has it can open this tunnel.
     public let pathAndQuery: String
+    /// The time that the signature carries.
+    public let signedAt: WallTime
     private let summary: String
 
     /// Seconds that a signature is good for.
@@ -37,6 +39,7 @@ public struct OpenTunnelURL: Sendable {
             at: time)
         self.host = endpoint.dnsName
         port = endpoint.port
+        signedAt = time
         pathAndQuery = "\(Self.path)?\(query)"
         summary =
             "wss://\(host)\(Self.path) to \(route.address):\(route.remotePort) through \(endpoint.id) "

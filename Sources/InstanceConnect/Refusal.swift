@@ -46,8 +46,7 @@ public struct Refusal: Sendable, Hashable {
         if word.contains("throttl") || word.contains("toomanyrequests") || word == "slowdown" { return .throttled }
         if word.contains("quota") || word.contains("limit") { return .full }
         if status == 429 { return .full }
-        let error = ServiceError(status: status, code: code, message: message, requestID: requestID).classification
-        switch error {
+        switch error.classification {
         case .expiredCredentials: return .expiredCredentials
         case .clockSkew: return .clockSkew
         case .accessDenied: return .accessDenied
@@ -57,6 +56,19 @@ public struct Refusal: Sendable, Hashable {
         if status >= 500 { return .failing }
         // Without a code the status alone speaks: 401 and 403 are about permission.
         return code.isEmpty && (status == 401 || status == 403) ? .accessDenied : .other
+    }
+
+    /// What was wrong with the signature, where signing again can put it right.
+    public func flaw(of credentials: Credentials, signedAt: WallTime) -> SignatureFlaw? {
+        switch classification {
+        case .clockSkew, .expiredCredentials, .accessDenied:
+            SignatureFlaw(error, signedAt: signedAt, serverTime: serverTime, credentials: credentials)
+        default: nil
+        }
+    }
+
+    private var error: ServiceError {
+        ServiceError(status: status, code: code, message: message, requestID: requestID)
     }
 
     /// The refusal as people read it.

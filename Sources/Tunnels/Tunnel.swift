@@ -64,6 +64,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     var failedEndpoints: Set<String> = []
     var route: Route?
     var signed: SignedTunnel?
+    /// What the endpoint said against the signature.
+    var refusal: Refusal?
     var work: Task<Void, Never>?
 
     var timers: [TunnelStateMachine.Timer: (deadline: Deadline, at: ContinuousClock.Instant)] = [:]
@@ -160,6 +162,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         switch action {
         case .resolve: resolve(on: loop)
         case .awaitLogin: awaitLogin(on: loop)
+        case .correctSignature(let failure): correctSignature(failure, on: loop)
         case .requestSlot: requestSlot(on: loop)
         case .queueAgain: queueAgain(on: loop)
         case .blameEndpoint(let failure): blameEndpoint(failure, on: loop)

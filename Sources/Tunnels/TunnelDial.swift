@@ -64,6 +64,21 @@ extension Tunnel {
         }
     }
 
+    /// Puts right what the endpoint refused, and resolves again: most of that is cached.
+    func correctSignature(_ failure: Failure, on loop: isolated Loop) {
+        guard let refusal, let signed else { return }
+        self.refusal = nil
+        self.signed = nil
+        let router = services.router
+        let request = handle.request.route
+        self.await(on: loop) { () throws(Failure) in
+            guard try await router.correct(refusal, of: signed, for: request) else { throw failure }
+            return try await router.resolve(request)
+        } then: { tunnel, result, loop in
+            tunnel.resolved(result, on: loop)
+        }
+    }
+
     // MARK: Slot
 
     func requestSlot(on loop: isolated Loop) {
@@ -260,7 +275,14 @@ extension Tunnel {
                 "the endpoint takes no more for now: \(refusal.summary)",
                 metadata: ["endpoint": "\(route.endpoint.id)", "tunnel": "\(handle.name)"])
             run(machine.refusedAsFull(refusal.failure(route: route, credentials: signed.credentials)), on: loop)
-        default: run(machine.failed(refusal.failure(route: route, credentials: signed.credentials)), on: loop)
+        default:
+            let failure = refusal.failure(route: route, credentials: signed.credentials)
+            guard refusal.flaw(of: signed.credentials, signedAt: signed.url.signedAt) != nil else {
+                run(machine.failed(failure), on: loop)
+                return
+            }
+            self.refusal = refusal
+            run(machine.signatureRefused(failure), on: loop)
         }
     }
 

@@ -12,6 +12,9 @@ public protocol TunnelRouter: Sendable {
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route
     /// - Parameter maxDuration: seconds, 1…3600.
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel
+    /// Puts right what an endpoint refused about a signature: a clock that is off, credentials that have expired. Returns
+    /// whether a dial that is signed again may be taken.
+    func correct(_ refusal: Refusal, of signed: SignedTunnel, for request: RouteRequest) async throws(Failure) -> Bool
     /// Returns when the identity of a request can sign again, after a person has logged in.
     func awaitLogin(_ request: RouteRequest) async throws(Failure)
     /// What is known of the target may be wrong: the next `resolve` asks anew.

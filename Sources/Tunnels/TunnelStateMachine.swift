@@ -55,6 +55,8 @@ struct TunnelStateMachine {
         case resolve
         /// Wait until somebody has logged in.
         case awaitLogin
+        /// The endpoint refused the signature: put right what was wrong with it, then resolve.
+        case correctSignature(Failure)
         case requestSlot
         /// The endpoint refused for want of room: wait for another slot, before those who have not had their turn.
         case queueAgain
@@ -102,6 +104,7 @@ struct TunnelStateMachine {
     /// Endpoints that were not tried yet.
     private var alternatives = 0
     private var login: Failure?
+    private var hasCorrectedSignature = false
     /// What the endpoint said when it had no room.
     private var refusal: Failure?
     /// For sentences.
@@ -168,6 +171,16 @@ struct TunnelStateMachine {
         guard state == .resolving, login != nil else { return [] }
         login = nil
         return [.cancel(.login), .start(.resolve), .resolve]
+    }
+
+    /// The endpoint refused the signature, for a reason that may be put right. Done once; no slot is held meanwhile.
+    ///
+    /// - Parameter failure: its words, for the case that it cannot.
+    mutating func signatureRefused(_ failure: Failure) -> [Action] {
+        guard case .dialing(let phase) = state, phase != .firstBytes else { return [] }
+        guard !hasCorrectedSignature else { return failed(failure) }
+        hasCorrectedSignature = true
+        return leaveSlot(for: .resolving) + [.releaseSlot, .start(.resolve), .correctSignature(failure)]
     }
 
     /// The endpoint has no room: back into the queue, whose time goes on.

@@ -156,6 +156,23 @@ import Testing
         #expect(context.clock.correction == 3_600)
     }
 
+    @Test func manyWhoFindTheClockWrongAtTheSameTimeAllGoOn() async throws {
+        let stub = try HTTPStub { request in
+            request.header("x-amz-date") == "20150830T133600Z"
+                ? .init(200, Self.instances(""))
+                : .init(403, headers: [("Date", "Sun, 30 Aug 2015 13:36:00 GMT")], Self.error("RequestExpired"))
+        }
+        let context = context(stub)
+        let ec2 = EC2(context: context, profile: nil, region: "eu-west-1")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<10 {
+                group.addTask { _ = try await ec2.describeInstances(purpose: "look \(number)") }
+            }
+            try await group.waitForAll()
+        }
+        #expect(context.clock.correction == 3_600)
+    }
+
     @Test func requestExpiredWithARightClockMeansTheSessionToken() async throws {
         let stub = try HTTPStub { _ in
             .init(400, headers: [("Date", "Sun, 30 Aug 2015 12:36:00 GMT")], Self.error("RequestExpired"))

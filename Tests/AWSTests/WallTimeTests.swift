@@ -43,9 +43,13 @@ import Testing
 
     @Test func aClockThatIsFarOffIsCorrectedOnce() {
         let clock = SigningClock { WallTime(secondsSinceEpoch: 1_000) }
-        #expect(!clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_100)))
+        #expect(!clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_030)))
         #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 9_000)))
         #expect(clock.now().secondsSinceEpoch == 9_000)
+        #expect(clock.correction == 8_000)
         #expect(!clock.learn(serverTime: WallTime(secondsSinceEpoch: 9_001)))
+        // It was set right meanwhile: the correction is taken back.
+        #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_000)))
+        #expect(clock.correction == 0)
     }
 }

@@ -185,6 +185,9 @@ final class ScriptedRouter: TunnelRouter {
         var holdsResolve = false
         var holdsSign = false
         var forgotten = 0
+        /// Whether a refused signature is put right, or why not.
+        var correction: Result<Bool, Failure> = .success(false)
+        var signatures = 0
     }
 
     private let script: Mutex<Script>
@@ -192,6 +195,8 @@ final class ScriptedRouter: TunnelRouter {
     init(_ script: Script = Script()) { self.script = Mutex(script) }
 
     var forgotten: Int { script.withLock(\.forgotten) }
+    /// How many requests were signed.
+    var signatures: Int { script.withLock(\.signatures) }
 
     static func request() throws -> RouteRequest {
         RouteRequest(target: try Target(parsing: "i-0123456789abcdef0"), remotePort: 22)
@@ -211,10 +216,15 @@ final class ScriptedRouter: TunnelRouter {
         let script = script.withLock { $0 }
         if script.holdsSign { await Self.hold() }
         if let failure = script.signFailure { throw failure }
+        self.script.withLock { $0.signatures += 1 }
         let credentials = Credentials(accessKeyID: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "secret")
         let url = OpenTunnelURL(route: route, maxDuration: maxDuration, credentials: credentials, at: .now())
         return SignedTunnel(url: url, credentials: credentials)
     }
+
+    func correct(
+        _ refusal: Refusal, of signed: SignedTunnel, for request: RouteRequest
+    ) async throws(Failure) -> Bool { try script.withLock { $0.correction }.get() }
 
     func awaitLogin(_ request: RouteRequest) async throws(Failure) { await Self.hold() }
 

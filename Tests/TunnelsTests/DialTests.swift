@@ -1,6 +1,7 @@
 import Failures
 import Glibc
 import SocketIO
+import Synchronization
 import TestSupport
 import Testing
 import WebSocket
@@ -94,6 +95,63 @@ import WebSocket
         let failure = try await fail(endpoint)
         #expect(failure.kind == .accessDenied)
         #expect(failure.why == "AccessDeniedException: \(message) (HTTP 403)")
+    }
+
+    /// Refuses the first `count` requests as signed at the wrong time, and serves the rest.
+    private func skewed(refusing count: Int) throws -> ScriptedEndpoint {
+        let served = Mutex(0)
+        return try ScriptedEndpoint { connection in
+            try connection.handshake()
+            let request = try connection.request()
+            let number = served.withLock { number in
+                number += 1
+                return number
+            }
+            guard number <= count else {
+                try connection.accept(request)
+                try connection.echo()
+                return
+            }
+            let body = #"{"ErrorCode":"InvalidSignatureException","Message":"Signature expired: too old"}"#
+            let headers = HTTPHeaders([.init("Date", "Sun, 06 Nov 1994 08:49:37 GMT")])
+            try connection.sendRaw(UpgradeResponse.refusing(status: 403, headers: headers, body: Array(body.utf8)))
+            try connection.sendCloseNotify()
+        }
+    }
+
+    @Test func aSignatureWhoseTimeIsRefusedIsMadeAgainOnceItIsPutRight() async throws {
+        let endpoint = try skewed(refusing: 1)
+        let router = ScriptedRouter(.init(correction: .success(true)))
+        let bench = try await Bench(endpoint, router: router)
+        let port = try await bench.forward()
+        let client = try await onThread {
+            let client = try LoopbackSocket.connect(port: port)
+            try client.write("ping")
+            #expect(try client.read(exactly: 4) == Array("ping".utf8))
+            return client
+        }
+        #expect(router.signatures == 2)
+        #expect(bench.ends.isEmpty)
+        client.close()
+        #expect(try await bench.end() == .localClosed)
+        try await bench.waitForSlots(.init())
+    }
+
+    @Test func itIsMadeAgainOnlyOnce() async throws {
+        let router = ScriptedRouter(.init(correction: .success(true)))
+        let failure = try await fail(skewed(refusing: 9), router: router)
+        #expect(failure.kind == .accessDenied)
+        #expect(failure.hint?.contains("clock") == true)
+        #expect(router.signatures == 2)
+    }
+
+    @Test func aSignatureThatCannotBePutRightIsShownAsItWasRefused() async throws {
+        let router = ScriptedRouter(.init(correction: .success(false)))
+        #expect(try await fail(skewed(refusing: 9), router: router).why.contains("too old"))
+        #expect(router.signatures == 1)
+        let cause = Failure(.expiredCredentials, "the credentials have expired")
+        let broken = ScriptedRouter(.init(correction: .failure(cause)))
+        #expect(try await fail(skewed(refusing: 9), router: broken) == cause)
     }
 
     @Test func aRefusalWhoseBodyEndsWithTheConnectionIsStillARefusal() async throws {

@@ -157,6 +157,22 @@ import Testing
         #expect(machine.state == .dialing(.connect))
     }
 
+    @Test func aRefusedSignatureIsPutRightOnceAndHoldsNoSlotMeanwhile() {
+        let refused = Failure(.accessDenied, "refused")
+        var machine = dialing()
+        _ = machine.reached(.upgrade)
+        #expect(
+            machine.signatureRefused(refused) == [
+                .cancel(.phase), .cancel(.dial), .closeRemote, .releaseSlot, .start(.resolve),
+                .correctSignature(refused),
+            ])
+        #expect(machine.state == .resolving)
+        #expect(deeds(machine.resolved(to: "eice-0")) == [.requestSlot])
+        #expect(deeds(machine.slotGranted()) == [.dial])
+        _ = machine.reached(.upgrade)
+        #expect(reports(machine.signatureRefused(refused)) == [.failed(refused)])
+    }
+
     @Test func whileAPersonLogsInNoSlotIsHeld() {
         let login = Failure(.needsLogin, "log in")
         var machine = dialing()
