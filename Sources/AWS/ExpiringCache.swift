@@ -27,17 +27,18 @@ public final class ExpiringCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     }
 
     /// The kept value while it lives, else the outcome of `work`, shared by all who ask meanwhile.
+    ///
+    /// - Parameter margin: a kept value that lives no longer than this is fetched anew; others get it meanwhile.
     public func value(
-        _ key: Key, what: String, _ work: @escaping @Sendable () async throws(Failure) -> Value
+        _ key: Key, leaving margin: Duration = .zero, what: String,
+        _ work: @escaping @Sendable () async throws(Failure) -> Value
     ) async throws(Failure) -> Value {
-        if let kept = kept(key) { return kept }
+        if let kept = kept(key), margin == .zero || end(of: key).map({ $0 - now() > margin }) ?? false { return kept }
         return try await flights.run(key, what: what) { () throws(Failure) in try await self.fetch(key, work) }
     }
 
-    /// Fetches the value anew in the background while the present one still serves.
-    public func renew(_ key: Key, _ work: @escaping @Sendable () async throws(Failure) -> Value) {
-        flights.start(key) { () throws(Failure) in try await self.fetch(key, work) }
-    }
+    /// Until when the value lives; nil where there is none.
+    public func end(of key: Key) -> ContinuousClock.Instant? { state.withLock { $0.entries[key]?.end } }
 
     /// The value, while it lives.
     public func kept(_ key: Key) -> Value? {

@@ -1,22 +1,42 @@
 import AWS
 import Failures
 import InstanceConnect
+import Logging
+import SocketIO
 import Tunnels
 
-/// Routes and signatures by discovery and the credential chain.
+/// Routes and signatures by discovery and the credential chain. What a dial has used is kept young for the next one.
 struct AWSRouter: TunnelRouter {
-    let context: AWSContext
-    let discovery: Discovery
+    private let context: AWSContext
+    private let discovery: Discovery
+    private let renewals: LoopBound<Renewals>
 
-    init(context: AWSContext) {
+    /// What lives shorter than this is renewed when a renewal looks at it.
+    private static let margin = RenewalTimes().lead + .seconds(5)
+
+    /// A name was asked for after discovery and may outlive its answers, so it is renewed with them unless it is quite young.
+    private static let marginOfNames = Resolver.timeToLive - .seconds(10)
+
+    /// - Parameter resolver: the one that dials ask, whose answers are renewed as well.
+    init(context: AWSContext, resolver: Resolver, logger: Logger, on loop: isolated Loop) {
         self.context = context
-        discovery = Discovery(context: context)
+        let discovery = Discovery(context: context)
+        self.discovery = discovery
+        renewals = LoopBound(
+            Renewals(logger: logger) { request throws(Failure) in
+                _ = try await context.credentials.credentials(profile: request.profile)
+                let (route, end) = try await discovery.renew(request, leaving: Self.margin)
+                for endpoint in route.candidates { resolver.renew(endpoint.dnsName, leaving: Self.marginOfNames) }
+                return end
+            }, on: loop)
     }
 
     /// Credentials are got here as well, so that a source that hangs or needs a person holds no slot and blames no endpoint.
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route {
         let route = try await discovery.resolve(request)
         _ = try await context.credentials.credentials(profile: request.profile)
+        let renewals = renewals
+        renewals.loop.submit { loop in renewals.get(on: loop).used(request, on: loop) }
         return route
     }
 

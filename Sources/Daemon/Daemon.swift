@@ -54,10 +54,11 @@ final class Daemon {
         observation = Observation(
             feed: feed, audit: AuditLog(AuditFile(environment: settings.environment), logger: logger),
             credentials: context.credentials)
-        let router = AWSRouter(context: context)
+        let resolver = Resolver()
+        let router = AWSRouter(context: context, resolver: resolver, logger: logger, on: loop)
         pools = EndpointPools(limits: Self.limits(settings.configuration))
         var services = TunnelServices(
-            router: router, resolver: Resolver(), tls: try Self.trust(context, settings.environment, logger),
+            router: router, resolver: resolver, tls: try Self.trust(context, settings.environment, logger),
             connectTo: settings.connectTo,
             timeouts: Self.timeouts(settings.configuration), userAgent: "eiced/\(EICEDVersion.current)", control: loop,
             relays: try Self.relayLoops(), pools: LoopBound(pools, on: loop), logger: logger)

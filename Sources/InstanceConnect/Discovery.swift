@@ -41,21 +41,26 @@ public actor Discovery {
     ///   `.endpointUnusable`, `.noRegion`, `.usage`, and what credentials and EC2's calls throw. Where the calling task is
     ///   cancelled: `.deadline`, at once.
     public func resolve(_ request: RouteRequest) async throws(Failure) -> Route {
+        try await resolve(request, leaving: .zero)
+    }
+
+    /// The same with answers that live for longer than `margin`; those that do not are asked for anew.
+    private func resolve(_ request: RouteRequest, leaving margin: Duration) async throws(Failure) -> Route {
         try Self.check(request)
         let region = try await context.region(named: request.region, profile: request.profile)
         if case .address(let address) = request.target.kind, let id = request.endpointID {
-            let endpoint = try await pinned(id, request, region)
+            let endpoint = try await pinned(id, request, region, margin)
             return Route(
                 target: request.target, remotePort: request.remotePort, address: address.description, region: region,
                 profile: request.profile, endpoint: endpoint)
         }
-        let instance = try await instance(request, region)
+        let instance = try await instance(request, region, margin)
         let addresses = try addresses(of: instance, request.target)
         if let id = request.endpointID {
-            let endpoint = try await pinned(id, request, region)
+            let endpoint = try await pinned(id, request, region, margin)
             return route(request, region, instance, addresses[0], [endpoint])
         }
-        let choice = try await choice(for: instance, request, region)
+        let choice = try await choice(for: instance, request, region, margin)
         var firstFailure: Failure?
         for address in addresses {
             do throws(Failure) {
@@ -80,19 +85,19 @@ public actor Discovery {
         instances.forget(key)
     }
 
-    /// Asks AWS anew in the background while what is known still serves: for targets in use, so that a dial finds an answer that
-    /// is young. Failures are left to the next `resolve`.
-    public func renew(_ request: RouteRequest) async {
-        guard let region = try? await context.region(named: request.region, profile: request.profile) else { return }
-        let key = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
-        guard let instance = instances.kept(key) else { return }
-        let lookup = InstanceLookup(ec2: ec2(request, region), region: region)
-        instances.renew(key) { () throws(Failure) in try await lookup.instance(request.target) }
-        let which = request.endpointID.map { EndpointKey.Which.id($0) } ?? instance.vpcID.map { .vpc($0) }
-        guard request.endpointDNSName == nil, let which else { return }
-        let endpointKey = EndpointKey(which: which, profile: request.profile, region: region)
-        let ec2 = ec2(request, region)
-        endpoints.renew(endpointKey) { () throws(Failure) in try await Self.describe(which, ec2) }
+    /// Asks AWS anew for what will not live for `margin`, while it still serves others: for targets in use, so that a dial finds
+    /// answers that are young. Returns the way, and until when it can be had without a call; nil where it never needs one.
+    /// - Throws: what ``resolve(_:)`` throws.
+    public func renew(
+        _ request: RouteRequest, leaving margin: Duration
+    ) async throws(Failure) -> (route: Route, end: ContinuousClock.Instant?) {
+        let route = try await resolve(request, leaving: margin)
+        let instance = InstanceKey(kind: request.target.kind, profile: request.profile, region: route.region)
+        let which = request.endpointID.map { EndpointKey.Which.id($0) } ?? route.vpcID.map { .vpc($0) }
+        let endpoint = which.map { EndpointKey(which: $0, profile: request.profile, region: route.region) }
+        return (
+            route, [instances.end(of: instance), endpoint.flatMap { endpoints.end(of: $0) }].compactMap { $0 }.min()
+        )
     }
 
     private static func check(_ request: RouteRequest) throws(Failure) {
@@ -107,11 +112,13 @@ public actor Discovery {
 
     // MARK: - Instances
 
-    private func instance(_ request: RouteRequest, _ region: String) async throws(Failure) -> Instance {
+    private func instance(
+        _ request: RouteRequest, _ region: String, _ margin: Duration
+    ) async throws(Failure) -> Instance {
         let key = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
         let lookup = InstanceLookup(ec2: ec2(request, region), region: region)
-        return try await instances.value(key, what: "cannot look up \(request.target)") { () throws(Failure) in
-            try await lookup.instance(request.target)
+        return try await instances.value(key, leaving: margin, what: "cannot look up \(request.target)") {
+            () throws(Failure) in try await lookup.instance(request.target)
         }
     }
 
@@ -131,9 +138,11 @@ public actor Discovery {
 
     // MARK: - Endpoints
 
-    private func pinned(_ id: String, _ request: RouteRequest, _ region: String) async throws(Failure) -> Endpoint {
+    private func pinned(
+        _ id: String, _ request: RouteRequest, _ region: String, _ margin: Duration
+    ) async throws(Failure) -> Endpoint {
         if let name = request.endpointDNSName { return Endpoint(id: id, dnsName: name, nearness: .pinned) }
-        let found = try await knownEndpoints(.id(id), request, region)
+        let found = try await knownEndpoints(.id(id), request, region, margin)
         guard let endpoint = found.first(where: { $0.id == id }) else {
             throw Failure(
                 .noEndpoint, "endpoint \(id) is unknown", why: "no such endpoint in \(region)",
@@ -148,7 +157,7 @@ public actor Discovery {
     }
 
     private func choice(
-        for instance: Instance, _ request: RouteRequest, _ region: String
+        for instance: Instance, _ request: RouteRequest, _ region: String, _ margin: Duration
     ) async throws(Failure) -> EndpointChoice {
         guard let vpc = instance.vpcID else {
             throw Failure(
@@ -156,17 +165,17 @@ public actor Discovery {
         }
         let rules = try rules(request.profile)
         return EndpointChoice(
-            endpoints: try await knownEndpoints(.vpc(vpc), request, region), instance: instance,
+            endpoints: try await knownEndpoints(.vpc(vpc), request, region, margin), instance: instance,
             usesFIPS: rules.usesFIPS,
             usesDualStack: rules.usesDualStack)
     }
 
     private func knownEndpoints(
-        _ which: EndpointKey.Which, _ request: RouteRequest, _ region: String
+        _ which: EndpointKey.Which, _ request: RouteRequest, _ region: String, _ margin: Duration
     ) async throws(Failure) -> [InstanceConnectEndpoint] {
         let key = EndpointKey(which: which, profile: request.profile, region: region)
         let ec2 = ec2(request, region)
-        return try await endpoints.value(key, what: "cannot look up endpoints") { () throws(Failure) in
+        return try await endpoints.value(key, leaving: margin, what: "cannot look up endpoints") { () throws(Failure) in
             try await Self.describe(which, ec2)
         }
     }

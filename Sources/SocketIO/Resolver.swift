@@ -21,8 +21,22 @@ public final class Resolver: Sendable {
 
     private let state = Mutex(State())
     private let pool: BlockingPool
+    private let ask: @Sendable (String) -> Answer
+    private let now: @Sendable () -> ContinuousClock.Instant
 
-    public init(pool: BlockingPool = .shared) { self.pool = pool }
+    public convenience init(pool: BlockingPool = .shared) {
+        self.init(pool: pool, now: { .now }, asking: Self.getAddresses)
+    }
+
+    /// - Parameter ask: may block.
+    init(
+        pool: BlockingPool = .shared, now: @escaping @Sendable () -> ContinuousClock.Instant,
+        asking ask: @escaping @Sendable (String) -> Answer
+    ) {
+        self.pool = pool
+        self.now = now
+        self.ask = ask
+    }
 
     /// Looks up a host name, or takes an IP address as it stands. `completion` comes on any thread, once, or never if
     /// the system's resolver hangs: the caller has a deadline of its own.
@@ -39,7 +53,7 @@ public final class Resolver: Sendable {
             case joined, start
         }
         let step = state.withLock { state -> Step in
-            if let known = state.answers[host], known.until > .now { return .answered(known.addresses) }
+            if let known = state.answers[host], known.until > now() { return .answered(known.addresses) }
             if state.running[host] != nil {
                 state.running[host]?.waiters.append(deliver)
                 return .joined
@@ -54,6 +68,19 @@ public final class Resolver: Sendable {
         }
     }
 
+    /// Looks up a name anew whose answer will not live for `margin`, while it still serves. A name that nobody has asked for lately is
+    /// left alone.
+    public func renew(_ host: String, leaving margin: Duration) {
+        let isDue = state.withLock { state in
+            guard let known = state.answers[host], known.until - now() <= margin, state.running[host] == nil else {
+                return false
+            }
+            state.running[host] = Entry(waiters: [])
+            return true
+        }
+        if isDue { pool.run { self.lookUp(host) } }
+    }
+
     /// Drops what is known of a name: after a connect that failed, or a change of route.
     public func forget(_ host: String) {
         state.withLock { _ = $0.answers.removeValue(forKey: host) }
@@ -65,17 +92,18 @@ public final class Resolver: Sendable {
     }
 
     private func lookUp(_ host: String) {
-        let answer = Self.getAddresses(host)
+        let answer = ask(host)
+        let instant = now()
         let waiters = state.withLock { state in
             if case .success(let addresses) = answer {
-                state.answers[host] = (addresses, .now + Self.timeToLive)
+                state.answers[host] = (addresses, instant + Self.timeToLive)
             }
             return state.running.removeValue(forKey: host)?.waiters ?? []
         }
         for waiter in waiters { waiter(answer) }
     }
 
-    private static func getAddresses(_ host: String) -> Answer {
+    @Sendable private static func getAddresses(_ host: String) -> Answer {
         var hints = addrinfo()
         hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
         // Families that this host has no address of are left out.

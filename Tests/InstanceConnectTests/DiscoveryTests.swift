@@ -262,17 +262,51 @@ private struct Account: Sendable {
         let start = ContinuousClock.now
         let seconds = Atomic(0)
         let (discovery, stub) = try discovery(
-            Account(instances: [.init()], endpoints: Self.doors),
+            Account(instances: [.init(), .init(id: "i-00000000000000002")], endpoints: Self.doors),
             now: { start + .seconds(seconds.load(ordering: .relaxed)) })
         let request = try request("i-00000000000000001")
-        await discovery.renew(request)
-        #expect(stub.requests.isEmpty)
-        _ = try await discovery.resolve(request)
-        seconds.store(50, ordering: .relaxed)
-        await discovery.renew(request)
-        try await eventually("both are asked anew") { stub.requests.count == 4 }
-        #expect(try await discovery.resolve(request).endpointID == "eice-1")
+        let margin = Duration.seconds(20)
+        #expect(try await discovery.renew(request, leaving: margin).end == start + .seconds(60))
+        #expect(stub.requests.count == 2)
+        seconds.store(39, ordering: .relaxed)
+        _ = try await discovery.renew(request, leaving: margin)
+        #expect(stub.requests.count == 2, "it is young enough")
+        seconds.store(40, ordering: .relaxed)
+        #expect(try await discovery.renew(request, leaving: margin).end == start + .seconds(100))
         #expect(stub.requests.count == 4)
+        // The endpoints were just asked for.
+        _ = try await discovery.renew(self.request("i-00000000000000002"), leaving: margin)
+        #expect(stub.requests.count == 5)
+        seconds.store(99, ordering: .relaxed)
+        #expect(try await discovery.resolve(request).endpointID == "eice-1")
+        #expect(stub.requests.count == 5)
+    }
+
+    @Test func aRenewalThatHangsHoldsNobodyUp() async throws {
+        let isHanging = Atomic(false)
+        let account = Account(instances: [.init()], endpoints: Self.doors)
+        let stub = try HTTPStub { isHanging.load(ordering: .relaxed) ? .silence : account.answer($0) }
+        let variables = [
+            "AWS_ENDPOINT_URL_EC2": stub.url, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "eu-west-1",
+        ]
+        let context = AWSContext(environment: Environment(variables), logger: Logger(label: "test"))
+        let discovery = Discovery(context: context)
+        let request = try request("i-00000000000000001")
+        _ = try await discovery.resolve(request)
+        isHanging.store(true, ordering: .relaxed)
+        let renewal = Task { try await discovery.renew(request, leaving: .seconds(60)) }
+        try await eventually("it is asked anew") { stub.requests.count == 3 }
+        #expect(try await discovery.resolve(request).endpointID == "eice-1")
+        renewal.cancel()
+        _ = await #expect(throws: Failure.self) { try await renewal.value }
+    }
+
+    @Test func aWayThatNeedsNoCallHasNoEnd() async throws {
+        let (discovery, stub) = try discovery(Account())
+        let pinned = try request("10.9.9.9", endpoint: "eice-1", dns: "door.example.com")
+        #expect(try await discovery.renew(pinned, leaving: .seconds(20)).end == nil)
+        #expect(stub.requests.isEmpty)
     }
 
     @Test func twentyWhoAskAtOnceAreTwoCalls() async throws {

@@ -1,0 +1,87 @@
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import SocketIO
+
+@Suite struct ResolverTests {
+    /// Answers that a test counts, on a clock that it moves.
+    private final class Script: Sendable {
+        private let start = ContinuousClock.now
+        private let state = Mutex((asked: [String](), seconds: 0, fails: false))
+
+        var asked: [String] { state.withLock(\.asked) }
+        func advance(_ seconds: Int) { state.withLock { $0.seconds += seconds } }
+        func fail() { state.withLock { $0.fails = true } }
+
+        func resolver() -> Resolver {
+            Resolver(
+                now: { self.start + .seconds(self.state.withLock(\.seconds)) },
+                asking: { host in
+                    let (number, fails) = self.state.withLock { state in
+                        state.asked.append(host)
+                        return (state.asked.count, state.fails)
+                    }
+                    guard !fails, let address = SocketAddress(ip: "127.0.0.\(number)", port: 0) else {
+                        return .failure(ResolveError(host: host, reason: "no"))
+                    }
+                    return .success([address])
+                })
+        }
+    }
+
+    private func addresses(_ resolver: Resolver, _ host: String) async -> String {
+        await withCheckedContinuation { continuation in
+            resolver.resolve(host, port: 443) { answer in
+                switch answer {
+                case .success(let addresses):
+                    continuation.resume(returning: addresses.map(\.description).joined(separator: " "))
+                case .failure(let error): continuation.resume(returning: error.reason)
+                }
+            }
+        }
+    }
+
+    @Test func answersAreKeptForAMinute() async {
+        let script = Script()
+        let resolver = script.resolver()
+        #expect(await addresses(resolver, "a.example") == "127.0.0.1:443")
+        script.advance(59)
+        #expect(await addresses(resolver, "a.example") == "127.0.0.1:443")
+        script.advance(1)
+        #expect(await addresses(resolver, "a.example") == "127.0.0.2:443")
+        resolver.forget("a.example")
+        #expect(await addresses(resolver, "a.example") == "127.0.0.3:443")
+    }
+
+    @Test func aNameInUseIsRenewedWhileItsAnswerServes() async throws {
+        let script = Script()
+        let resolver = script.resolver()
+        resolver.renew("a.example", leaving: .seconds(50))
+        #expect(script.asked.isEmpty, "nobody has asked for it")
+        _ = await addresses(resolver, "a.example")
+        script.advance(5)
+        resolver.renew("a.example", leaving: .seconds(50))
+        #expect(script.asked.count == 1, "it is young")
+        script.advance(40)
+        resolver.renew("a.example", leaving: .seconds(50))
+        try await eventually("the new answer serves") { await addresses(resolver, "a.example") == "127.0.0.2:443" }
+        #expect(script.asked == ["a.example", "a.example"])
+        // The first answer's end has passed; a dial waits for nothing.
+        script.advance(59)
+        #expect(await addresses(resolver, "a.example") == "127.0.0.2:443")
+    }
+
+    @Test func aRenewalThatFailsLeavesTheAnswerItsLife() async throws {
+        let script = Script()
+        let resolver = script.resolver()
+        _ = await addresses(resolver, "a.example")
+        script.fail()
+        script.advance(45)
+        resolver.renew("a.example", leaving: .seconds(50))
+        try await eventually("it was asked") { script.asked.count == 2 }
+        #expect(await addresses(resolver, "a.example") == "127.0.0.1:443")
+        script.advance(15)
+        #expect(await addresses(resolver, "a.example") == "no")
+    }
+}
