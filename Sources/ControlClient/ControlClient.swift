@@ -82,15 +82,19 @@ public final class ControlClient {
         }
     }
 
-    /// The next event of a session that has subscribed; waits for it without a deadline.
+    /// The next event of a session that has subscribed.
     ///
-    /// - Parameter watching: a descriptor whose hang-up makes events pointless, and ends the wait.
+    /// - Parameters:
+    ///   - deadline: when the wait ends with `.daemonUnreachable`; nil: never.
+    ///   - watching: a descriptor whose hang-up makes events pointless, and ends the wait.
     /// - Returns: nil when the daemon has closed the session, or at that hang-up.
-    public func nextEvent(watching: CInt? = nil) throws(Failure) -> ControlEvent? {
+    public func nextEvent(
+        until deadline: ContinuousClock.Instant? = nil, watching: CInt? = nil
+    ) throws(Failure) -> ControlEvent? {
         while events.isEmpty {
             let line: [UInt8]?
             do throws(Failure) {
-                line = try socket.readLine(until: nil, watching: watching)
+                line = try socket.readLine(until: deadline, watching: watching)
             } catch {
                 guard error.kind == .connectionLost else { throw error }
                 line = nil
@@ -104,9 +108,9 @@ public final class ControlClient {
     /// Opens a tunnel: `connect`, the last request of a session. Waits as long as the daemon tries.
     ///
     /// - Parameter watching: a descriptor whose hang-up makes the tunnel pointless, and ends the wait.
-    /// - Returns: the stream: with `handoff` the descriptor that the daemon passed, else the session's own socket, of
-    ///   which not a byte of the stream has been read.
-    public func connect(_ parameters: ConnectParameters, watching: CInt? = nil) throws(Failure) -> FileDescriptor {
+    /// - Returns: the tunnel. Its stream is, with `handoff`, the descriptor that the daemon passed, else the session's own
+    ///   socket, of which not a byte of the stream has been read.
+    public func connect(_ parameters: ConnectParameters, watching: CInt? = nil) throws(Failure) -> OpenedTunnel {
         var line: [UInt8]
         if greeted {
             let id = RequestID.number(nextID)
@@ -127,13 +131,13 @@ public final class ControlClient {
         line = try answer(until: nil, watching: watching)
         guard QuickConnect.isResult(line) else { throw refusal(line) }
         var passed = socket.takeDescriptors()
-        guard parameters.handoff else { return socket.descriptor }
+        guard parameters.handoff else { return OpenedTunnel(stream: socket.descriptor, answer: line) }
         guard passed.count == 1, let stream = passed.popLast() else {
             throw Failure(
                 .protocolMismatch, "cannot take the tunnel over from eiced at \(socket.path)",
                 why: "its result carries \(passed.count) descriptors, and one was expected")
         }
-        return stream
+        return OpenedTunnel(stream: stream, answer: line)
     }
 
     /// A line that must come.
@@ -169,5 +173,23 @@ public final class ControlClient {
                 .protocolMismatch, "cannot understand eiced at \(socket.path)",
                 why: "\(error)", hint: "compare eicectl version and eiced --version")
         }
+    }
+}
+
+/// A tunnel that `connect` opened.
+public struct OpenedTunnel {
+    /// Its bytes, and nothing but them; it belongs to the caller.
+    public let stream: FileDescriptor
+    private let answer: [UInt8]
+
+    init(stream: FileDescriptor, answer: [UInt8]) {
+        self.stream = stream
+        self.answer = answer
+    }
+
+    /// What the daemon said of it. Read only when asked for: on the way to an open tunnel there is no time to decode.
+    /// Nil where the answer lacks what it must have.
+    public var result: ConnectResult? {
+        try? ControlWire.decode(ResultEnvelope<ConnectResult>.self, from: answer).result
     }
 }

@@ -40,6 +40,8 @@ public struct ControlEvent: Codable, Hashable, Sendable {
     public var reason: String?
     /// The same as a stable word: `local-closed`, `max-duration`, `failed`.
     public var reasonCode: String?
+    /// Whether a tunnel's stream ended as its two sides wanted. Where not, it may have been cut.
+    public var orderly: Bool?
     /// The failure that a tunnel closed with.
     public var failure: Failure?
     /// Seconds until the tunnel's end.

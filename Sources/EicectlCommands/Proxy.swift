@@ -20,12 +20,14 @@ enum Proxy {
         let parameters = ConnectParameters(
             target: arguments.target, remotePort: arguments.port, handoff: passesDescriptor(arguments.mode),
             options: try arguments.texts.options(environment: environmentVariable))
-        let client = try ControlClient(path: try SocketPath.find(option: arguments.socket), client: Eicectl.name)
-        let stream = try client.connect(parameters, watching: STDOUT_FILENO)
+        let path = try SocketPath.find(option: arguments.socket)
+        let client = try ControlClient(path: path, client: Eicectl.name)
+        let tunnel = try client.connect(parameters, watching: STDOUT_FILENO)
+        let end = TunnelEnd(of: tunnel, to: parameters, path: path)
         if parameters.handoff {
-            try pass(stream, over: STDOUT_FILENO, parameters)
+            try pass(tunnel.stream, over: STDOUT_FILENO, parameters, end)
         } else {
-            try copy(stream, parameters)
+            try copy(tunnel.stream, parameters, end)
         }
     }
 
@@ -57,12 +59,12 @@ enum Proxy {
 
     // MARK: Handing over
 
-    private static func pass(_ stream: FileDescriptor, over socket: CInt, _ parameters: ConnectParameters)
-        throws(Failure)
-    {
+    private static func pass(
+        _ stream: FileDescriptor, over socket: CInt, _ parameters: ConnectParameters, _ end: TunnelEnd
+    ) throws(Failure) {
         // An SSH server speaks first (RFC 4253, section 4.2): ssh gets the tunnel when the banner is there, so that
         // a dead target is our own sentence, and not ssh's "Connection closed".
-        if parameters.remotePort == 22 { try awaitBanner(stream, watching: socket, parameters) }
+        if parameters.remotePort == 22 { try awaitBanner(stream, watching: socket, parameters, end) }
         // Exactly one byte: ssh reads one (monitor_fdpass.c), and more would be lost or taken for something else.
         var byte: UInt8 = 0
         var number = stream.raw
@@ -83,7 +85,7 @@ enum Proxy {
     }
 
     private static func awaitBanner(
-        _ stream: FileDescriptor, watching socket: CInt, _ parameters: ConnectParameters
+        _ stream: FileDescriptor, watching socket: CInt, _ parameters: ConnectParameters, _ end: TunnelEnd
     ) throws(Failure) {
         while true {
             var polled = [
@@ -97,20 +99,18 @@ enum Proxy {
             let count = recv(stream.raw, &byte, 1, CInt(MSG_PEEK | MSG_DONTWAIT))
             if count > 0 { return }
             if count < 0, errno == EAGAIN || errno == EINTR { continue }
-            throw closedEarly(parameters)
+            // Its other end first: the tunnel ends when both sides have.
+            stream.close()
+            try end.check()
+            throw TunnelEnd.closedEarly(parameters)
         }
-    }
-
-    static func closedEarly(_ parameters: ConnectParameters) -> Failure {
-        Failure(
-            .targetUnreachable, "no answer from \(parameters.target) port \(parameters.remotePort)",
-            why: "the tunnel was closed before a byte came",
-            hint: "eicectl status says why; sshd and the security groups are the usual suspects")
     }
 
     // MARK: Copying
 
-    private static func copy(_ stream: FileDescriptor, _ parameters: ConnectParameters) throws(Failure) {
+    private static func copy(
+        _ stream: FileDescriptor, _ parameters: ConnectParameters, _ end: TunnelEnd
+    ) throws(Failure) {
         var relay: StreamCopy
         do throws(SystemError) {
             relay = try StreamCopy(input: STDIN_FILENO, output: STDOUT_FILENO, stream: stream)
@@ -120,11 +120,11 @@ enum Proxy {
         switch relay.run() {
         case .outputGone: break
         case .streamEnded(let received):
-            if received == 0 && parameters.remotePort == 22 { throw closedEarly(parameters) }
+            try end.check()
+            if received == 0 && parameters.remotePort == 22 { throw TunnelEnd.closedEarly(parameters) }
         case .streamFailed(let error):
-            throw Failure(
-                .connectionLost, "lost the tunnel to \(parameters.target)", why: error.reason,
-                hint: "eicectl status says why")
+            try end.check()
+            throw Failure(.connectionLost, "lost the tunnel to \(parameters.target)", why: error.reason)
         }
     }
 }

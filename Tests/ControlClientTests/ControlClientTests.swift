@@ -92,7 +92,7 @@ import Testing
     @Test func connectGoesOutInOneWriteAndLeavesTheStreamUnread() throws {
         daemon.sayHello()
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":false}}"# + "\nSSH-2.0-banner\r\n")
-        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22))
+        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22)).stream
         #expect(stream === daemon.near)
         #expect(readable(stream) == "SSH-2.0-banner\r\n")
         #expect(daemon.heard().split(separator: "\n").count == 2)
@@ -103,7 +103,7 @@ import Testing
         try client.hello()
         _ = daemon.heard()
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":false}}"# + "\nx")
-        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22))
+        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22)).stream
         #expect(readable(stream) == "x")
         #expect(daemon.heard().split(separator: "\n").count == 1)
     }
@@ -112,7 +112,7 @@ import Testing
         let (mine, theirs) = try FileDescriptor.socketPair()
         daemon.sayHello()
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":true}}"# + "\n", passing: [theirs.raw])
-        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true))
+        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true)).stream
         theirs.close()
         #expect(fcntl(stream.raw, F_GETFD) & FD_CLOEXEC != 0)
         _ = send(mine.raw, "hi", 2, 0)

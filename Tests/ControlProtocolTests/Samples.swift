@@ -151,6 +151,7 @@ enum Samples {
             event.tunnel = tunnel
             event.reason = "the remote closed"
             event.reasonCode = "remote-closed"
+            event.orderly = true
             event.failure = record.failure
         case .tunnelExpiring:
             event.tunnel = tunnel

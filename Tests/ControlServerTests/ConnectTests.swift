@@ -149,7 +149,7 @@ import Testing
         let dial = Task {
             try await onThread {
                 let client = try ControlClient(path: path, client: "test 1")
-                return try client.connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true))
+                return try client.connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true)).stream
             }
         }
         let waiting = try await waiting(bench)
@@ -174,7 +174,7 @@ import Testing
         let dial = Task {
             try await onThread {
                 let client = try ControlClient(path: path, client: "test 1")
-                return try client.connect(ConnectParameters(target: "i-1", remotePort: 22))
+                return try client.connect(ConnectParameters(target: "i-1", remotePort: 22)).stream
             }
         }
         let given = try #require(try await take(bench, waiting(bench)))

@@ -110,4 +110,43 @@ import Testing
             try await scene.daemon.waitForTunnels(open: 0)
         }
     }
+
+    // MARK: How it ends
+
+    @Test func aTunnelThatWasCutSaysWhyAndIsNoSuccess() async throws {
+        let greeter = try LoopbackServer.greeter()
+        try await Scene.play(port: greeter.port) { scene in
+            let limited = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22", "--stdio", "--max-duration", "1s"], input: .pipe)
+            #expect(try await limited.exit() == .code(75))
+            #expect(
+                limited.standardError.contains("the tunnel to \(Scene.web) port 22 was cut: max duration reached (1s)"),
+                "\(limited.standardError)")
+
+            let closed = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22", "--stdio"], input: .pipe)
+            try await scene.daemon.waitForTunnels(open: 1)
+            let id = try #require(try await scene.daemon.status().tunnels.first?.id)
+            #expect(try await scene.daemon.eicectl("close", id).code == 0)
+            #expect(try await closed.exit() == .code(75))
+            #expect(closed.standardError.contains("was cut: "), "\(closed.standardError)")
+
+            let orphan = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22", "--stdio"], input: .pipe)
+            try await scene.daemon.waitForTunnels(open: 1)
+            #expect(try await scene.daemon.eicectl("shutdown", "--drain", "0s").code == 0)
+            #expect(try await orphan.exit() == .code(75))
+            #expect(orphan.standardError.contains("was cut: "), "\(orphan.standardError)")
+        }
+    }
+
+    @Test func aTargetThatClosesIsNoFailure() async throws {
+        let target = try LoopbackServer { try $0.write("SSH-2.0-bye\r\n") }
+        try await Scene.play(port: target.port) { scene in
+            let proxy = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22", "--stdio"], input: .pipe)
+            #expect(try await proxy.exit() == .code(0))
+            #expect(proxy.standardError.isEmpty, "\(proxy.standardError)")
+        }
+    }
 }

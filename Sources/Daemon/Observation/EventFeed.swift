@@ -53,6 +53,7 @@ final class EventFeed {
         event.tunnel = TunnelInfo(end.handle)
         event.reason = end.reason.sentence
         event.reasonCode = end.reason.code.rawValue
+        event.orderly = end.reason.isOrderly
         event.failure = end.reason.failure
         tell(event, on: loop)
     }
