@@ -68,6 +68,6 @@ struct EicectlCommand: ParsableCommand {
             AddCommand.self, SetCommand.self, RemoveCommand.self, ListCommand.self, StatusCommand.self,
             TunnelsCommand.self,
             CloseCommand.self, EndpointsCommand.self, EventsCommand.self, WaitCommand.self, MetricsCommand.self,
-            ProxyCommand.self, ReloadCommand.self, ShutdownCommand.self, VersionCommand.self,
+            ProxyCommand.self, SSHConfigCommand.self, ReloadCommand.self, ShutdownCommand.self, VersionCommand.self,
         ])
 }

@@ -116,7 +116,7 @@ import Testing
             ["add", "i-1", "22"], ["set", "x", "--name", "y"], ["rm", "x"], ["ls"], ["status"], ["tunnels"],
             ["close", "t1"], ["endpoints"],
             ["reload"],
-            ["shutdown", "--drain", "30s"], ["version"],
+            ["shutdown", "--drain", "30s"], ["version"], ["ssh-config", "--install"],
         ] {
             _ = try EicectlCommand.parseAsRoot(words + ["--json", "--socket", "/s"])
         }
