@@ -20,7 +20,8 @@ public final class ControlServer {
 
     private let socket: ControlListener
     private let handler: any RequestHandler
-    private let limits: Limits
+    /// For sessions that begin from now on.
+    public var limits: Limits
     private let log: Logger
     private var listener: Listener?
     private var sessions: [ObjectIdentifier: ControlSession] = [:]

@@ -16,6 +16,8 @@ final class Daemon {
     struct Settings: Sendable {
         var configurationPath: String?
         var configuration: Configuration
+        /// `--log-level`, which the configuration does not change.
+        var logLevel: Logger.Level?
         var environment: Environment
         /// `EICED_CONNECT_TO`.
         var connectTo: HostAndPort?
@@ -56,14 +58,13 @@ final class Daemon {
             credentials: context.credentials)
         let resolver = Resolver()
         let router = AWSRouter(context: context, resolver: resolver, logger: logger, on: loop)
-        pools = EndpointPools(limits: Self.limits(settings.configuration))
+        pools = EndpointPools(limits: settings.configuration.poolLimits)
         var services = TunnelServices(
             router: router, resolver: resolver, tls: try Self.trust(context, settings.environment, logger),
             connectTo: settings.connectTo,
-            timeouts: Self.timeouts(settings.configuration), userAgent: "eiced/\(EICEDVersion.current)", control: loop,
+            timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)", control: loop,
             relays: try Self.relayLoops(), pools: LoopBound(pools, on: loop), logger: logger)
-        services.spares.count = settings.configuration.pool.spares
-        services.spares.timeToLive = settings.configuration.pool.spareTimeToLive
+        services.spares = settings.configuration.spareSettings
         services.warmTimeToLive = settings.configuration.pool.warmTimeToLive
         tunnels = TunnelTable(services: services)
         forwards = ForwardTable(tunnels: tunnels, logger: logger)
@@ -136,28 +137,6 @@ final class Daemon {
         }
     }
 
-    private static func limits(_ configuration: Configuration) -> EndpointPools.Limits {
-        var limits = EndpointPools.Limits()
-        limits.defaultCap = Configuration.Endpoint().maxConnections
-        limits.caps = configuration.endpoints.mapValues(\.maxConnections)
-        limits.queueLength = configuration.pool.queueLength
-        return limits
-    }
-
-    private static func timeouts(_ configuration: Configuration) -> TunnelTimeouts {
-        let configured = configuration.timeouts
-        var timeouts = TunnelTimeouts()
-        timeouts.resolve = configured.resolve
-        timeouts.queue = configured.queue
-        timeouts.connect = configured.connect
-        timeouts.tls = configured.tls
-        timeouts.upgrade = configured.upgrade
-        timeouts.dial = configured.dial
-        timeouts.drain = configured.drain
-        timeouts.close = configured.close
-        return timeouts
-    }
-
     /// One bad entry does not stop the others: it is told, and the daemon serves the rest.
     private static func addConfiguredForwards(
         _ settings: Settings, to forwards: ForwardTable, _ logger: Logger, on loop: isolated Loop
@@ -216,14 +195,17 @@ final class Daemon {
         let plan = try ReloadPlan(
             present: forwards.all.map(\.specification).filter { $0.origin == .configuration }, fresh: fresh,
             translation: RequestTranslation(configuration: fresh, environment: settings.environment))
-        let reservation = try forwards.reserve(plan.added)
-        _ = forwards.commit(reservation, on: loop)
-        try forwards.remove(plan.removed, on: loop)
-        for specification in plan.changed { forwards[specification.name]?.specification = specification }
+        // All that can fail comes first: either the whole file is applied or nothing of it.
+        let replacement = try forwards.prepare(
+            removing: plan.removed, adding: plan.added, changing: plan.changed)
+        try forwards.commit(replacement, on: loop)
         configuration = fresh
         requests.configuration = fresh
-        tunnels.apply(Self.timeouts(fresh))
-        pools.apply(Self.limits(fresh), on: loop)
+        tunnels.apply(
+            fresh.tunnelTimeouts, spares: fresh.spareSettings, warmTimeToLive: fresh.pool.warmTimeToLive)
+        pools.apply(fresh.poolLimits, spares: fresh.spareSettings, on: loop)
+        server.limits.hello = fresh.timeouts.hello
+        if settings.logLevel == nil { setLogLevel(fresh.log.level) }
         return ReloadResult(
             added: plan.added.map(\.name), removed: plan.removed, changed: plan.changed.map(\.name),
             warnings: warnings)

@@ -62,7 +62,8 @@ public struct EicedCommand: ParsableCommand {
             folderPath: StateFolder.path(
                 stateHome: environment["XDG_STATE_HOME"], home: environment.homeDirectory))
         let settings = Daemon.Settings(
-            configurationPath: config, configuration: configuration, environment: environment, connectTo: connectTo,
+            configurationPath: config, configuration: configuration, logLevel: logLevel == nil ? nil : level,
+            environment: environment, connectTo: connectTo,
             saved: (disk, disk.load(at: .now())))
         let loop: Loop
         do throws(SystemError) {

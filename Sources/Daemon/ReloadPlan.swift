@@ -5,11 +5,10 @@ import Tunnels
 struct ReloadPlan {
     private(set) var added: [ForwardSpecification] = []
     private(set) var removed: [String] = []
-    /// Changed in all but where they listen: their listeners stay.
+    /// Those that are to be otherwise while they keep their names.
     private(set) var changed: [ForwardSpecification] = []
 
-    /// - Throws: what is wrong with a forward of the fresh configuration, or that one would have to move its listener
-    ///   while keeping its name.
+    /// - Throws: what is wrong with a forward of the fresh configuration.
     init(
         present: [ForwardSpecification], fresh: Configuration, translation: RequestTranslation
     ) throws(Failure) {
@@ -21,11 +20,6 @@ struct ReloadPlan {
                 continue
             }
             guard before != specification else { continue }
-            guard before.local == specification.local, before.bindAddress == specification.bindAddress else {
-                throw Failure(
-                    .configuration, "the forward \(name) cannot move to another address while it keeps its name",
-                    hint: "give it another name, or restart eiced")
-            }
             changed.append(specification)
         }
         removed = old.keys.filter { fresh.forwards[$0] == nil }.sorted()

@@ -142,7 +142,11 @@ public final class EndpointPool {
 
     // MARK: Limits
 
-    func setCap(_ cap: Int, on loop: isolated Loop) { run(machine.setCap(cap, at: .now), on: loop) }
+    func apply(cap: Int, queueLength: Int, spares: SpareSettings, on loop: isolated Loop) {
+        machine.queueLength = queueLength
+        for set in spareSets.values { set.apply(spares, on: loop) }
+        run(machine.setCap(cap, at: .now), on: loop)
+    }
 
     private func run(_ decisions: [PoolStateMachine.Decision], on loop: isolated Loop) {
         for decision in decisions {

@@ -46,8 +46,11 @@ public final class EndpointPools {
     func existing(_ key: EndpointKey) -> EndpointPool? { pools[key] }
 
     /// Takes over changed limits; who waits gets what a higher cap gives.
-    public func apply(_ limits: Limits, on loop: isolated Loop) {
+    public func apply(_ limits: Limits, spares: SpareSettings, on loop: isolated Loop) {
         self.limits = limits
-        for pool in pools.values { pool.setCap(limits.cap(for: pool.key.id), on: loop) }
+        for pool in pools.values {
+            pool.apply(
+                cap: limits.cap(for: pool.key.id), queueLength: limits.queueLength, spares: spares, on: loop)
+        }
     }
 }

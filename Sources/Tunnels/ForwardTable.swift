@@ -8,9 +8,9 @@ public final class ForwardTable {
     public static let limit = 500
 
     private let tunnels: TunnelTable
-    private let logger: Logger
-    private var forwards: [String: Forward] = [:]
-    private var reserved: Set<String> = []
+    let logger: Logger
+    var forwards: [String: Forward] = [:]
+    var reserved: Set<String> = []
     /// Told of each forward that accepts from now on, and of each that was removed.
     public var onAdd: ((Forward) -> Void)?
     public var onRemove: ((Forward) -> Void)?
@@ -93,7 +93,7 @@ public final class ForwardTable {
         return forward
     }
 
-    private func insert(_ specification: ForwardSpecification) -> Forward {
+    func insert(_ specification: ForwardSpecification) -> Forward {
         let forward = Forward(specification, tunnels: tunnels, logger: logger)
         forward.onListening = { [unowned self] forward in
             log("forward listens at last", forward)
@@ -105,7 +105,7 @@ public final class ForwardTable {
 
     /// A port that was chosen for a request is the forward's from then on: the user's ssh configuration may name it.
     /// What the configuration leaves open stays open.
-    private static func pinned(
+    static func pinned(
         _ specification: ForwardSpecification, to binding: ListenerBinding
     ) -> ForwardSpecification {
         var pinned = specification
@@ -147,7 +147,8 @@ public final class ForwardTable {
         if specification.place != old.place {
             do throws(Failure) {
                 binding = try ListenerBinding.bind(
-                    specification.local, bindAddress: specification.bindAddress, inPlaceOf: forward.binding)
+                    specification.local, bindAddress: specification.bindAddress,
+                    inPlaceOf: forward.binding.map { [$0] } ?? [])
             } catch {
                 throw Self.explained(error, of: forward, wanting: specification)
             }
@@ -157,7 +158,7 @@ public final class ForwardTable {
     }
 
     /// All addresses of a port and a single one of them exclude each other, even within one process.
-    private static func explained(
+    static func explained(
         _ failure: Failure, of forward: Forward, wanting specification: ForwardSpecification
     ) -> Failure {
         guard case .port(let port) = specification.local, forward.addresses.contains(where: { $0.port == port }) else {
@@ -190,8 +191,9 @@ public final class ForwardTable {
 
     // MARK: Checks
 
-    private func checkCount(adding count: Int) throws(Failure) {
-        guard forwards.count + reserved.count + count <= Self.limit else {
+    /// - Parameter removed: how many go at the same time.
+    func checkCount(adding count: Int, removing removed: Int = 0) throws(Failure) {
+        guard count == 0 || forwards.count + reserved.count + count - removed <= Self.limit else {
             throw Failure(
                 .tooManyForwards, "cannot add \(count == 1 ? "the forward" : "these forwards")",
                 why: "there are \(forwards.count) of at most \(Self.limit) already",
@@ -199,7 +201,7 @@ public final class ForwardTable {
         }
     }
 
-    private func checkNames(_ names: [String]) throws(Failure) {
+    func checkNames(_ names: [String]) throws(Failure) {
         var seen: Set<String> = []
         for name in names {
             guard ForwardSpecification.isValidName(name) else {
@@ -216,7 +218,7 @@ public final class ForwardTable {
         }
     }
 
-    private func log(_ event: Logger.Message, _ forward: Forward) {
+    func log(_ event: Logger.Message, _ forward: Forward) {
         let specification = forward.specification
         logger.notice(
             event,
@@ -228,7 +230,7 @@ public final class ForwardTable {
         warnOfOtherHosts(forward)
     }
 
-    private func warnOfOtherHosts(_ forward: Forward) {
+    func warnOfOtherHosts(_ forward: Forward) {
         for address in forward.addresses where !address.isLoopback {
             logger.warning(
                 "\(address) can be reached from other hosts, as asked for with --allow-remote",
@@ -242,10 +244,7 @@ public final class ForwardTable {
     ///
     /// - Throws: when one of the names is unknown; then nothing is removed.
     public func remove(_ names: [String], on loop: isolated Loop) throws(Failure) {
-        for name in names where forwards[name] == nil {
-            throw Failure(
-                .unknownForward, "there is no forward named \(name)", hint: "eicectl ls shows those there are")
-        }
+        for name in names where forwards[name] == nil { throw Self.unknown(name) }
         for name in names {
             let forward = forwards.removeValue(forKey: name)
             forward?.close(on: loop)
@@ -255,6 +254,10 @@ public final class ForwardTable {
             logger.notice("forward removed", metadata: ["forward": "\(name)"])
             if let forward { onRemove?(forward) }
         }
+    }
+
+    static func unknown(_ name: String) -> Failure {
+        Failure(.unknownForward, "there is no forward named \(name)", hint: "eicectl ls shows those there are")
     }
 
     /// Stops listening everywhere; tunnels go on.

@@ -8,14 +8,30 @@ final class ListenerBinding {
     let descriptors: [FileDescriptor]
     let addresses: [SocketAddress]
     /// A Unix socket of ours, removed at the end.
-    private let path: String?
+    private var path: String?
     private let file: FileIdentity?
+    /// Whose Unix socket this one shares, until it takes it over.
+    private var predecessor: ListenerBinding?
 
     private init(_ descriptors: [FileDescriptor], path: String?) {
         self.descriptors = descriptors
         self.path = path
         file = path.flatMap { FileIdentity(of: $0) }
         addresses = descriptors.compactMap { SocketAddress.local(of: $0) }
+    }
+
+    /// Shares the Unix socket of `old`, whose file stays the old one's for now.
+    private init(sharing descriptor: FileDescriptor, of old: ListenerBinding) {
+        descriptors = [descriptor]
+        addresses = old.addresses
+        file = old.file
+        predecessor = old
+    }
+
+    /// The file of a Unix socket that was shared is this one's from now on.
+    func takeOver() {
+        guard let old = predecessor else { return }
+        (path, old.path, predecessor) = (old.path, nil, nil)
     }
 
     /// Times that a port chosen by the kernel for one family may be taken in the other.
@@ -25,13 +41,13 @@ final class ListenerBinding {
     ///
     /// - Parameters:
     ///   - bindAddress: nil for 127.0.0.1 and, where the host has IPv6, [::1] with the same port.
-    ///   - old: a binding that this one takes the place of: an address of both keeps its socket.
+    ///   - old: bindings that this one takes the place of: an address of theirs that it has too keeps its socket.
     /// - Throws: ``Failure`` of kind `cannotListen`, with the address and the reason; nothing stays bound.
     static func bind(
-        _ local: ForwardSpecification.Local, bindAddress: String?, inPlaceOf old: ListenerBinding? = nil
+        _ local: ForwardSpecification.Local, bindAddress: String?, inPlaceOf old: [ListenerBinding] = []
     ) throws(Failure) -> ListenerBinding {
         switch local {
-        case .path(let path): return try bind(path: path)
+        case .path(let path): return try bind(path: path, inPlaceOf: old)
         case .port(let port):
             if let bindAddress {
                 guard let address = SocketAddress(ip: bindAddress, port: port) else {
@@ -46,7 +62,7 @@ final class ListenerBinding {
     }
 
     private static func bindLoopback(
-        port: UInt16, inPlaceOf old: ListenerBinding?
+        port: UInt16, inPlaceOf old: [ListenerBinding]
     ) throws(Failure) -> ListenerBinding {
         var attempt = 1
         while true {
@@ -78,7 +94,7 @@ final class ListenerBinding {
     }
 
     private static func listen(
-        _ address: SocketAddress, inPlaceOf old: ListenerBinding? = nil
+        _ address: SocketAddress, inPlaceOf old: [ListenerBinding] = []
     ) throws(Failure) -> FileDescriptor {
         do throws(SystemError) {
             return try socket(at: address, inPlaceOf: old)
@@ -89,9 +105,9 @@ final class ListenerBinding {
 
     /// Two sockets cannot listen on one address, so a binding that changes shares the one that is there.
     private static func socket(
-        at address: SocketAddress, inPlaceOf old: ListenerBinding?
+        at address: SocketAddress, inPlaceOf old: [ListenerBinding]
     ) throws(SystemError) -> FileDescriptor {
-        for descriptor in old?.descriptors ?? [] where SocketAddress.local(of: descriptor) == address {
+        for descriptor in old.flatMap(\.descriptors) where SocketAddress.local(of: descriptor) == address {
             return try descriptor.duplicate()
         }
         return try Listener.bind(to: address)
@@ -111,7 +127,7 @@ final class ListenerBinding {
 
     // MARK: Unix sockets
 
-    private static func bind(path: String) throws(Failure) -> ListenerBinding {
+    private static func bind(path: String, inPlaceOf old: [ListenerBinding]) throws(Failure) -> ListenerBinding {
         guard path.hasPrefix("/") else {
             throw Failure(.cannotListen, "cannot listen on \(path)", why: "the path of a socket must be absolute")
         }
@@ -119,6 +135,13 @@ final class ListenerBinding {
             throw Failure(
                 .cannotListen, "cannot listen on \(path)",
                 why: "the path of a socket has at most \(SocketAddress.longestUnixPath) bytes")
+        }
+        if let sharing = old.first(where: { $0.ownsFile(path) }), let descriptor = sharing.descriptors.first {
+            do throws(SystemError) {
+                return ListenerBinding(sharing: try descriptor.duplicate(), of: sharing)
+            } catch {
+                throw failure(address, error)
+            }
         }
         try removeStaleSocket(at: address)
         // Nobody else may connect, from the first moment on: the mode of a socket is that of its creation.
@@ -145,9 +168,11 @@ final class ListenerBinding {
     /// Closes what no listener took over, and removes the Unix socket.
     func close() {
         for descriptor in descriptors { descriptor.close() }
-        // Somebody else's by now, where it is another file than ours.
-        if let path, let file, FileIdentity(of: path) == file { unlink(path) }
+        if let path, ownsFile(path) { unlink(path) }
     }
+
+    /// Whether our socket is still what stands at `path`: somebody else may have replaced it.
+    private func ownsFile(_ path: String) -> Bool { self.path == path && file != nil && FileIdentity(of: path) == file }
 
     /// Which file a path leads to.
     private struct FileIdentity: Equatable {

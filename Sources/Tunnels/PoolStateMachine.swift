@@ -23,13 +23,13 @@ struct PoolStateMachine {
     private var warm: [Ticket] = []
     private var evicted = 0
     private var open = 0
-    private let queueLength: Int
+    /// How many may wait; those that do already stay.
+    var queueLength: Int
 
     /// - Parameters:
     ///   - cap: slots that may be in use at once, at least 1.
     ///   - queueLength: how many may wait.
     init(cap: Int, queueLength: Int) {
-        precondition(queueLength >= 0)
         self.cap = AdaptiveCap(cap)
         self.queueLength = queueLength
     }

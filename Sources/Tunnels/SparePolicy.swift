@@ -4,7 +4,7 @@
 /// closes.
 struct SparePolicy {
     /// Spares to keep while the endpoint is in use; 0 for none.
-    var wanted: Int
+    private(set) var wanted: Int
     /// Older ones are replaced.
     private(set) var timeToLive: Duration
     /// No spares before this: the service does not keep them long enough to be of use.
@@ -24,6 +24,12 @@ struct SparePolicy {
     func target(lastUse: ContinuousClock.Instant, at now: ContinuousClock.Instant) -> Int {
         if let pausedUntil, now < pausedUntil { return 0 }
         return lastUse.duration(to: now) < Self.keptFor ? wanted : 0
+    }
+
+    /// Takes over what the configuration says now; how soon the service closes spares is learned anew.
+    mutating func apply(wanted: Int, timeToLive: Duration) {
+        self.wanted = wanted
+        self.timeToLive = timeToLive
     }
 
     /// One was of use.

@@ -8,7 +8,7 @@ import WebSocket
 /// round trip. Confined to the control loop.
 final class Spares {
     private let endpoint: Endpoint
-    private let services: TunnelServices
+    private var services: TunnelServices
     private(set) var policy: SparePolicy
     private var ready: [Spare] = []
     private var underWay: Spare?
@@ -68,6 +68,14 @@ final class Spares {
     private func drop(_ spare: Spare, on loop: isolated Loop) {
         spare.close(on: loop)
         ready.removeAll { $0 === spare }
+    }
+
+    /// Takes over changed settings; those that are too many or too old are closed.
+    func apply(_ settings: SpareSettings, on loop: isolated Loop) {
+        guard settings != services.spares else { return }
+        services.spares = settings
+        policy.apply(wanted: settings.count, timeToLive: settings.timeToLive)
+        keepUp(on: loop)
     }
 
     /// All of them are useless: the route changed, or the machine slept.

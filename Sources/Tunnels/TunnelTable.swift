@@ -42,7 +42,11 @@ public final class TunnelTable {
     public init(services: TunnelServices) { self.services = services }
 
     /// For tunnels that begin from now on.
-    public func apply(_ timeouts: TunnelTimeouts) { services.timeouts = timeouts }
+    public func apply(_ timeouts: TunnelTimeouts, spares: SpareSettings, warmTimeToLive: Duration) {
+        services.timeouts = timeouts
+        services.spares = spares
+        services.warmTimeToLive = warmTimeToLive
+    }
 
     public var all: [TunnelHandle] { live.values.sorted { $0.id < $1.id } }
 

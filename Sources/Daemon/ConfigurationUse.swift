@@ -1,0 +1,32 @@
+import Tunnels
+
+/// The configuration in the terms of those whom it concerns.
+extension Configuration {
+    var poolLimits: EndpointPools.Limits {
+        var limits = EndpointPools.Limits()
+        limits.defaultCap = Endpoint().maxConnections
+        limits.caps = endpoints.mapValues(\.maxConnections)
+        limits.queueLength = pool.queueLength
+        return limits
+    }
+
+    var tunnelTimeouts: TunnelTimeouts {
+        var result = TunnelTimeouts()
+        result.resolve = timeouts.resolve
+        result.queue = timeouts.queue
+        result.connect = timeouts.connect
+        result.tls = timeouts.tls
+        result.upgrade = timeouts.upgrade
+        result.dial = timeouts.dial
+        result.drain = timeouts.drain
+        result.close = timeouts.close
+        return result
+    }
+
+    var spareSettings: SpareSettings {
+        var settings = SpareSettings()
+        settings.count = pool.spares
+        settings.timeToLive = pool.spareTimeToLive
+        return settings
+    }
+}

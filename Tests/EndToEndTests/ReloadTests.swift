@@ -1,0 +1,179 @@
+import ControlProtocol
+import Glibc
+import TestSupport
+import Testing
+
+/// A changed configuration: applied as a whole or not at all, and only what changed.
+@Suite struct ReloadTests {
+    private static func forward(_ name: String, _ local: String, _ more: String = "") -> String {
+        "[forwards.\(name)]\ntarget = \"\(Scene.web)\"\nremote_port = 22\nlocal = \(local)\n\(more)\n"
+    }
+
+    private static func rewrite(_ scene: Scene, _ text: String) throws {
+        try scene.daemon.directory.write("config/eiced/config.toml", "[pool]\nspares = 0\n" + text)
+    }
+
+    /// A connection that has its tunnel: what is sent comes back.
+    private static func open(_ port: UInt16) async throws -> LoopbackSocket {
+        let socket = try await onThread { try LoopbackSocket.connect(port: port) }
+        try await ping(socket)
+        return socket
+    }
+
+    private static func ping(_ socket: LoopbackSocket) async throws {
+        let answer = try await onThread {
+            try socket.write("ping")
+            return try socket.read(exactly: 4)
+        }
+        #expect(answer == Array("ping".utf8))
+    }
+
+    @Test func forwardsMayBeRenamedMovedAndExchangedAndTunnelsOfThoseThatStayGoOn() async throws {
+        let echo = try LoopbackServer.echo()
+        let (first, second, third) = (try freePort(), try freePort(), try freePort())
+        try await Scene.play(
+            port: echo.port,
+            configuration: Self.forward("one", "\(first)") + Self.forward("two", "\(second)")
+                + Self.forward("three", "\(third)") + Self.forward("kept", "0")
+        ) { scene in
+            let kept = try #require(try await scene.daemon.forwards().first { $0.name == "kept" })
+            let tunnels = [
+                try await Self.open(first), try await Self.open(second), try await Self.open(try kept.port),
+            ]
+            let gone = try await Self.open(third)
+            try await scene.daemon.waitForTunnels(open: 4)
+
+            // A client a millisecond, whatever happens meanwhile.
+            let knocking = Knocking(on: [first, second, third])
+            try Self.rewrite(
+                scene,
+                Self.forward("one", "\(second)") + Self.forward("two", "\(first)")
+                    + Self.forward("renamed", "\(third)") + Self.forward("kept", "0", "warm = 1"))
+            let reload = try await scene.daemon.eicectl("reload")
+            #expect(reload.output == "added renamed\nchanged kept, one, two\nremoved three\n", "\(reload)")
+            #expect(await knocking.refused() == 0)
+
+            let places = Dictionary(
+                uniqueKeysWithValues: try await scene.daemon.forwards().map { ($0.name, $0.addresses) })
+            #expect(places["one"]?.first == "127.0.0.1:\(second)", "\(places)")
+            #expect(places["two"]?.first == "127.0.0.1:\(first)", "\(places)")
+            #expect(places["renamed"]?.first == "127.0.0.1:\(third)", "\(places)")
+            #expect(places["kept"] == kept.addresses, "\(places)")
+            for tunnel in tunnels { try await Self.ping(tunnel) }
+            // Its own forward went.
+            #expect(try await onThread { try gone.readToEndOrReset() }.isEmpty)
+            for port in [first, second, third] { _ = try await Self.open(port) }
+        }
+    }
+
+    @Test func aUnixSocketKeepsItsFileWhenItsForwardIsRenamed() async throws {
+        let echo = try LoopbackServer.echo()
+        let folder = try TemporaryDirectory()
+        let path = folder("s")
+        try await Scene.play(port: echo.port, configuration: Self.forward("one", "\"\(path)\"")) { scene in
+            for name in ["two", "three"] {
+                try Self.rewrite(scene, Self.forward(name, "\"\(path)\""))
+                #expect(try await scene.daemon.eicectl("reload").code == 0)
+                let socket = try await onThread { try LoopbackSocket.connect(path: path) }
+                try await Self.ping(socket)
+            }
+            try Self.rewrite(scene, "")
+            #expect(try await scene.daemon.eicectl("reload").output == "removed three\n")
+            #expect(access(path, F_OK) != 0)
+        }
+    }
+
+    @Test(arguments: ["reload", "SIGHUP"]) func aBrokenFileChangesNothing(by means: String) async throws {
+        let port = try freePort()
+        try await Scene.play(port: 9, configuration: Self.forward("web", "\(port)")) { scene in
+            let before = try await scene.daemon.forwards()
+            try Self.rewrite(
+                scene,
+                Self.forward("db", "0", "remot_port = 3") + "[log]\nlevel = \"loud\"\n[timeouts]\nconnect = \"1d\"\n")
+            let mistakes = [
+                "config.toml:7:1: forwards.db.remot_port: there is no such key; did you mean remote_port?",
+                "config.toml:9:9: log.level: expected one of", "config.toml:11:11: timeouts.connect: expected a length",
+            ]
+            if means == "reload" {
+                let reload = try await scene.daemon.eicectl("reload")
+                #expect(reload.code == 78, "\(reload)")
+                for mistake in mistakes { #expect(reload.errors.contains(mistake), "\(reload)") }
+            } else {
+                scene.daemon.process.signal(SIGHUP)
+                try await eventually("the log says what is wrong") {
+                    mistakes.allSatisfy(scene.daemon.log.contains)
+                }
+                #expect(scene.daemon.log.contains("the old one stays"))
+            }
+            #expect(try await scene.daemon.forwards() == before)
+        }
+    }
+
+    /// The file is right, and cannot be applied as a whole.
+    @Test func anAddressThatIsTakenChangesNothing() async throws {
+        let echo = try LoopbackServer.echo()
+        let (mine, other) = (try freePort(), try freePort())
+        try await Scene.play(port: echo.port, configuration: Self.forward("web", "\(mine)")) { scene in
+            let before = try await scene.daemon.forwards()
+            let moves = [
+                // Somebody else listens there.
+                (Self.forward("web", "\(echo.port)") + Self.forward("new", "\(other)"), "address already in use"),
+                // Two of the file's own: [::1] and 127.0.0.1 are one listener's, 127.0.0.1 alone is another's.
+                (
+                    Self.forward("web", "\(other)") + Self.forward("new", "\(other)", "bind = \"127.0.0.1\""),
+                    "in use"
+                ),
+                (
+                    Self.forward("a", "\(mine)") + Self.forward("b", "\(mine)", "bind = \"127.0.0.1\""),
+                    "another forward is to listen there"
+                ),
+            ]
+            for (text, why) in moves {
+                try Self.rewrite(scene, text)
+                let reload = try await scene.daemon.eicectl("reload")
+                #expect(reload.code == 73, "\(reload)")
+                #expect(reload.errors.contains(why), "\(reload)")
+                #expect(try await scene.daemon.forwards() == before)
+                try await Self.ping(try await Self.open(mine))
+                let probe = try? await onThread { try LoopbackSocket.connect(port: other) }
+                #expect(probe == nil, "something listens on \(other)")
+            }
+        }
+    }
+
+    @Test func theLogsLevelIsAppliedUnlessTheCommandLineNamedOne() async throws {
+        for arguments in [[], ["--log-level", "warning"]] {
+            let daemon = try await EicedDaemon.start(
+                environment: ["AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "none"],
+                configuration: "[log]\nlevel = \"warning\"\n", arguments: arguments)
+            #expect(!daemon.log.contains("notice:"))
+            try daemon.directory.write("config/eiced/config.toml", "[log]\nlevel = \"notice\"\n")
+            #expect(try await daemon.eicectl("reload").code == 0)
+            let added = try await daemon.eicectl(
+                "add", "10.0.0.1", "22", "--endpoint", "eice-1", "--endpoint-dns", "x.invalid", "--region", "eu-west-1")
+            #expect(added.code == 0, "\(added)")
+            #expect(daemon.log.contains("notice:") == arguments.isEmpty, "\(daemon.log)")
+        }
+    }
+}
+
+/// Connects again and again, and counts who was refused.
+private final class Knocking: Sendable {
+    private let task: Task<Int, Never>
+
+    init(on ports: [UInt16]) {
+        task = Task.detached {
+            var refused = 0
+            while !Task.isCancelled {
+                for port in ports where (try? LoopbackSocket.connect(port: port)) == nil { refused += 1 }
+                usleep(1_000)
+            }
+            return refused
+        }
+    }
+
+    func refused() async -> Int {
+        task.cancel()
+        return await task.value
+    }
+}
