@@ -5,6 +5,8 @@ import Logging
 /// here. A value that the file's reader lets through is in range.
 public struct Configuration: Sendable, Equatable {
     public var defaults = Defaults()
+    /// By the name of an AWS profile: what differs from the defaults where that profile is named.
+    public var profiles: [String: Profile] = [:]
     /// By endpoint id (`eice-…`). An endpoint that is not named has the defaults of ``Endpoint``.
     public var endpoints: [String: Endpoint] = [:]
     /// By forward name. What a forward leaves out stands here as `[defaults]` has it.
@@ -14,6 +16,18 @@ public struct Configuration: Sendable, Equatable {
     public var log = Log()
 
     public init() {}
+
+    /// What a tunnel has that does not say otherwise.
+    ///
+    /// - Parameter profile: the AWS profile it uses, where one is named.
+    public func standard(for profile: String?) -> Profile {
+        let own = profile.flatMap { profiles[$0] }
+        var standard = own ?? Profile()
+        standard.region = standard.region ?? defaults.region
+        standard.maxDuration = standard.maxDuration ?? defaults.maxDuration
+        standard.idleTimeout = standard.idleTimeout ?? defaults.idleTimeout
+        return standard
+    }
 
     /// The settings of one endpoint, named in the file or not.
     public func endpoint(_ id: String) -> Endpoint { endpoints[id] ?? Endpoint() }
@@ -31,6 +45,22 @@ extension Configuration {
         /// Whole seconds, at most the hour that the service allows.
         public var maxDuration = Duration.seconds(3_600)
         /// Whole seconds. Nil: no limit.
+        public var idleTimeout: Duration?
+
+        public init() {}
+    }
+
+    /// `[profiles.NAME]`: what a forward or a `proxy` has that names this AWS profile and does not say otherwise. Nil: as in
+    /// `[defaults]`.
+    public struct Profile: Sendable, Equatable {
+        public var region: String?
+        /// An endpoint's id, to use it and no other.
+        public var endpoint: String?
+        /// The DNS name of `endpoint`.
+        public var endpointDNSName: String?
+        /// Whole seconds.
+        public var maxDuration: Duration?
+        /// Whole seconds. Zero: no limit, though `[defaults]` has one.
         public var idleTimeout: Duration?
 
         public init() {}

@@ -12,6 +12,16 @@ enum ConfigurationKeys {
         .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
     ]
 
+    static let profile: [ConfigurationSetting<Configuration.Profile>] = [
+        .text("region", \.region, "an AWS region such as \"eu-west-1\"", where: ConfigurationText.isRegion),
+        .text(
+            "endpoint", \.endpoint, "the id of an EC2 Instance Connect Endpoint (eice-…)",
+            where: ConfigurationText.isEndpointID),
+        .text("endpoint_dns", \.endpointDNSName, "the endpoint's DNS name", where: ConfigurationText.isHostName),
+        .maxDuration(\.maxDuration),
+        .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
+    ]
+
     static let endpoint: [ConfigurationSetting<Configuration.Endpoint>] = [
         .integer("max_connections", \.maxConnections, 1...1_000)
     ]

@@ -8,15 +8,10 @@ struct ConfigurationReader {
     private(set) var configuration = Configuration()
     private(set) var problems: ConfigurationProblems
     /// Who listens where, to find two forwards on one address.
-    private var listeners: [Listener: String] = [:]
-
-    private struct Listener: Hashable {
-        var local: LocalAddress
-        var bind: String?
-    }
+    private var listeners: [ConfiguredListener: String] = [:]
 
     /// The tables at the top of a file.
-    static let tables = ["defaults", "endpoints", "forwards", "timeouts", "pool", "log"]
+    static let tables = ["defaults", "profiles", "endpoints", "forwards", "timeouts", "pool", "log"]
 
     init(file: String) { problems = ConfigurationProblems(file: file) }
 
@@ -38,6 +33,7 @@ struct ConfigurationReader {
                 table.read(ConfigurationKeys.pool, table: entry.key, into: &configuration.pool, problems: &problems)
             case "log":
                 table.read(ConfigurationKeys.log, table: entry.key, into: &configuration.log, problems: &problems)
+            case "profiles": for profile in table { readProfile(profile) }
             case "endpoints": for endpoint in table { readEndpoint(endpoint) }
             // After the rest: forwards take what they leave out from the defaults, wherever those stand.
             case "forwards": break
@@ -93,6 +89,25 @@ struct ConfigurationReader {
         }
     }
 
+    private mutating func readProfile(_ entry: TOMLNode.Entry) {
+        let key = ConfigurationPlace.path("profiles", entry.key)
+        guard ConfigurationText.isName(entry.key) else {
+            problems.add(ConfigurationPlace(entry, key: key), "expected the name of an AWS profile")
+            return
+        }
+        guard let table = entry.value.entries else { return notATable(entry, "profiles") }
+        var profile = Configuration.Profile()
+        table.read(ConfigurationKeys.profile, table: key, into: &profile, problems: &problems)
+        if profile.endpointDNSName != nil, profile.endpoint == nil,
+            let value = table.first(where: { $0.key == "endpoint_dns" })?.value
+        {
+            problems.add(ConfigurationPlace(value, key: "\(key).endpoint_dns"), Self.nameWithoutID)
+        }
+        configuration.profiles[entry.key] = profile
+    }
+
+    private static let nameWithoutID = "expected the key endpoint beside it: the id is part of each request"
+
     private mutating func readEndpoint(_ entry: TOMLNode.Entry) {
         let key = ConfigurationPlace.path("endpoints", entry.key)
         guard ConfigurationText.isEndpointID(entry.key) else {
@@ -143,11 +158,15 @@ struct ConfigurationReader {
         if case .port = forward.local { forward.bind = draft.bind ?? defaults.bind }
         forward.allowRemote = draft.allowRemote
         forward.profile = draft.profile ?? defaults.profile
-        forward.region = draft.region ?? defaults.region
-        forward.endpoint = draft.endpoint
-        forward.endpointDNSName = draft.endpointDNSName
-        forward.maxDuration = draft.maxDuration ?? defaults.maxDuration
-        forward.idleTimeout = draft.idleTimeout == .zero ? nil : draft.idleTimeout ?? defaults.idleTimeout
+        let standard = configuration.standard(for: forward.profile)
+        forward.region = draft.region ?? standard.region
+        // The name belongs to the id.
+        (forward.endpoint, forward.endpointDNSName) =
+            draft.endpoint == nil
+            ? (standard.endpoint, standard.endpointDNSName) : (draft.endpoint, draft.endpointDNSName)
+        forward.maxDuration = draft.maxDuration ?? standard.maxDuration ?? forward.maxDuration
+        let idleTimeout = draft.idleTimeout ?? standard.idleTimeout
+        forward.idleTimeout = idleTimeout == .zero ? nil : idleTimeout
         forward.priority = draft.priority
         forward.warm = draft.warm
         return forward
@@ -170,7 +189,7 @@ struct ConfigurationReader {
             problems.add(place("bind"), "a Unix socket has no address to bind; remove bind, or make local a port")
         }
         if draft.endpointDNSName != nil, draft.endpoint == nil {
-            problems.add(place("endpoint_dns"), "expected the key endpoint beside it: the id is part of each request")
+            problems.add(place("endpoint_dns"), Self.nameWithoutID)
         }
         if let bind = forward.bind, SocketAddress(ip: bind, port: 0)?.isLoopback == false {
             if forward.allowRemote {
@@ -182,11 +201,33 @@ struct ConfigurationReader {
             }
         }
         guard forward.local != .port(0) else { return }
-        let listener = Listener(local: forward.local, bind: forward.bind)
-        if let other = listeners[listener] {
+        let own = ConfiguredListener.all(of: forward)
+        if let other = listeners.first(where: { other in own.contains { $0.excludes(other.key) } })?.value {
             problems.add(place("local"), "\(other) listens there already")
-        } else {
-            listeners[listener] = whole.key
         }
+        for listener in own where listeners[listener] == nil { listeners[listener] = whole.key }
     }
+}
+
+/// One socket that a forward of the configuration listens on.
+private struct ConfiguredListener: Hashable {
+    var local: LocalAddress
+    /// Nil for a Unix socket.
+    var address: SocketAddress?
+
+    static func all(of forward: Configuration.Forward) -> [ConfiguredListener] {
+        guard case .port(let port) = forward.local else { return [ConfiguredListener(local: forward.local)] }
+        let hosts = forward.bind.map { [$0] } ?? ["127.0.0.1", "::1"]
+        return hosts.map { ConfiguredListener(local: forward.local, address: SocketAddress(ip: $0, port: port)) }
+    }
+
+    /// Whether one of the two keeps the other from listening: they are the same, or one is on all addresses of the family.
+    func excludes(_ other: ConfiguredListener) -> Bool {
+        guard local == other.local, let address, let others = other.address else { return self == other }
+        return address.family == others.family && (address == others || address.isAny || others.isAny)
+    }
+}
+
+extension SocketAddress {
+    fileprivate var isAny: Bool { host == "0.0.0.0" || host == "::" }
 }

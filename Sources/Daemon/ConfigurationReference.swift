@@ -1,14 +1,27 @@
-/// The keys as `docs/configuration.md` lists them: a test compares the two, so that neither can change alone.
+/// The keys as the manual has them: tests compare `docs/configuration.md`, `docs/config.example.toml` and the man page with
+/// them, so that none can change alone.
 enum ConfigurationReference {
     struct Table: Sendable {
         var heading: String
+        var keys: [Key]
+
         /// `| key | what it takes | default`: the beginning of each key's row.
-        var rows: [String]
+        var rows: [String] {
+            keys.map { "| `\($0.name)` | \($0.expected) | \($0.standard.map { "`\($0)`" } ?? "–") |" }
+        }
+    }
+
+    struct Key: Sendable {
+        var name: String
+        var expected: String
+        /// The default as it would stand in the file; nil where there is none.
+        var standard: String?
     }
 
     static var tables: [Table] {
         [
             table("[defaults]", ConfigurationKeys.defaults, Configuration.Defaults()),
+            table("[profiles.NAME]", ConfigurationKeys.profile, Configuration.Profile()),
             table("[forwards.NAME]", ConfigurationKeys.forward, ForwardDraft()),
             table("[endpoints.\"eice-…\"]", ConfigurationKeys.endpoint, Configuration.Endpoint()),
             table("[timeouts]", ConfigurationKeys.timeouts, Configuration.Timeouts()),
@@ -22,9 +35,6 @@ enum ConfigurationReference {
     ) -> Table {
         Table(
             heading: heading,
-            rows: settings.map { setting in
-                let value = setting.standard(standard).map { "`\($0)`" } ?? "–"
-                return "| `\(setting.name)` | \(setting.expected) | \(value) |"
-            })
+            keys: settings.map { Key(name: $0.name, expected: $0.expected, standard: $0.standard(standard)) })
     }
 }

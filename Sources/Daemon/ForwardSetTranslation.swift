@@ -18,13 +18,14 @@ extension RequestTranslation {
         new.allowsRemoteClients = try checkBind(
             new.bindAddress, allowRemote: parameters.allowRemote ?? old.allowsRemoteClients)
         new.isEphemeral = parameters.ephemeral ?? old.isEphemeral
-        if unset.contains(.maxDuration) { new.maxDuration = configuration.defaults.maxDuration }
-        if options.maxDuration != nil { new.maxDuration = try maxDuration(options) }
-        if unset.contains(.idleTimeout) { new.idleTimeout = configuration.defaults.idleTimeout }
-        if options.idleTimeout != nil { new.idleTimeout = try idleTimeout(options) }
         if let priority = options.priority { new.priority = priority == .interactive ? .interactive : .normal }
         if let count = parameters.warm { new.warm = try warm(count) }
         new.route = try changed(old.route, parameters, unset)
+        let profile = new.route.profile
+        if unset.contains(.maxDuration) { new.maxDuration = maxDuration(for: profile) }
+        if options.maxDuration != nil { new.maxDuration = try maxDuration(options, profile) }
+        if unset.contains(.idleTimeout) { new.idleTimeout = idleTimeout(for: profile) }
+        if options.idleTimeout != nil { new.idleTimeout = try idleTimeout(options, profile) }
         return new
     }
 
@@ -36,11 +37,12 @@ extension RequestTranslation {
         if let target = parameters.target { new.target = try Target(parsing: target) }
         if let port = parameters.remotePort { new.remotePort = try checkRemotePort(port) }
         new.profile = options.profile ?? (unset.contains(.profile) ? configuration.defaults.profile : old.profile)
-        new.region = options.region ?? (unset.contains(.region) ? configuration.defaults.region : old.region)
-        if options.endpoint != nil || unset.contains(.endpoint) {
-            // The name belongs to the endpoint that was.
-            new.endpointID = options.endpoint
-            new.endpointDNSName = nil
+        let standard = configuration.standard(for: new.profile)
+        new.region = options.region ?? (unset.contains(.region) ? standard.region : old.region)
+        // A name belongs to its endpoint, the one that was or that of the configuration.
+        if let endpoint = options.endpoint { (new.endpointID, new.endpointDNSName) = (endpoint, nil) }
+        if unset.contains(.endpoint) {
+            (new.endpointID, new.endpointDNSName) = (standard.endpoint, standard.endpointDNSName)
         }
         if let name = options.endpointDNSName {
             guard new.endpointID != nil else {

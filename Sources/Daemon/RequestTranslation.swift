@@ -26,7 +26,8 @@ struct RequestTranslation {
             let route = try route(parameters.target, mapping.remotePort, parameters.options)
             var specification = ForwardSpecification(
                 name: name(parameters, mapping), route: route, local: Self.local(mapping.local), bindAddress: bind,
-                maxDuration: try maxDuration(parameters.options), idleTimeout: try idleTimeout(parameters.options))
+                maxDuration: try maxDuration(parameters.options, route.profile),
+                idleTimeout: try idleTimeout(parameters.options, route.profile))
             specification.allowsRemoteClients = allowsRemote
             specification.isEphemeral = parameters.ephemeral
             specification.priority = parameters.options.priority == .interactive ? .interactive : .normal
@@ -55,9 +56,10 @@ struct RequestTranslation {
 
     /// The tunnel of a `connect`.
     func tunnel(_ parameters: ConnectParameters, peer: String) throws(Failure) -> TunnelRequest {
+        let route = try route(parameters.target, parameters.remotePort, parameters.options)
         var request = TunnelRequest(
-            route: try route(parameters.target, parameters.remotePort, parameters.options), peer: peer,
-            maxDuration: try maxDuration(parameters.options), idleTimeout: try idleTimeout(parameters.options),
+            route: route, peer: peer, maxDuration: try maxDuration(parameters.options, route.profile),
+            idleTimeout: try idleTimeout(parameters.options, route.profile),
             // An SSH server speaks first (RFC 4253, section 4.2), so its silence is worth a sentence.
             waitsForTarget: parameters.remotePort == 22)
         // A person waits for `proxy`, unless it says otherwise.
@@ -87,10 +89,16 @@ struct RequestTranslation {
         try EnvironmentGuard.check(callerKeyID: caller?.accessKeyID, profile: named, environment: environment)
         let profile =
             options.profile ?? (caller?.accessKeyID == nil ? caller?.profile : nil) ?? configuration.defaults.profile
+        let standard = configuration.standard(for: profile)
+        // The name belongs to the id.
+        let endpoint =
+            options.endpoint == nil && options.endpointDNSName == nil
+            ? (id: standard.endpoint, name: standard.endpointDNSName)
+            : (id: options.endpoint, name: options.endpointDNSName)
         return RouteRequest(
             target: try Target(parsing: target), remotePort: port, profile: profile,
-            region: options.region ?? caller?.region ?? caller?.defaultRegion ?? configuration.defaults.region,
-            endpointID: options.endpoint, endpointDNSName: options.endpointDNSName)
+            region: options.region ?? caller?.region ?? caller?.defaultRegion ?? standard.region,
+            endpointID: endpoint.id, endpointDNSName: endpoint.name)
     }
 
     func checkRemotePort(_ port: UInt16) throws(Failure) -> UInt16 {
@@ -98,8 +106,8 @@ struct RequestTranslation {
         return port
     }
 
-    func maxDuration(_ options: TunnelOptions) throws(Failure) -> Duration {
-        guard let seconds = options.maxDuration else { return configuration.defaults.maxDuration }
+    func maxDuration(_ options: TunnelOptions, _ profile: String?) throws(Failure) -> Duration {
+        guard let seconds = options.maxDuration else { return maxDuration(for: profile) }
         guard Self.durations.contains(seconds) else {
             throw Failure(
                 .invalidRequest, "the max duration of \(seconds) s is out of range",
@@ -108,8 +116,19 @@ struct RequestTranslation {
         return .seconds(seconds)
     }
 
-    func idleTimeout(_ options: TunnelOptions) throws(Failure) -> Duration? {
-        guard let seconds = options.idleTimeout else { return configuration.defaults.idleTimeout }
+    /// What the configuration says where nobody else does.
+    func maxDuration(for profile: String?) -> Duration {
+        configuration.standard(for: profile).maxDuration ?? configuration.defaults.maxDuration
+    }
+
+    /// What the configuration says where nobody else does; nil for no limit.
+    func idleTimeout(for profile: String?) -> Duration? {
+        let standard = configuration.standard(for: profile).idleTimeout
+        return standard == .zero ? nil : standard
+    }
+
+    func idleTimeout(_ options: TunnelOptions, _ profile: String?) throws(Failure) -> Duration? {
+        guard let seconds = options.idleTimeout else { return idleTimeout(for: profile) }
         guard Self.durations.contains(seconds) else {
             throw Failure(
                 .invalidRequest, "the idle timeout of \(seconds) s is out of range", why: "it is between 1 s and 1 h")

@@ -5,12 +5,16 @@ import Testing
 
 @Suite struct ConfigurationReferenceTests {
     private let document: String
+    private let example: String
 
     init() throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
-        document = String(
-            decoding: try Data(contentsOf: root.appending(path: "docs/configuration.md")), as: UTF8.self)
+        func text(_ path: String) throws -> String {
+            String(decoding: try Data(contentsOf: root.appending(path: path)), as: UTF8.self)
+        }
+        document = try text("docs/configuration.md")
+        example = try text("docs/config.example.toml")
     }
 
     private func section(_ heading: String) -> String? {
@@ -36,5 +40,53 @@ import Testing
         let (configuration, warnings) = try Configuration.parse(Array(document[start..<end].utf8), file: "example")
         #expect(configuration.forwards.count == 3)
         #expect(warnings.isEmpty)
+    }
+
+    // MARK: The example file
+
+    /// With every setting switched on: those that are commented out begin with `#` and no blank.
+    private var everything: [Substring] {
+        example.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            line.hasPrefix("#") && line.dropFirst().first.map { $0 != " " && $0 != "#" } == true
+                ? line.dropFirst() : line
+        }
+    }
+
+    @Test func theExampleFileHasEveryKeyOnceWithItsDefault() throws {
+        var found: [String: [String: String]] = [:]
+        var table = ""
+        for line in everything where !line.hasPrefix("# ") && !line.isEmpty {
+            if line.hasPrefix("[") {
+                table = String(line)
+                continue
+            }
+            let parts = line.split(separator: "=", maxSplits: 1).map { String($0.filter { $0 != " " }) }
+            guard parts.count == 2 else { continue }
+            #expect(found[table, default: [:]].updateValue(parts[1], forKey: parts[0]) == nil, "\(line) stands twice")
+        }
+        let names = [
+            "[profiles.NAME]": "[profiles.production]", "[forwards.NAME]": "[forwards.bastion]",
+            "[endpoints.\"eice-…\"]": "[endpoints.\"eice-0123456789abcdef0\"]",
+        ]
+        for table in ConfigurationReference.tables {
+            let heading = names[table.heading] ?? table.heading
+            let keys = try #require(found[heading], "\(heading)")
+            found[heading] = nil
+            #expect(Set(keys.keys) == Set(table.keys.map(\.name)), "\(table.heading)")
+            for key in table.keys where key.standard != nil {
+                #expect(keys[key.name] == key.standard, "\(table.heading) \(key.name)")
+            }
+        }
+        #expect(found.isEmpty, "tables that do not exist: \(found.keys)")
+    }
+
+    @Test func theExampleFileIsValidAsItStandsAndWithEverythingSwitchedOn() throws {
+        let (asItStands, warnings) = try Configuration.parse(Array(example.utf8), file: "example")
+        #expect(asItStands == Configuration(), "nothing is switched on")
+        #expect(warnings.isEmpty)
+        let (full, remarks) = try Configuration.parse(
+            Array(everything.joined(separator: "\n").utf8), file: "example")
+        #expect(full.forwards.count == 1 && full.profiles.count == 1 && full.endpoints.count == 1)
+        #expect(remarks.isEmpty)
     }
 }

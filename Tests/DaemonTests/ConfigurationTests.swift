@@ -162,7 +162,7 @@ import Testing
         ),
         ("defaults = 1", "c.toml:1:1: defaults: expected a table, found the number 1"),
         ("connect = \"1s\"", "c.toml:1:1: connect: expected inside the table [timeouts]"),
-        ("colour = 1", "c.toml:1:1: colour: there is no such table; expected one of defaults, endpoints, forwards"),
+        ("colour = 1", "c.toml:1:1: colour: there is no such table; expected one of defaults, profiles, endpoints"),
         ("[[forwards]]\ntarget = 1", "c.toml:1:3: forwards: expected a table, found an array"),
         ("[endpoints.x]\nmax_connections = 1", "c.toml:1:12: endpoints.x: expected the id of an EC2"),
         (
@@ -219,6 +219,62 @@ import Testing
         _ = try parse(Self.forward + second)
         _ = try parse(
             Self.forward + "local = 2222\nbind = \"127.0.0.1\"\n" + second + "local = 2222\nbind = \"127.0.0.2\"")
+        // Without `bind` it is both loopback addresses; one on all addresses leaves none to others.
+        for (one, other) in [("", "bind = \"::1\"\n"), ("bind = \"0.0.0.0\"\nallow_remote = true\n", "")] {
+            let text = Self.forward + "local = 2222\n\(one)" + second + "\(other)local = 2222\n"
+            #expect(mistakes(text).count == 1, "\(mistakes(text))")
+            #expect(mistakes(text).first?.hasSuffix("forwards.b.local: forwards.a listens there already") == true)
+        }
+        _ = try parse(
+            Self.forward + "local = 2222\nbind = \"::\"\nallow_remote = true\n" + second
+                + "local = 2222\nbind = \"127.0.0.1\"")
+    }
+
+    @Test func aProfileHasItsOwnDefaults() throws {
+        let configuration = try parse(
+            """
+            [defaults]
+            region = "eu-west-1"
+            idle_timeout = "30m"
+            [forwards.a]
+            target = "10.0.1.5"
+            remote_port = 22
+            profile = "prod"
+            [forwards.b]
+            target = "10.0.1.5"
+            remote_port = 22
+            profile = "prod"
+            endpoint = "eice-2"
+            region = "eu-west-2"
+            [forwards.c]
+            target = "10.0.1.5"
+            remote_port = 22
+            profile = "dev"
+            [profiles.prod]
+            region = "us-east-1"
+            endpoint = "eice-1"
+            endpoint_dns = "eice-1.example.com"
+            max_duration = "15m"
+            idle_timeout = 0
+            """)
+        let (a, b, c) = (
+            configuration.forwards["a"], configuration.forwards["b"], configuration.forwards["c"]
+        )
+        #expect(a?.region == "us-east-1")
+        #expect(a?.endpoint == "eice-1" && a?.endpointDNSName == "eice-1.example.com")
+        #expect(a?.maxDuration == .seconds(900) && a?.idleTimeout == nil)
+        // What stands at the forward counts for more, and another endpoint has another name.
+        #expect(b?.region == "eu-west-2" && b?.endpoint == "eice-2" && b?.endpointDNSName == nil)
+        #expect(c?.region == "eu-west-1" && c?.endpoint == nil && c?.idleTimeout == .seconds(1_800))
+    }
+
+    @Test(arguments: [
+        ("[profiles.prod]\nregoin = 1", "c.toml:2:1: profiles.prod.regoin: there is no such key; did you mean region?"),
+        ("[profiles]\nprod = 1", "c.toml:2:1: profiles.prod: expected a table, found the number 1"),
+        ("[profiles.\"\"]", "c.toml:1:11: profiles.\"\": expected the name of an AWS profile"),
+        ("[profiles.p]\nendpoint_dns = \"a.b\"", "c.toml:2:16: profiles.p.endpoint_dns: expected the key endpoint"),
+    ]) func aProfilesKeysAreChecked(text: String, beginning: String) {
+        #expect(mistakes(text).count == 1 && mistakes(text)[0].hasPrefix(beginning), "\(mistakes(text))")
     }
 
     @Test func whatIsAllowedButUnwiseIsSaid() throws {

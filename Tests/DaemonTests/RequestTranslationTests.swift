@@ -102,6 +102,45 @@ import Tunnels
         #expect(!rdp.waitsForTarget)
     }
 
+    @Test func aProfileThatIsNamedBringsItsSettings() throws {
+        let configured = translation {
+            $0.defaults.region = "eu-west-1"
+            $0.profiles["prod"] = Configuration.Profile()
+            $0.profiles["prod"]?.region = "us-east-1"
+            $0.profiles["prod"]?.endpoint = "eice-1"
+            $0.profiles["prod"]?.endpointDNSName = "eice-1.example.com"
+            $0.profiles["prod"]?.maxDuration = .seconds(900)
+        }
+        let callers: [TunnelOptions] = [
+            .init(profile: "prod"), .init(environment: CallerEnvironment(profile: "prod")),
+        ]
+        for options in callers {
+            let tunnel = try configured.tunnel(
+                ConnectParameters(target: "10.0.0.1", remotePort: 22, options: options), peer: "test")
+            #expect(tunnel.route.region == "us-east-1")
+            #expect(tunnel.route.endpointID == "eice-1" && tunnel.route.endpointDNSName == "eice-1.example.com")
+            #expect(tunnel.maxDuration == .seconds(900))
+        }
+        let own = try configured.tunnel(
+            ConnectParameters(
+                target: "10.0.0.1", remotePort: 22,
+                options: .init(profile: "prod", region: "eu-west-2", endpoint: "eice-2", maxDuration: 60)),
+            peer: "test")
+        #expect(own.route.region == "eu-west-2")
+        #expect(own.route.endpointID == "eice-2" && own.route.endpointDNSName == nil)
+        #expect(own.maxDuration == .seconds(60))
+        let other = try configured.tunnel(ConnectParameters(target: "10.0.0.1", remotePort: 22), peer: "test")
+        #expect(other.route.region == "eu-west-1" && other.route.endpointID == nil)
+
+        // `set --unset` goes back to what the profile has.
+        var old = try #require(try configured.forwards(add([22], options: .init(profile: "prod", region: "r"))).first)
+        old.maxDuration = .seconds(60)
+        let back = try configured.changed(
+            old, ForwardSetParameters(forward: old.name, unset: [.region, .maxDuration, .endpoint]))
+        #expect(back.route.region == "us-east-1" && back.route.endpointID == "eice-1")
+        #expect(back.maxDuration == .seconds(900))
+    }
+
     @Test func aRequestWithoutAMappingIsRefused() throws {
         #expect(throws: FailureOfKind(.invalidRequest)) { try FailureOfKind.of { try translation().forwards(add([])) } }
     }
