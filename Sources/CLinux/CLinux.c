@@ -4,6 +4,7 @@
 #include "CLinux.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count) {
     if (count > CLINUX_MAX_DESCRIPTORS) {
@@ -78,4 +79,8 @@ int clinux_pidfd_open(pid_t pid) {
 
 int clinux_pipe(int ends[2]) {
     return pipe2(ends, O_CLOEXEC);
+}
+
+int clinux_memory_file(const char *name) {
+    return memfd_create(name, MFD_CLOEXEC);
 }

@@ -1,10 +1,17 @@
 import CSystemd
 import Glibc
+import SocketIO
+import Synchronization
 
 /// Tells the service manager how the daemon is (sd_notify(3)). Without one, that is without `NOTIFY_SOCKET`, each call
 /// does nothing. May be used from any thread.
-public struct Notifier: Sendable {
-    public init() {}
+public final class Notifier: Sendable {
+    /// Whether there is somebody to tell.
+    public let hasListener: Bool
+    private let isSilent = Atomic(false)
+
+    /// The environment is read here: make it once, at the start.
+    public init() { hasListener = getenv("NOTIFY_SOCKET") != nil }
 
     /// Started: the forwards listen and the control socket answers.
     public func ready(status: String) { send(.ready(status: status)) }
@@ -32,9 +39,31 @@ public struct Notifier: Sendable {
         return .microseconds(Int64(clamping: microseconds))
     }
 
-    private func send(_ notification: Notification) {
+    /// Keeps a duplicate of `descriptor` for the next start of the service (`FileDescriptorStoreMax=`), where it comes with
+    /// the other ``AdoptedSockets``. Storing the same one again changes nothing.
+    ///
+    /// - Parameter name: at most 255 characters, none of them a colon; several descriptors may have one name.
+    public func store(_ descriptor: FileDescriptor, as name: String) {
+        send(.store(name: name), [descriptor.raw])
+    }
+
+    /// Forgets and closes what was kept by this name.
+    public func removeStored(_ name: String) { send(.removeStored(name: name)) }
+
+    /// The service's main process is another one from now on. It must be one of the service's cgroup.
+    public func mainProcess(_ process: pid_t) { send(.mainProcess(process)) }
+
+    /// Says nothing more: another process speaks for the service.
+    public func silence() { isSilent.store(true, ordering: .relaxed) }
+
+    private func send(_ notification: Notification, _ descriptors: [CInt] = []) {
+        guard hasListener, !isSilent.load(ordering: .relaxed) else { return }
         // A service manager that cannot be reached finds out by its own timeouts; there is nobody else to tell.
-        _ = sd_notify(0, notification.text)
+        if descriptors.isEmpty {
+            _ = sd_notify(0, notification.text)
+        } else {
+            _ = sd_pid_notify_with_fds(0, 0, notification.text, descriptors, CUnsignedInt(descriptors.count))
+        }
     }
 
     private static func monotonicMicroseconds() -> UInt64 {
@@ -53,6 +82,9 @@ enum Notification: Sendable, Hashable {
     case stopping(status: String)
     case extendTimeout(Duration)
     case watchdog
+    case store(name: String)
+    case removeStored(name: String)
+    case mainProcess(pid_t)
 
     var text: String {
         switch self {
@@ -64,6 +96,9 @@ enum Notification: Sendable, Hashable {
         case .extendTimeout(let time):
             "EXTEND_TIMEOUT_USEC=\(max(0, time.components.seconds) * 1_000_000 + time.components.attoseconds / 1_000_000_000_000)"
         case .watchdog: "WATCHDOG=1"
+        case .store(let name): "FDSTORE=1\nFDNAME=\(LogText.oneLine(name))"
+        case .removeStored(let name): "FDSTOREREMOVE=1\nFDNAME=\(LogText.oneLine(name))"
+        case .mainProcess(let process): "MAINPID=\(process)"
         }
     }
 

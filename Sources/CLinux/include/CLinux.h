@@ -55,6 +55,9 @@ int clinux_pidfd_open(pid_t pid);
 /// pipe2(2), close-on-exec: the reading end first.
 int clinux_pipe(int ends[2]);
 
+/// memfd_create(2), close-on-exec. Returns what memfd_create(2) returns.
+int clinux_memory_file(const char *name);
+
 /// Starts a program found in PATH of `environment`, in a process group of its own, with /dev/null as input and the two given
 /// descriptors as output and errors. All signals are as at log-in, and it gets SIGTERM when the thread that made this call
 /// ends. Returns 0 and `*pid`, or an errno: ENOENT, EACCES and the like come from exec(3).
