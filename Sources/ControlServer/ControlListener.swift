@@ -33,16 +33,25 @@ public final class ControlListener {
 
     /// A listening socket that the service manager passed. Its file is never removed.
     public static func adopting(_ descriptor: FileDescriptor) throws(Failure) -> ControlListener {
-        var listening: CInt = 0
-        var length = socklen_t(MemoryLayout<CInt>.size)
         guard let address = SocketAddress.local(of: descriptor), address.family == .unix,
-            getsockopt(descriptor.raw, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0, listening != 0
+            Listener.isListening(descriptor)
         else {
             throw Failure(
                 .configuration, "cannot use the control socket that was passed", why: "it is no listening Unix socket",
                 hint: "compare eiced.socket with the one that eiced came with")
         }
         return ControlListener(descriptor, path: address.host, lock: nil, file: nil)
+    }
+
+    /// Goes on with a socket that an earlier daemon bound at `path` and that was open ever since.
+    ///
+    /// - Returns: nil where it is another one, or nobody can reach it since its file is gone.
+    /// - Throws: `.daemonRunning` when another process has the path.
+    public static func resuming(_ descriptor: FileDescriptor, at path: String) throws(Failure) -> ControlListener? {
+        guard SocketAddress.local(of: descriptor)?.host == path, Listener.isListening(descriptor),
+            let file = FileIdentity(path)
+        else { return nil }
+        return ControlListener(descriptor, path: path, lock: try takeLock(path), file: file)
     }
 
     /// Binds `path`: mode 0600, in a folder that nobody else can write to and that is made (0700) if it is missing.

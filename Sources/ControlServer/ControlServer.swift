@@ -69,6 +69,12 @@ public final class ControlServer {
         listener.close(on: loop)
     }
 
+    /// Takes no new sessions and leaves the socket where it is: who connects waits for another process that has it.
+    public func letGo(on loop: isolated Loop) {
+        listener?.close(on: loop)
+        listener = nil
+    }
+
     /// Stops accepting and closes all sessions; attempts to connect are cancelled.
     public func close(on loop: isolated Loop) {
         stopAccepting(on: loop)

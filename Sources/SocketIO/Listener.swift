@@ -59,6 +59,16 @@ public final class Listener: ReadinessHandler {
         return descriptor
     }
 
+    /// Whether a descriptor is a stream socket that listens.
+    public static func isListening(_ descriptor: FileDescriptor) -> Bool {
+        func option(_ name: CInt) -> CInt? {
+            var value: CInt = 0
+            var length = socklen_t(MemoryLayout<CInt>.size)
+            return getsockopt(descriptor.raw, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
+        }
+        return option(SO_TYPE) == CInt(SOCK_STREAM.rawValue) && option(SO_ACCEPTCONN) == 1
+    }
+
     public func isReady(_ readiness: Readiness, on loop: isolated Loop) {
         guard retry == nil else { return }
         acceptAll(on: loop)

@@ -22,6 +22,8 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
         /// `eicectl close`, `rm`, or the configuration.
         public static let requested = Self(rawValue: "requested")
         public static let shutdown = Self(rawValue: "shutdown")
+        /// The daemon was restarted, and the tunnel did not end within the drain.
+        public static let restart = Self(rawValue: "restart")
         /// A warm tunnel that nobody used in its time, or whose slot was needed.
         public static let unused = Self(rawValue: "unused")
         /// Something failed; the failure tells what.
@@ -45,6 +47,7 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
     public static let clientLeft = CloseReason(.clientLeft, "client left")
     public static let remoteClosed = CloseReason(.remoteClosed, "closed by the target")
     public static let shutdown = CloseReason(.shutdown, "shutdown")
+    public static let restart = CloseReason(.restart, "restart")
     public static let unused = CloseReason(.unused, "warm and not used")
     public static let evicted = CloseReason(.unused, "warm, and its slot was needed")
 

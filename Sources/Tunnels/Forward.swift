@@ -80,7 +80,10 @@ public final class Forward {
 
     /// Replaced in place when all but where it listens changes; open tunnels keep what they began with.
     public var specification: ForwardSpecification {
-        didSet { name.current = specification.name }
+        didSet {
+            name.current = specification.name
+            keep()
+        }
     }
     /// Where it listens: one, two, or none where it cannot.
     public var addresses: [SocketAddress] { binding?.addresses ?? [] }
@@ -93,6 +96,11 @@ public final class Forward {
 
     private let name: ForwardName
     private var listeners: [Listener] = []
+    private let keeper: (any ListenerKeeper)?
+    /// Which sockets are kept beyond this process, and by which name.
+    private var kept: (name: String, binding: ListenerBinding)?
+    /// Whether connections are taken; else they wait in the kernel.
+    private var isHeld: Bool
     private let warmTunnels: WarmTunnels
     private(set) var binding: ListenerBinding?
     private var backoff = RetryBackoff()
@@ -100,8 +108,16 @@ public final class Forward {
     private let tunnels: TunnelTable
     private let logger: Logger
 
-    init(_ specification: ForwardSpecification, tunnels: TunnelTable, logger: Logger) {
+    /// - Parameters:
+    ///   - keeper: keeps its sockets beyond this process, where it lasts.
+    ///   - isHeld: whether connections wait until ``release(on:)``.
+    init(
+        _ specification: ForwardSpecification, tunnels: TunnelTable, keeper: (any ListenerKeeper)?, isHeld: Bool,
+        logger: Logger
+    ) {
         self.specification = specification
+        self.keeper = keeper
+        self.isHeld = isHeld
         self.tunnels = tunnels
         self.logger = logger
         name = ForwardName(specification.name)
@@ -115,13 +131,15 @@ public final class Forward {
     func listen(on fresh: ListenerBinding, on loop: isolated Loop) {
         let (oldListeners, oldBinding) = (listeners, binding)
         do throws(Failure) {
-            listeners = try adopt(fresh, on: loop)
+            listeners = isHeld ? [] : try adopt(fresh, on: loop)
             binding = fresh
+            keep()
             settle(on: loop)
         } catch {
             fresh.close()
             listeners = []
             binding = nil
+            keep()
             failed(error, on: loop)
         }
         for listener in oldListeners { listener.close(on: loop) }
@@ -131,10 +149,56 @@ public final class Forward {
     /// Tries to listen where the specification says. A failure is kept, and the next try scheduled.
     func tryToListen(on loop: isolated Loop) {
         guard binding == nil else { return }
+        let inherited = keeper?.claim(specification.name)
         do throws(Failure) {
-            listen(
-                on: try ListenerBinding.bind(specification.local, bindAddress: specification.bindAddress), on: loop)
+            listen(on: try bind(inPlaceOf: inherited), on: loop)
         } catch {
+            failed(error, on: loop)
+        }
+    }
+
+    private func bind(inPlaceOf inherited: InheritedListeners?) throws(Failure) -> ListenerBinding {
+        guard let inherited else {
+            return try ListenerBinding.bind(specification.local, bindAddress: specification.bindAddress)
+        }
+        if inherited.isManaged { return try ListenerBinding.adopting(inherited.descriptors, for: specification) }
+        var local = specification.local
+        // Any port is right, and the one that clients may know by now is best.
+        if local == .port(0),
+            let port = inherited.descriptors.lazy.compactMap({ SocketAddress.local(of: $0)?.port }).first
+        {
+            local = .port(port)
+        }
+        let old = ListenerBinding(inherited: inherited.descriptors)
+        defer { old.letGo() }
+        let binding = try ListenerBinding.bind(local, bindAddress: specification.bindAddress, inPlaceOf: [old])
+        binding.takeOver()
+        return binding
+    }
+
+    /// Brings what is kept beyond this process to the present name and sockets.
+    private func keep() {
+        guard let keeper else { return }
+        let lasting = binding.flatMap { $0.isManaged || specification.isEphemeral ? nil : $0 }
+        let present = lasting.map { (name: specification.name, binding: $0) }
+        guard present?.name != kept?.name || present?.binding !== kept?.binding else { return }
+        if let kept { keeper.forget(kept.name) }
+        if let present { keeper.keep(present.binding.descriptors, of: present.name) }
+        kept = present
+    }
+
+    /// Whether its sockets stay open without this process.
+    var isKept: Bool { kept != nil || binding?.isManaged == true }
+
+    /// Connections that wait, and all later ones, are taken.
+    func release(on loop: isolated Loop) {
+        guard isHeld else { return }
+        isHeld = false
+        guard let binding else { return }
+        do throws(Failure) {
+            listeners = try adopt(binding, on: loop)
+        } catch {
+            close(on: loop)
             failed(error, on: loop)
         }
     }
@@ -224,11 +288,25 @@ public final class Forward {
 
     /// Stops listening, and trying to. Open tunnels go on.
     func close(on loop: isolated Loop) {
+        // First of all: as long as the service manager has the sockets they are open, and nobody would answer.
+        if let kept { keeper?.forget(kept.name) }
+        kept = nil
+        stop(on: loop)
+        binding?.close()
+        binding = nil
+    }
+
+    /// The same, but its sockets go on listening in other hands. Connections wait there.
+    func letGo(on loop: isolated Loop) {
+        stop(on: loop)
+        binding?.letGo()
+        binding = nil
+    }
+
+    private func stop(on loop: isolated Loop) {
         stopTrying(on: loop)
         for listener in listeners { listener.close(on: loop) }
         listeners = []
         warmTunnels.close()
-        binding?.close()
-        binding = nil
     }
 }

@@ -8,6 +8,8 @@ public final class ForwardTable {
     public static let limit = 500
 
     private let tunnels: TunnelTable
+    private let keeper: (any ListenerKeeper)?
+    private var isHeld = false
     let logger: Logger
     var forwards: [String: Forward] = [:]
     var reserved: Set<String> = []
@@ -17,8 +19,10 @@ public final class ForwardTable {
     /// Told of each that was changed, with the name it had before, and of each that listens after it could not.
     public var onChange: ((Forward, String) -> Void)?
 
-    public init(tunnels: TunnelTable, logger: Logger) {
+    /// - Parameter keeper: keeps the sockets of forwards that last.
+    public init(tunnels: TunnelTable, keeper: (any ListenerKeeper)? = nil, logger: Logger) {
         self.tunnels = tunnels
+        self.keeper = keeper
         self.logger = logger
     }
 
@@ -94,7 +98,7 @@ public final class ForwardTable {
     }
 
     func insert(_ specification: ForwardSpecification) -> Forward {
-        let forward = Forward(specification, tunnels: tunnels, logger: logger)
+        let forward = Forward(specification, tunnels: tunnels, keeper: keeper, isHeld: isHeld, logger: logger)
         forward.onListening = { [unowned self] forward in
             log("forward listens at last", forward)
             onChange?(forward, forward.specification.name)
@@ -260,9 +264,29 @@ public final class ForwardTable {
         Failure(.unknownForward, "there is no forward named \(name)", hint: "eicectl ls shows those there are")
     }
 
+    // MARK: Holding and letting go
+
+    /// Forwards that are added from now on listen and take no connection: these wait in the kernel.
+    public func hold() { isHeld = true }
+
+    /// Ends ``hold()``: connections that wait, and all later ones, are taken.
+    public func release(on loop: isolated Loop) {
+        isHeld = false
+        for forward in forwards.values { forward.release(on: loop) }
+    }
+
     /// Stops listening everywhere; tunnels go on.
     public func closeListeners(on loop: isolated Loop) {
         for forward in forwards.values { forward.close(on: loop) }
+        forwards = [:]
+    }
+
+    /// Stops taking connections; the sockets of forwards that last stay open with their keeper, where connections wait for the
+    /// next daemon. Tunnels go on.
+    public func letListenersGo(on loop: isolated Loop) {
+        for forward in forwards.values {
+            if forward.isKept { forward.letGo(on: loop) } else { forward.close(on: loop) }
+        }
         forwards = [:]
     }
 

@@ -7,15 +7,18 @@ import SocketIO
 final class ListenerBinding {
     let descriptors: [FileDescriptor]
     let addresses: [SocketAddress]
+    /// Whether the service manager listens by itself, and this is its socket.
+    let isManaged: Bool
     /// A Unix socket of ours, removed at the end.
     private var path: String?
     private let file: FileIdentity?
     /// Whose Unix socket this one shares, until it takes it over.
     private var predecessor: ListenerBinding?
 
-    private init(_ descriptors: [FileDescriptor], path: String?) {
+    private init(_ descriptors: [FileDescriptor], path: String?, isManaged: Bool = false) {
         self.descriptors = descriptors
         self.path = path
+        self.isManaged = isManaged
         file = path.flatMap { FileIdentity(of: $0) }
         addresses = descriptors.compactMap { SocketAddress.local(of: $0) }
     }
@@ -24,6 +27,7 @@ final class ListenerBinding {
     private init(sharing descriptor: FileDescriptor, of old: ListenerBinding) {
         descriptors = [descriptor]
         addresses = old.addresses
+        isManaged = old.isManaged
         file = old.file
         predecessor = old
     }
@@ -163,6 +167,48 @@ final class ListenerBinding {
         defer { probe.close() }
         let connected = address.withSockaddr { connect(probe.raw, $0, $1) } == 0
         if !connected, errno == ECONNREFUSED { unlink(address.host) }
+    }
+
+    // MARK: Sockets of the service manager
+
+    /// Takes sockets over that the service manager listens on.
+    ///
+    /// - Throws: when one is no listening stream socket, or other hosts can reach it and the forward does not allow that.
+    static func adopting(
+        _ descriptors: [FileDescriptor], for specification: ForwardSpecification
+    ) throws(Failure) -> ListenerBinding {
+        for descriptor in descriptors {
+            let address = SocketAddress.local(of: descriptor)
+            func refusal(_ why: String, _ hint: String) -> Failure {
+                Failure(
+                    .cannotListen,
+                    "cannot use the socket that the service manager passed for the forward \(specification.name)",
+                    why: why, hint: hint)
+            }
+            guard let address, Listener.isListening(descriptor) else {
+                throw refusal(
+                    "it is no listening stream socket", "give its .socket unit a ListenStream= and no Accept=yes")
+            }
+            guard address.isLoopback || specification.allowsRemoteClients else {
+                throw refusal(
+                    "other hosts can reach \(address)",
+                    "give the .socket unit a loopback address, or the forward allow_remote = true")
+            }
+        }
+        return ListenerBinding(descriptors, path: nil, isManaged: true)
+    }
+
+    /// Sockets that an earlier process listened on, for another binding to take the place of.
+    convenience init(inherited descriptors: [FileDescriptor]) {
+        let unix = descriptors.lazy.compactMap { SocketAddress.local(of: $0) }.first { $0.family == .unix }
+        self.init(descriptors, path: unix?.host)
+    }
+
+    // MARK: The end
+
+    /// Closes what no listener took over, and leaves a Unix socket's file where it is: somebody else goes on listening.
+    func letGo() {
+        for descriptor in descriptors { descriptor.close() }
     }
 
     /// Closes what no listener took over, and removes the Unix socket.
