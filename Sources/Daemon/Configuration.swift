@@ -121,6 +121,8 @@ extension Configuration {
         public var close = Duration.seconds(2)
         /// Open tunnels at a stop of the daemon.
         public var shutdownDrain = Duration.seconds(10)
+        /// The same at a restart by the service manager, while new connections wait for the next process.
+        public var restartDrain = Duration.seconds(10)
         /// A control session's first message.
         public var hello = Duration.seconds(10)
 

@@ -56,6 +56,7 @@ enum ConfigurationKeys {
         .duration("drain", \.drain, .zero ... .seconds(3_600)),
         .duration("close", \.close, .milliseconds(100) ... .seconds(60)),
         .duration("shutdown_drain", \.shutdownDrain, .zero ... .seconds(3_600)),
+        .duration("restart_drain", \.restartDrain, .zero ... .seconds(3_600)),
         .duration("hello", \.hello, .milliseconds(100) ... .seconds(60)),
     ]
 

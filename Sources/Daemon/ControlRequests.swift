@@ -23,6 +23,8 @@ final class ControlRequests: RequestHandler {
 
     /// What forwards and tunnels get that do not say otherwise.
     var configuration: Configuration
+    /// What stands for a while.
+    var passingWarning: FailureRecord?
     /// Set by the wiring, which knows how to do these.
     var onReload: (() throws(Failure) -> ReloadResult)?
     var onShutdown: ((Duration) -> Void)?
@@ -192,6 +194,6 @@ final class ControlRequests: RequestHandler {
             pid: Int(getpid()), uptime: Int(uptime), socket: socketPath, forwards: forwardInfos(),
             tunnels: tunnels.all.map(TunnelInfo.init), endpoints: endpointInfos(),
             recentFailures: tunnels.failures.reversed().compactMap(FailureRecord.init),
-            warnings: store.allWarnings)
+            warnings: store.allWarnings + (passingWarning.map { [$0] } ?? []))
     }
 }

@@ -23,11 +23,14 @@ final class Daemon {
         var connectTo: HostAndPort?
         /// Where forwards are kept, and what was found there.
         var saved: (disk: ForwardsDisk, loaded: ForwardsDisk.Loaded)
+        var service: ServiceContext
     }
 
     private let settings: Settings
     private let logger: Logger
-    private let notifier: Notifier
+    private var notifier: Notifier { settings.service.notifier }
+    private let status: ServiceStatus
+    private let watchdog: Watchdog?
     private let tunnels: TunnelTable
     private let forwards: ForwardTable
     private let pools: EndpointPools
@@ -43,11 +46,10 @@ final class Daemon {
     ///
     /// - Parameter socket: the control socket, adopted or bound.
     init(
-        _ settings: Settings, socket: ControlListener, notifier: Notifier, logger: Logger, on loop: isolated Loop
+        _ settings: Settings, socket: ControlListener, logger: Logger, on loop: isolated Loop
     ) throws(Failure) {
         self.settings = settings
         self.logger = logger
-        self.notifier = notifier
         configuration = settings.configuration
 
         let feed = EventFeed()
@@ -59,15 +61,22 @@ final class Daemon {
         let resolver = Resolver()
         let router = AWSRouter(context: context, resolver: resolver, logger: logger, on: loop)
         pools = EndpointPools(limits: settings.configuration.poolLimits)
+        let relays = try Self.relayLoops()
+        let notifier = settings.service.notifier
+        watchdog = settings.service.watchdogInterval.map {
+            Watchdog(interval: $0, relays: relays, on: loop) { notifier.watchdog() }
+        }
         var services = TunnelServices(
             router: router, resolver: resolver, tls: try Self.trust(context, settings.environment, logger),
             connectTo: settings.connectTo,
             timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)", control: loop,
-            relays: try Self.relayLoops(), pools: LoopBound(pools, on: loop), logger: logger)
+            relays: relays, pools: LoopBound(pools, on: loop), logger: logger)
         services.spares = settings.configuration.spareSettings
         services.warmTimeToLive = settings.configuration.pool.warmTimeToLive
         tunnels = TunnelTable(services: services)
-        forwards = ForwardTable(tunnels: tunnels, logger: logger)
+        let kept = DescriptorStore(settings.service.adopted, notifier: notifier, logger: logger, on: loop)
+        forwards = ForwardTable(tunnels: tunnels, keeper: kept, logger: logger)
+        status = ServiceStatus(notifier: notifier, forwards: forwards, tunnels: tunnels, pools: pools)
         let store = ForwardStore(settings.saved.loaded, disk: settings.saved.disk, logger: logger)
         requests = ControlRequests(
             forwards: forwards, store: store, tunnels: tunnels, pools: pools, router: router,
@@ -76,8 +85,12 @@ final class Daemon {
             logger: logger)
 
         observation.listen(to: forwards, tunnels, pools, on: loop)
+        feed.onEvent = { [status] in status.changed(on: loop) }
+        if settings.service.hold > .zero { forwards.hold() }
         Self.addConfiguredForwards(settings, to: forwards, logger, on: loop)
         Self.addSavedForwards(store, to: forwards, on: loop)
+        kept.dropUnclaimed()
+        kept.settle()
         do throws(SystemError) {
             server = try ControlServer(
                 socket, handler: requests, limits: .init(hello: settings.configuration.timeouts.hello), log: logger,
@@ -92,7 +105,24 @@ final class Daemon {
         }
         connectParts(on: loop)
         logger.notice("eiced \(EICEDVersion.current) listens on \(server.path)")
-        notifier.ready(status: "\(forwards.all.count) forwards")
+        if settings.service.hold > .zero { hold(for: settings.service.hold, on: loop) }
+        notifier.ready(status: status.line)
+    }
+
+    /// A daemon that keeps dying does not take connections only to drop them.
+    private func hold(for length: Duration, on loop: isolated Loop) {
+        let why = "connections wait for \(DurationText.format(length)), since eiced ended unexpectedly several times"
+        logger.warning("\(why)")
+        status.note = why
+        requests.passingWarning = FailureRecord(
+            when: .now(), failure: Failure(.internal, why, hint: "look for its last words: journalctl --user -u eiced"))
+        _ = loop.schedule(after: length) { [weak self] in
+            guard let self, shutdown == nil else { return }
+            status.note = nil
+            requests.passingWarning = nil
+            status.changed(on: loop)
+            forwards.release(on: loop)
+        }
     }
 
     private func connectParts(on loop: isolated Loop) {
@@ -101,7 +131,7 @@ final class Daemon {
             guard let self else { throw Failure(.shuttingDown, "eiced is shutting down") }
             return try reload(on: loop)
         }
-        requests.onShutdown = { [weak self] drain in self?.beginShutdown(drain: drain, on: loop) }
+        requests.onShutdown = { [weak self] drain in self?.begin(.stop(drain: drain), on: loop) }
     }
 
     // MARK: Parts
@@ -173,10 +203,14 @@ final class Daemon {
     // MARK: Signals
 
     private func received(_ signal: CInt, on loop: isolated Loop) {
-        guard signal == SIGHUP else {
-            beginShutdown(drain: configuration.timeouts.shutdownDrain, on: loop)
-            return
+        switch signal {
+        case SIGHUP: reloadForSignal(on: loop)
+        case Signals.restart: begin(.restart(drain: configuration.timeouts.restartDrain), on: loop)
+        default: begin(.stop(drain: configuration.timeouts.shutdownDrain), on: loop)
         }
+    }
+
+    private func reloadForSignal(on loop: isolated Loop) {
         do throws(Failure) {
             let result = try reload(on: loop)
             logger.notice(
@@ -190,7 +224,14 @@ final class Daemon {
         }
     }
 
+    /// As a whole or not at all, and told to the service manager while it lasts.
     private func reload(on loop: isolated Loop) throws(Failure) -> ReloadResult {
+        notifier.reloading()
+        defer { notifier.ready(status: status.line) }
+        return try applyFreshConfiguration(on: loop)
+    }
+
+    private func applyFreshConfiguration(on loop: isolated Loop) throws(Failure) -> ReloadResult {
         let (fresh, warnings) = try ConfigurationLoading.load(path: settings.configurationPath)
         let plan = try ReloadPlan(
             present: forwards.all.map(\.specification).filter { $0.origin == .configuration }, fresh: fresh,
@@ -213,15 +254,25 @@ final class Daemon {
 
     // MARK: The end
 
-    private func beginShutdown(drain: Duration, on loop: isolated Loop) {
+    private func begin(_ ending: Ending, on loop: isolated Loop) {
         if let shutdown {
             shutdown.hurry()
             return
         }
-        notifier.stopping(status: "draining \(tunnels.all.count) tunnels")
-        server.stopAccepting(on: loop)
-        forwards.closeListeners(on: loop)
-        shutdown = Shutdown(tunnels: tunnels, drain: drain, logger: logger, on: loop) { [weak self] in
+        switch ending {
+        case .stop:
+            settings.service.notifier.removeStored(DescriptorStore.ownControl)
+            server.stopAccepting(on: loop)
+            forwards.closeListeners(on: loop)
+        case .restart where !notifier.hasListener:
+            // Nobody keeps anything for a next process.
+            server.stopAccepting(on: loop)
+            forwards.closeListeners(on: loop)
+        case .restart:
+            server.letGo(on: loop)
+            forwards.letListenersGo(on: loop)
+        }
+        shutdown = Shutdown(ending, tunnels: tunnels, notifier: notifier, logger: logger, on: loop) { [weak self] in
             self?.end(on: loop)
         }
     }
@@ -229,6 +280,7 @@ final class Daemon {
     /// Exits when the audit has been written, or when the disk takes too long for it.
     private func end(on loop: isolated Loop) {
         server.close(on: loop)
+        settings.service.starts?.clear()
         _ = loop.schedule(after: .seconds(2)) { exit(0) }
         observation.audit.flush { loop.submit { _ in exit(0) } }
     }

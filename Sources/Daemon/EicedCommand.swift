@@ -56,7 +56,8 @@ public struct EicedCommand: ParsableCommand {
         let environment = Environment.current()
         let connectTo = try Self.connectTo(environment)
         // The manager's sockets and its environment variables are taken before anything could inherit them.
-        let listener = try Self.controlListener(option: socket)
+        var service = try Self.serviceContext()
+        let listener = try Self.controlListener(option: socket, &service)
         // Not before it is sure that no other daemon serves this socket.
         let disk = ForwardsDisk(
             folderPath: StateFolder.path(
@@ -64,7 +65,7 @@ public struct EicedCommand: ParsableCommand {
         let settings = Daemon.Settings(
             configurationPath: config, configuration: configuration, logLevel: logLevel == nil ? nil : level,
             environment: environment, connectTo: connectTo,
-            saved: (disk, disk.load(at: .now())))
+            saved: (disk, disk.load(at: .now())), service: service)
         let loop: Loop
         do throws(SystemError) {
             loop = try Loop(label: "eiced.control")
@@ -74,8 +75,7 @@ public struct EicedCommand: ParsableCommand {
         let handover = Handover(listener)
         loop.submit { loop in
             do throws(Failure) {
-                let daemon = try Daemon(
-                    settings, socket: handover.take(), notifier: Notifier(), logger: logger, on: loop)
+                let daemon = try Daemon(settings, socket: handover.take(), logger: logger, on: loop)
                 Self.keepAlive(daemon, on: loop)
             } catch {
                 Self.report(error)
@@ -109,15 +109,27 @@ public struct EicedCommand: ParsableCommand {
         return address
     }
 
-    private static func controlListener(option: String?) throws(Failure) -> ControlListener {
-        var adopted: AdoptedSockets
+    private static func serviceContext() throws(Failure) -> ServiceContext {
         do throws(SystemError) {
-            adopted = try .take()
+            return try .take()
         } catch {
             throw Failure(.configuration, "cannot take the service manager's sockets over", why: error.description)
         }
-        if let socket = adopted.remove(named: "control").first { return try .adopting(socket) }
-        return try .binding(try SocketPath.find(option: option))
+    }
+
+    /// The socket unit's, the one that an earlier process of the service bound, or one that is bound now and kept.
+    private static func controlListener(
+        option: String?, _ service: inout ServiceContext
+    ) throws(Failure) -> ControlListener {
+        if let socket = service.adopted.remove(named: DescriptorStore.control).first { return try .adopting(socket) }
+        let path = try SocketPath.find(option: option)
+        if let kept = service.adopted.remove(named: DescriptorStore.ownControl).first {
+            if let listener = try ControlListener.resuming(kept, at: path) { return listener }
+            service.notifier.removeStored(DescriptorStore.ownControl)
+        }
+        let listener = try ControlListener.binding(path)
+        service.notifier.store(listener.descriptor, as: DescriptorStore.ownControl)
+        return listener
     }
 
     private static func report(_ failure: Failure) {

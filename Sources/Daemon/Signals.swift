@@ -6,7 +6,9 @@ import SocketIO
 ///
 /// ``block()`` comes first of all in the process: threads that exist before it would still take the signals.
 final class Signals: ReadinessHandler {
-    private static let watched: [CInt] = [SIGTERM, SIGINT, SIGHUP]
+    /// What the service manager sends before it starts the next process, in place of SIGTERM (`RestartKillSignal=`).
+    static let restart = SIGUSR1
+    private static let watched: [CInt] = [SIGTERM, SIGINT, SIGHUP, restart]
 
     private let descriptor: FileDescriptor
     private let onSignal: (CInt) -> Void

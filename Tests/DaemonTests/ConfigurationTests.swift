@@ -71,6 +71,7 @@ import Testing
             drain = "7s"
             close = "800ms"
             shutdown_drain = "9s"
+            restart_drain = "11s"
             hello = "10s"
             [pool]
             queue_length = 7
@@ -110,6 +111,7 @@ import Testing
         timeouts.drain = .seconds(7)
         timeouts.close = .milliseconds(800)
         timeouts.shutdownDrain = .seconds(9)
+        timeouts.restartDrain = .seconds(11)
         timeouts.hello = .seconds(10)
         #expect(configuration.timeouts == timeouts)
         #expect(configuration.pool.queueLength == 7)

@@ -79,7 +79,7 @@ struct Scene: Sendable {
     /// A `proxy` whose input is empty half-closes at once; without a shorter drain each would take ten seconds.
     static let timeouts = ["drain": "500ms"]
 
-    private static func table(of changes: [String: String]) -> String {
+    static func table(of changes: [String: String]) -> String {
         let lines = timeouts.merging(changes) { $1 }.map { "\($0.key) = \"\($0.value)\"\n" }
         // Each connection that an endpoint sees is to be one that the test asked for.
         return "[timeouts]\n\(lines.sorted().joined())\n[pool]\nspares = 0\n"
@@ -174,4 +174,13 @@ extension EicedDaemon {
             return tunnels.count == count && tunnels.allSatisfy { $0.state == .open }
         }
     }
+}
+
+/// One round through an echo.
+func expectEcho(on socket: LoopbackSocket) async throws {
+    let answer = try await onThread {
+        try socket.write("ping")
+        return try socket.readText()
+    }
+    guard answer == "ping" else { throw TestFailure("the echo sent \(answer.debugDescription)") }
 }

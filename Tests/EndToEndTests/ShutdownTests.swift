@@ -72,12 +72,4 @@ import Testing
             #expect(try await scene.daemon.process.exit() == .code(0), "\(scene.daemon.log)")
         }
     }
-
-    private func expectEcho(on socket: LoopbackSocket) async throws {
-        let answer = try await onThread {
-            try socket.write("ping")
-            return try socket.readText()
-        }
-        #expect(answer == "ping")
-    }
 }

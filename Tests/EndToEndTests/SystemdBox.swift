@@ -52,18 +52,20 @@ struct SystemdBox: Sendable {
     /// - Parameters:
     ///   - port: where port 22 of ``Scene/web`` leads.
     ///   - emulator: further arguments of the emulator.
-    ///   - configuration: alice's config.toml.
+    ///   - configuration: tables of alice's config.toml.
+    ///   - timeouts: changes to ``Scene/timeouts``.
     ///   - service: further lines of the service's `[Service]`.
     ///   - files: further files, by path in the box.
-    ///   - withoutSandbox: whether the sandbox's drop-in is left out.
     static func play(
-        port: UInt16 = 1, emulator options: [String] = [], configuration: String = "", service: String = "",
-        files: [String: String] = [:], _ body: @Sendable (SystemdBox) async throws -> Void
+        port: UInt16 = 1, emulator options: [String] = [], configuration: String = "",
+        timeouts: [String: String] = [:], service: String = "", files: [String: String] = [:],
+        _ body: @Sendable (SystemdBox) async throws -> Void
     ) async throws {
         try await stage.pass {
             let emulator = try await Emulator.start(inventory: Scene.inventory(port: port), options: options)
             let box = try await SystemdBox(
-                emulator: emulator, configuration: configuration, service: service, files: files)
+                emulator: emulator, configuration: Scene.table(of: timeouts) + configuration, service: service,
+                files: files)
             do {
                 try await body(box)
             } catch {
@@ -97,9 +99,7 @@ struct SystemdBox: Sendable {
         let lines = variables.sorted { $0.key < $1.key }.map { "Environment=\"\($0.key)=\($0.value)\"\n" }
         try tree.write(
             "[Service]\n\(lines.joined())\(service)\n", to: "/etc/systemd/user/eiced.service.d/emulator.conf")
-        try tree.write(
-            "[timeouts]\ndrain = \"500ms\"\n[pool]\nspares = 0\n" + configuration,
-            to: "/home/alice/.config/eiced/config.toml")
+        try tree.write(configuration, to: "/home/alice/.config/eiced/config.toml")
         for (path, text) in files { try tree.write(text, to: path) }
         process = try ChildProcess(
             "/bin/bash", [Self.script, "run", directory.path], environment: ["PATH": Self.path],
@@ -113,6 +113,17 @@ struct SystemdBox: Sendable {
     private func end() async throws {
         process.signal(SIGTERM)
         _ = try await process.exit(within: .seconds(60))
+    }
+
+    // MARK: The daemon and its clients
+
+    /// As the manual says.
+    func start() async throws { try await systemctl("enable", "--now", "eiced.socket", "eiced.service") }
+
+    /// Connects through a forward, as alice.
+    func connect(_ forward: ForwardInfo) async throws -> LoopbackSocket {
+        let port = try forward.port
+        return try await onThread { try LoopbackSocket.connect(port: port, owner: Self.aliceID) }
     }
 
     // MARK: Commands
@@ -156,6 +167,11 @@ struct SystemdBox: Sendable {
     /// The service's main process, as the box numbers it; 0 without one.
     func mainProcess() async throws -> Int { Int(try await property("MainPID")) ?? 0 }
 
+    /// Replaces a file of alice's.
+    func write(_ text: String, to path: String) async throws {
+        _ = try await succeed(.alice, ["sh", "-c", #"printf %s "$1" > "$2""#, "-", text, path])
+    }
+
     /// Sends a signal to a process of the box.
     func kill(_ signal: String, _ process: Int) async throws {
         _ = try await succeed(.root, ["kill", "-\(signal)", "\(process)"])
@@ -167,6 +183,7 @@ struct SystemdBox: Sendable {
     }
 
     /// Adds a forward and returns it.
+    @discardableResult
     func add(_ arguments: String...) async throws -> ForwardInfo {
         let text = try await succeed(.alice, ["eicectl", "add"] + arguments + ["--json"])
         let result = try JSONDecoder().decode(ForwardListResult.self, from: Data(text.utf8))

@@ -36,3 +36,106 @@ struct SystemdTests {
         }
     }
 }
+
+/// What the daemon tells its service manager.
+@Suite(.enabled("no box for systemd can be made on this machine") { try await SystemdBox.canBeMade })
+struct SystemdNotifyTests {
+    @Test func theStatusLineCountsForwardsAndTunnels() async throws {
+        let echo = try LoopbackServer.echo()
+        try await SystemdBox.play(port: echo.port) { box in
+            try await box.start()
+            #expect(try await box.property("StatusText") == "0 forwards, 0 tunnels")
+            let forward = try await box.add(Scene.web, "22")
+            let client = try await box.connect(forward)
+            try await expectEcho(on: client)
+            try await eventually("the line tells of the tunnel") {
+                try await box.property("StatusText") == "1 forward, 1 tunnel, 1 of 20 slots"
+            }
+            client.close()
+            try await eventually("the line tells of its end") {
+                try await box.property("StatusText") == "1 forward, 0 tunnels, 0 of 20 slots"
+            }
+        }
+    }
+
+    @Test func aReloadOfABrokenFileChangesNothingAndSaysWhy() async throws {
+        try await SystemdBox.play(configuration: "[forwards.web]\ntarget = \"\(Scene.web)\"\nremote_port = 22\n") {
+            box in
+            try await box.start()
+            let main = try await box.mainProcess()
+            try await box.write("[forwards.web]\ntarget = 5\n", to: "/home/alice/.config/eiced/config.toml")
+            let reload = try await box.run(.alice, "systemctl", "--user", "reload", "eiced.service")
+            #expect(reload.code != 0, "\(reload)")
+            #expect(try await box.property("ActiveState") == "active")
+            #expect(try await box.mainProcess() == main)
+            #expect(try await box.json(ForwardListResult.self, "ls").forwards.map(\.name) == ["web"])
+            let said = try await box.run(.alice, "journalctl", "--user", "-b", "-o", "cat", "--no-pager")
+            #expect(said.output.contains("config.toml:2"), "\(said)")
+
+            try await box.write("", to: "/home/alice/.config/eiced/config.toml")
+            try await box.systemctl("reload", "eiced.service")
+            #expect(try await box.json(ForwardListResult.self, "ls").forwards.isEmpty)
+            #expect(try await box.property("StatusText") == "0 forwards, 0 tunnels")
+        }
+    }
+
+    @Test func aStopDrainsForAsLongAsItTakesAndClosesTheListeners() async throws {
+        let echo = try LoopbackServer.echo()
+        // Half the time that the unit would give without being asked.
+        try await SystemdBox.play(
+            port: echo.port, configuration: "", timeouts: ["shutdown_drain": "600s"], service: "TimeoutStopSec=2s"
+        ) { box in
+            try await box.start()
+            let forward = try await box.add(Scene.web, "22")
+            let client = try await box.connect(forward)
+            try await expectEcho(on: client)
+            try await box.systemctl("stop", "--no-block", "eiced.service")
+            try await eventually("the drain is told") {
+                try await box.property("StatusText").hasPrefix("stopping: 1 tunnels have")
+            }
+            try await eventually("nobody listens") { (try? await box.connect(forward)) == nil }
+            let began = ContinuousClock.now
+            try await eventually("more than the unit's own time has passed") {
+                began.duration(to: .now) > .seconds(4)
+            }
+            try await expectEcho(on: client)
+            client.close()
+            try await eventually("the service has stopped") { try await box.property("ActiveState") == "inactive" }
+            #expect(try await box.property("Result") == "success")
+        }
+    }
+
+    @Test func aDaemonThatHangsIsReplacedInTime() async throws {
+        try await SystemdBox.play(service: "WatchdogSec=2s") { box in
+            try await box.start()
+            let main = try await box.mainProcess()
+            let stopped = monotonicMicroseconds()
+            try await box.kill("STOP", main)
+            try await eventually("another process is ready") {
+                let present = try await box.mainProcess()
+                guard present != main, present != 0 else { return false }
+                return try await box.property("SubState") == "running"
+            }
+            let ready = try #require(Int(try await box.property("ActiveEnterTimestampMonotonic")))
+            // The interval and half a second; and what this machine needs to run the commands that look.
+            #expect(ready - stopped < 2_500_000, "after \(ready - stopped) µs")
+            #expect(try await box.property("NRestarts") == "1")
+            _ = try await box.json(StatusResult.self, "status")
+        }
+    }
+
+    @Test func aDaemonThatAnswersIsNotReplaced() async throws {
+        try await SystemdBox.play(service: "WatchdogSec=1s") { box in
+            try await box.start()
+            let main = try await box.mainProcess()
+            try await letPass(.seconds(4))
+            #expect(try await box.mainProcess() == main)
+        }
+    }
+
+    private func monotonicMicroseconds() -> Int {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return Int(now.tv_sec) * 1_000_000 + Int(now.tv_nsec) / 1_000
+    }
+}

@@ -24,12 +24,15 @@ public final class LoopbackSocket: Sendable {
 
     /// Connects to a port of the loopback interface.
     ///
-    /// - Parameter receiveBuffer: SO_RCVBUF, for a reader that is soon full.
+    /// - Parameters:
+    ///   - receiveBuffer: SO_RCVBUF, for a reader that is soon full.
+    ///   - owner: whose socket it is, where that is not this process's user; only root can choose.
     public static func connect(
-        port: UInt16, family: Family = .ipv4, receiveBuffer: CInt? = nil
+        port: UInt16, family: Family = .ipv4, receiveBuffer: CInt? = nil, owner: uid_t? = nil
     ) throws -> LoopbackSocket {
         let domain = family == .ipv4 ? AF_INET : AF_INET6
         let made = LoopbackSocket(takingOwnership: try open(domain))
+        if let owner, fchown(made.descriptor.raw, owner, gid_t.max) != 0 { throw SystemError("give a socket away") }
         if var size = receiveBuffer {
             setsockopt(made.descriptor.raw, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<CInt>.size))
         }

@@ -1,0 +1,102 @@
+import Glibc
+import SocketIO
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Daemon
+
+@Suite struct CrashLoopTests {
+    @Test func aFewEndsCostNothing() {
+        #expect(CrashLoop.hold(after: []) == .zero)
+        #expect(CrashLoop.hold(after: [.seconds(1), .seconds(1), .seconds(1)]) == .zero)
+    }
+
+    @Test(arguments: [(4, 0.5), (5, 1), (6, 2), (9, 16), (10, 30), (63, 30)])
+    func whatKeepsDyingWaitsLongerAndLongerAndNotForEver(count: Int, seconds: Double) {
+        let ages = (0..<count).map { Duration.seconds($0) }
+        #expect(CrashLoop.hold(after: ages) == .seconds(seconds))
+    }
+
+    @Test func whatIsLongAgoIsForgotten() {
+        let old = (0..<20).map { CrashLoop.window + .seconds($0) }
+        #expect(CrashLoop.hold(after: old + [.seconds(1)]) == .zero)
+        // The clock counts from the machine's start, so nothing can lie in the future; if it does it counts for nothing.
+        #expect(CrashLoop.hold(after: (1...20).map { .seconds(-$0) }) == .zero)
+    }
+}
+
+@Suite struct ServiceStatusTests {
+    typealias Figures = ServiceStatus.Figures
+
+    @Test func theLineIsShort() {
+        #expect(Figures().line == "0 forwards, 0 tunnels")
+        #expect(
+            Figures(forwards: 1, notListening: 1, tunnels: 2, slots: 2, cap: 40, note: "held").line
+                == "1 forward (1 not listening), 2 tunnels, 2 of 40 slots, held")
+    }
+}
+
+@Suite struct WatchdogTests {
+    private final class Count: Sendable {
+        let value = Atomic(0)
+    }
+
+    @Test func itIsFedAsLongAsEveryLoopAnswers() async throws {
+        let control = try Loop(label: "control")
+        let relays = [try Loop(label: "relay 0"), try Loop(label: "relay 1")]
+        let fed = Count()
+        let kept = await Kept.make(relays, on: control) { fed.value.add(1, ordering: .relaxed) }
+        try await eventually("it was fed three times") { fed.value.load(ordering: .relaxed) >= 3 }
+
+        // One of three that hangs is enough.
+        let gate = try makePipe()
+        relays[1].submit { _ in
+            var byte: UInt8 = 0
+            _ = read(gate.read.raw, &byte, 1)
+        }
+        // Whatever was asked before may still be answered.
+        try await letPass(.milliseconds(100))
+        let last = fed.value.load(ordering: .relaxed)
+        try await letPass(.milliseconds(300))
+        #expect(fed.value.load(ordering: .relaxed) - last == 0)
+
+        gate.write.close()
+        try await eventually("it is fed again") { fed.value.load(ordering: .relaxed) > last }
+        await kept.stop(on: control)
+    }
+
+    /// The watchdog, kept on its loop.
+    private struct Kept: Sendable {
+        let bound: LoopBound<Watchdog>
+
+        static func make(
+            _ relays: [Loop], on loop: isolated Loop, feed: @escaping @Sendable () -> Void
+        ) -> Kept {
+            Kept(
+                bound: LoopBound(
+                    Watchdog(interval: .milliseconds(40), relays: relays, on: loop, feed: feed), on: loop))
+        }
+
+        func stop(on loop: isolated Loop) { bound.get(on: loop).stop(on: loop) }
+    }
+}
+
+@Suite struct KeptNamesTests {
+    @Test func onlyWhatChangedIsTold() {
+        var names = KeptNames()
+        #expect(names.changes(to: ["f.a.4": 1, "f.a.6": 2]) == ([], ["f.a.4", "f.a.6"]))
+        #expect(names.changes(to: ["f.a.4": 1, "f.a.6": 2]) == ([], []))
+        // Renamed; and exchanged, which has to leave both names first.
+        #expect(names.changes(to: ["f.b.4": 1, "f.a.6": 2]) == (["f.a.4"], ["f.b.4"]))
+        #expect(names.changes(to: ["f.b.4": 2, "f.a.6": 1]) == (["f.a.6", "f.b.4"], ["f.a.6", "f.b.4"]))
+        #expect(names.changes(to: [:]) == (["f.a.6", "f.b.4"], []))
+    }
+
+    @Test func whatWasPassedIsKnownToBeKept() {
+        var names = KeptNames()
+        names.note("f.a.4", 7)
+        names.note("f.a.6", 8)
+        #expect(names.changes(to: ["f.a.4": 7]) == (["f.a.6"], []))
+    }
+}
