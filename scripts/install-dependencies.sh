@@ -11,6 +11,8 @@ packages=(
     openssh-server openssh-client openssl systemd jq netcat-openbsd tinyproxy-bin
     # The box that boots a system (scripts/systemd-box.sh).
     dbus-user-session libpam-systemd util-linux passwd
+    # The shells whose completions are tried, and what checks man pages and the package.
+    zsh fish mandoc man-db lintian debootstrap
     # What lint runs.
     shellcheck
 )

@@ -77,6 +77,16 @@ public enum Methods {
         public typealias Parameters = ForwardProbeParameters
         public typealias Value = ForwardProbeResult
     }
+    public enum ProfileList: ControlMethod {
+        public static let name = "profile.list"
+        public typealias Parameters = NoParameters
+        public typealias Value = ProfileListResult
+    }
+    public enum TargetList: ControlMethod {
+        public static let name = "target.list"
+        public typealias Parameters = TargetListParameters
+        public typealias Value = TargetListResult
+    }
     public enum Metrics: ControlMethod {
         public static let name = "metrics"
         public typealias Parameters = NoParameters

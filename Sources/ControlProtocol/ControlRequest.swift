@@ -16,6 +16,8 @@ public enum ControlRequest: Hashable, Sendable {
     case eventsSubscribe(EventsSubscribeParameters)
     case eventsRecent(EventsRecentParameters)
     case forwardProbe(ForwardProbeParameters)
+    case profileList
+    case targetList(TargetListParameters)
     case metrics
     case reload
     case shutdown(ShutdownParameters)
@@ -106,6 +108,8 @@ public enum ControlRequest: Hashable, Sendable {
         case Methods.EventsRecent.name:
             return .eventsRecent(try optional(EventsRecentParameters.self, or: .init()))
         case Methods.ForwardProbe.name: return .forwardProbe(try needed(ForwardProbeParameters.self))
+        case Methods.ProfileList.name: return .profileList
+        case Methods.TargetList.name: return .targetList(try optional(TargetListParameters.self, or: .init()))
         case Methods.Metrics.name: return .metrics
         case Methods.Reload.name: return .reload
         case Methods.Shutdown.name: return .shutdown(try optional(ShutdownParameters.self, or: .init()))

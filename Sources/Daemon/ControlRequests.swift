@@ -15,6 +15,7 @@ final class ControlRequests: RequestHandler {
     private let pools: EndpointPools
     private let store: ForwardStore
     private let changes: ForwardRequests
+    private let directory: TargetDirectory
     private let observation: Observation
     private let environment: Environment
     private let logger: Logger
@@ -31,7 +32,8 @@ final class ControlRequests: RequestHandler {
 
     init(
         forwards: ForwardTable, store: ForwardStore, tunnels: TunnelTable, pools: EndpointPools,
-        router: any TunnelRouter, observation: Observation, environment: Environment, configuration: Configuration,
+        router: any TunnelRouter, directory: TargetDirectory, observation: Observation, environment: Environment,
+        configuration: Configuration,
         socketPath: String,
         logger: Logger
     ) {
@@ -42,6 +44,7 @@ final class ControlRequests: RequestHandler {
         changes = ForwardRequests(forwards: forwards, store: store, router: router, logger: logger) {
             tunnels.acceptsNew
         }
+        self.directory = directory
         self.observation = observation
         self.environment = environment
         self.configuration = configuration
@@ -66,6 +69,9 @@ final class ControlRequests: RequestHandler {
                 reply(.success(.tunnels(TunnelListResult(tunnels: try tunnelInfos(parameters.forward)))), on: loop)
             case .tunnelClose(let parameters): try close(parameters, reply, on: loop)
             case .endpointList: reply(.success(.endpoints(EndpointListResult(endpoints: endpointInfos()))), on: loop)
+            case .profileList:
+                reply(.success(.profiles(ProfileListResult(profiles: try directory.profiles()))), on: loop)
+            case .targetList(let parameters): try list(parameters, reply)
             case .status: collectStatus(on: loop) { reply(.success(.status($0)), on: loop) }
             case .metrics:
                 collectStatus(on: loop) { [observation] status in
@@ -84,6 +90,22 @@ final class ControlRequests: RequestHandler {
             }
         } catch {
             reply(.failure(error), on: loop)
+        }
+    }
+
+    private func list(_ parameters: TargetListParameters, _ reply: PendingReply) throws(Failure) {
+        let (profile, region) = try translation.account(parameters.options)
+        let directory = directory
+        Task {
+            do throws(Failure) {
+                let found = try await directory.targets(profile: profile, region: region)
+                let targets = found.instances.map {
+                    TargetInfo(id: $0.id, name: $0.name, address: $0.privateAddress ?? $0.ipv6Address)
+                }
+                reply.send(.success(.targets(TargetListResult(region: found.region, targets: targets))))
+            } catch {
+                reply.send(.failure(error))
+            }
         }
     }
 

@@ -3,6 +3,7 @@ import ControlProtocol
 import ControlServer
 import Failures
 import Glibc
+import InstanceConnect
 import Logging
 import OpenSSL
 import ServiceManager
@@ -80,6 +81,7 @@ final class Daemon {
         let store = ForwardStore(settings.saved.loaded, disk: settings.saved.disk, logger: logger)
         requests = ControlRequests(
             forwards: forwards, store: store, tunnels: tunnels, pools: pools, router: router,
+            directory: TargetDirectory(context: context),
             observation: observation,
             environment: settings.environment, configuration: settings.configuration, socketPath: socket.path,
             logger: logger)

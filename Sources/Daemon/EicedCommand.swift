@@ -17,13 +17,18 @@ public struct EicedCommand: ParsableCommand {
         discussion: "Runs in the foreground; eicectl talks to it over its control socket.",
         version: EICEDVersion.current)
 
-    @Option(help: ArgumentHelp("The configuration file.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("The configuration file.", valueName: "file"), completion: .file(extensions: ["toml"]))
     var config: String?
 
-    @Option(help: ArgumentHelp("The control socket's path.", valueName: "path"))
+    @Option(help: ArgumentHelp("The control socket's path.", valueName: "path"), completion: .file())
     var socket: String?
 
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning or error.", valueName: "level"))
+    @Option(
+        help: ArgumentHelp(
+            "\(Logger.Level.allCases.dropLast().map(\.rawValue).joined(separator: ", ")) or critical.",
+            valueName: "level"),
+        completion: .list(Logger.Level.allCases.map(\.rawValue)))
     var logLevel: String?
 
     @Flag(help: "Check the configuration, say what is wrong with it, and exit.")

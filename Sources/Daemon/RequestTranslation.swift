@@ -80,15 +80,9 @@ struct RequestTranslation {
         return count
     }
 
-    /// Explicit options first, then the caller's environment, then the configuration. Where the caller has keys in its
-    /// environment, they count for more than its `AWS_PROFILE`, as in the AWS CLI.
     private func route(_ target: String, _ port: UInt16, _ options: TunnelOptions) throws(Failure) -> RouteRequest {
         let port = try checkRemotePort(port)
-        let caller = options.environment
-        let named = options.profile ?? configuration.defaults.profile
-        try EnvironmentGuard.check(callerKeyID: caller?.accessKeyID, profile: named, environment: environment)
-        let profile =
-            options.profile ?? (caller?.accessKeyID == nil ? caller?.profile : nil) ?? configuration.defaults.profile
+        let (profile, region) = try account(options)
         let standard = configuration.standard(for: profile)
         // The name belongs to the id.
         let endpoint =
@@ -96,9 +90,20 @@ struct RequestTranslation {
             ? (id: standard.endpoint, name: standard.endpointDNSName)
             : (id: options.endpoint, name: options.endpointDNSName)
         return RouteRequest(
-            target: try Target(parsing: target), remotePort: port, profile: profile,
-            region: options.region ?? caller?.region ?? caller?.defaultRegion ?? standard.region,
+            target: try Target(parsing: target), remotePort: port, profile: profile, region: region,
             endpointID: endpoint.id, endpointDNSName: endpoint.name)
+    }
+
+    /// Whose AWS account, and where: explicit options first, then the caller's environment, then the configuration. Where the
+    /// caller has keys in its environment, they count for more than its `AWS_PROFILE`, as in the AWS CLI.
+    func account(_ options: TunnelOptions) throws(Failure) -> (profile: String?, region: String?) {
+        let caller = options.environment
+        let named = options.profile ?? configuration.defaults.profile
+        try EnvironmentGuard.check(callerKeyID: caller?.accessKeyID, profile: named, environment: environment)
+        let profile =
+            options.profile ?? (caller?.accessKeyID == nil ? caller?.profile : nil) ?? configuration.defaults.profile
+        let standard = configuration.standard(for: profile)
+        return (profile, options.region ?? caller?.region ?? caller?.defaultRegion ?? standard.region)
     }
 
     func checkRemotePort(_ port: UInt16) throws(Failure) -> UInt16 {

@@ -20,7 +20,9 @@ public struct EmulatorCommand: AsyncParsableCommand {
             SIGINT. docs/emulator.md describes the inventory, the faults and the administration's requests.
             """)
 
-    @Option(help: ArgumentHelp("Instances, endpoints and targets, as JSON.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Instances, endpoints and targets, as JSON.", valueName: "file"),
+        completion: .file(extensions: ["json"]))
     var inventory: String?
 
     @Flag(help: "Print an inventory to begin with, and end.")
@@ -90,7 +92,9 @@ public struct EmulatorCommand: AsyncParsableCommand {
     @Flag(help: "Use temporary credentials: requests must carry a session token.")
     var sessionToken = false
 
-    @Option(help: ArgumentHelp("Where ca.pem is put. By default a temporary folder.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("Where ca.pem is put. By default a temporary folder.", valueName: "folder"),
+        completion: .directory)
     var directory: String?
 
     @Option(help: ArgumentHelp("Also write the environment to this file (mode 0600).", valueName: "file"))

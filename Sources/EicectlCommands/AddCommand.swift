@@ -14,12 +14,13 @@ struct AddCommand: ParsableCommand {
             eicectl add web-1 22:/run/user/1000/web.sock     a Unix socket
             """)
 
-    @Argument(help: "An instance id, a private address, a Name tag or a private DNS name.")
+    @Argument(help: "An instance id, a private address, a Name tag or a private DNS name.", completion: .targets)
     var target: String
 
     @Argument(
         help: ArgumentHelp(
-            "The target's port, and a local port or the path of a Unix socket.", valueName: "remote[:local]"))
+            "The target's port, and a local port or the path of a Unix socket.", valueName: "remote[:local]"),
+        completion: .remotePorts)
     var mappings: [String]
 
     @Option(help: ArgumentHelp("The forward's name; with several each is called NAME-REMOTE.", valueName: "name"))

@@ -5,7 +5,7 @@ struct CloseCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "close", abstract: "Close tunnels: all that are named, or none.")
 
-    @Argument(help: ArgumentHelp("Ids, as tunnels shows them.", valueName: "tunnel"))
+    @Argument(help: ArgumentHelp("Ids, as tunnels shows them.", valueName: "tunnel"), completion: .tunnels)
     var tunnels: [String]
 
     @OptionGroup var common: CommonOptions

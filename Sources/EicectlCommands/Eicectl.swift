@@ -40,6 +40,8 @@ public enum Eicectl {
     /// Help and version go to stdout; what could not be understood goes to stderr in our own form.
     private static func finish(_ error: any Error, words: [String]) -> Never {
         let code = EicectlCommand.exitCode(for: error)
+        // A shell asks what could stand in a line: what it gets wrong is nothing that a person could mend.
+        if words.first == "---completion", !code.isSuccess { exit(code.rawValue) }
         guard !code.isSuccess else {
             Report.answer(EicectlCommand.fullMessage(for: error))
             exit(Report.flush())

@@ -17,7 +17,9 @@ struct EventsCommand: ParsableCommand {
             With --json each event is one line.
             """)
 
-    @Argument(help: ArgumentHelp("Only events of these kinds.", valueName: "kind"))
+    @Argument(
+        help: ArgumentHelp("Only events of these kinds.", valueName: "kind"),
+        completion: .list(ControlEvent.Kind.all.map(\.rawValue)))
     var kinds: [String] = []
 
     @Flag(name: .shortAndLong, help: "Show what happens from now on.")

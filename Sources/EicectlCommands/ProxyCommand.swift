@@ -14,10 +14,10 @@ struct ProxyCommand: ParsableCommand {
             instance whose Name tag is NAME.
             """)
 
-    @Argument(help: "An instance id, a private address, a Name tag or a private DNS name.")
+    @Argument(help: "An instance id, a private address, a Name tag or a private DNS name.", completion: .targets)
     var target: String
 
-    @Argument(help: "The target's port.")
+    @Argument(help: "The target's port.", completion: .remotePorts)
     var port: UInt16 = 22
 
     @Flag(help: "Pass the tunnel's descriptor over stdout, whatever stdout looks like.")
@@ -28,7 +28,7 @@ struct ProxyCommand: ParsableCommand {
 
     @OptionGroup var tunnel: TunnelFlags
 
-    @Option(help: ArgumentHelp("The control socket.", valueName: "path"))
+    @Option(help: ArgumentHelp("The control socket.", valueName: "path"), completion: .file())
     var socket: String?
 
     func run() throws {

@@ -5,7 +5,7 @@ struct RemoveCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rm", abstract: "Remove forwards and close their tunnels: all that are named, or none.")
 
-    @Argument(help: ArgumentHelp("Names, as ls shows them.", valueName: "forward"))
+    @Argument(help: ArgumentHelp("Names, as ls shows them.", valueName: "forward"), completion: .forwards)
     var forwards: [String]
 
     @OptionGroup var common: CommonOptions

@@ -5,7 +5,7 @@ import Failures
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The control socket.", valueName: "path"))
+    @Option(help: ArgumentHelp("The control socket.", valueName: "path"), completion: .file())
     var socket: String?
 
     @Flag(help: "Print JSON.")

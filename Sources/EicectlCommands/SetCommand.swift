@@ -13,21 +13,22 @@ struct SetCommand: ParsableCommand {
             eicectl set web --unset idle-timeout     as if add had not named it
             """)
 
-    @Argument(help: "The forward's name, as ls shows it.")
+    @Argument(help: "The forward's name, as ls shows it.", completion: .forwards)
     var forward: String
 
     @Option(help: ArgumentHelp("Its new name.", valueName: "name"))
     var name: String?
 
-    @Option(help: ArgumentHelp("Another target.", valueName: "target"))
+    @Option(help: ArgumentHelp("Another target.", valueName: "target"), completion: .targets)
     var target: String?
 
-    @Option(help: ArgumentHelp("Another port of the target.", valueName: "port"))
+    @Option(help: ArgumentHelp("Another port of the target.", valueName: "port"), completion: .remotePorts)
     var remotePort: String?
 
     @Option(
         help: ArgumentHelp(
-            "Another local port (0: any free one), or the path of a Unix socket.", valueName: "port|path"))
+            "Another local port (0: any free one), or the path of a Unix socket.", valueName: "port|path"),
+        completion: .file())
     var local: String?
 
     @Option(help: ArgumentHelp("The address to listen on instead of localhost.", valueName: "address"))
@@ -47,7 +48,8 @@ struct SetCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Go back to the default of bind, profile, region, endpoint, max-duration or idle-timeout.",
-            valueName: "setting"))
+            valueName: "setting"),
+        completion: .list(["bind", "profile", "region", "endpoint", "max-duration", "idle-timeout"]))
     var unset: [String] = []
 
     @OptionGroup var tunnel: TunnelFlags

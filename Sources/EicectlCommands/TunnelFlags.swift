@@ -1,14 +1,15 @@
 import ArgumentParser
+import ControlProtocol
 
 /// The options of a tunnel, for the argument parser.
 struct TunnelFlags: ParsableArguments {
-    @Option(help: ArgumentHelp("A profile of the AWS configuration.", valueName: "profile"))
+    @Option(help: ArgumentHelp("A profile of the AWS configuration.", valueName: "profile"), completion: .profiles)
     var profile: String?
 
-    @Option(help: ArgumentHelp("A region.", valueName: "region"))
+    @Option(help: ArgumentHelp("A region.", valueName: "region"), completion: .regions)
     var region: String?
 
-    @Option(help: ArgumentHelp("The endpoint to use, and no other.", valueName: "eice-…"))
+    @Option(help: ArgumentHelp("The endpoint to use, and no other.", valueName: "eice-…"), completion: .endpoints)
     var endpoint: String?
 
     @Option(
@@ -23,7 +24,9 @@ struct TunnelFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Close a tunnel after this long without a byte.", valueName: "time"))
     var idleTimeout: String?
 
-    @Option(help: ArgumentHelp("Whom to serve first when an endpoint is full.", valueName: "interactive|normal"))
+    @Option(
+        help: ArgumentHelp("Whom to serve first when an endpoint is full.", valueName: "interactive|normal"),
+        completion: .list(Priority.allCases.map(\.rawValue)))
     var priority: String?
 
     var texts: TunnelOptionTexts {

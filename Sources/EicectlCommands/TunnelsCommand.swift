@@ -4,7 +4,7 @@ import ControlProtocol
 struct TunnelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "tunnels", abstract: "List the tunnels.")
 
-    @Argument(help: "Only those of this forward.")
+    @Argument(help: "Only those of this forward.", completion: .forwards)
     var forward: String?
 
     @OptionGroup var common: CommonOptions

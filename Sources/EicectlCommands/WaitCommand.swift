@@ -18,7 +18,7 @@ struct WaitCommand: ParsableCommand {
             failure's.
             """)
 
-    @Argument(help: "The forward's name, as ls shows it.")
+    @Argument(help: "The forward's name, as ls shows it.", completion: .forwards)
     var forward: String
 
     @Option(help: ArgumentHelp("How long to wait.", valueName: "time"))

@@ -96,6 +96,10 @@ enum Samples {
             Request(
                 Methods.ForwardProbe.self, .init(name: "web", timeout: 60),
                 .forwardProbe(.init(name: "web", timeout: 60))),
+            Request(Methods.ProfileList.self, NoParameters(), .profileList),
+            Request(Methods.TargetList.self, .init(), .targetList(.init())),
+            Request(
+                Methods.TargetList.self, .init(options: options), .targetList(.init(options: options))),
             Request(Methods.Metrics.self, NoParameters(), .metrics),
             Request(Methods.Reload.self, NoParameters(), .reload),
             Request(Methods.Shutdown.self, .init(drain: 30), .shutdown(.init(drain: 30))),
@@ -134,6 +138,12 @@ enum Samples {
             Methods.ForwardProbe.self,
             ForwardProbeResult(
                 forward: "web", tunnel: "t1", address: "10.0.0.1", endpoint: "eice-1", milliseconds: 120)),
+        Reply(Methods.ProfileList.self, ProfileListResult(profiles: ["default", "dev"])),
+        Reply(
+            Methods.TargetList.self,
+            TargetListResult(
+                region: "eu-west-1",
+                targets: [TargetInfo(id: "i-1", name: "web-1", address: "10.0.0.1"), TargetInfo(id: "i-2")])),
         Reply(Methods.Metrics.self, MetricsResult(text: "# EOF\n")),
         Reply(Methods.Reload.self, ReloadResult(added: ["a"], removed: ["b"], changed: ["c"], warnings: ["w"])),
         Reply(Methods.Shutdown.self, ShutdownResult(tunnels: 2, drain: 10)),
