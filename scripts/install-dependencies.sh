@@ -8,7 +8,7 @@ packages=(
     libssl-dev libsystemd-dev libcurl4-openssl-dev libexpat1-dev libtomlplusplus-dev libstdc++-12-dev
     # What tests and demo run: a private sshd, certificates, the unit check, and the tools that a script would
     # speak the control protocol with.
-    openssh-server openssh-client openssl systemd jq netcat-openbsd tinyproxy-bin
+    openssh-server openssh-client openssl systemd jq netcat-openbsd tinyproxy-bin stunnel4
     # The box that boots a system (scripts/systemd-box.sh).
     dbus-user-session libpam-systemd util-linux passwd
     # The shells whose completions are tried, and what checks man pages and the package.

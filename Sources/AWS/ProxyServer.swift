@@ -53,16 +53,16 @@ public struct ProxyServer: Sendable, Hashable {
         return Array((text + "\r\n").utf8)
     }
 
-    /// What is said when the proxy answers CONNECT with anything but 2xx.
+    /// What is said when the proxy answers CONNECT with anything but 2xx. 401 is what tinyproxy says to a wrong password.
     public func refusal(status: Int, reason: String, toHost host: String) -> Failure {
         let hint: String? =
             switch status {
-            case 407: "give the proxy's user name and password in HTTPS_PROXY"
+            case 401, 407: "give the proxy's user name and password in HTTPS_PROXY"
             case 403: "the proxy must allow CONNECT to \(host), or NO_PROXY must name it"
             default: nil
             }
         return Failure(
-            status == 407 || status == 403 ? .accessDenied : .cannotConnect, "proxy \(self) refused \(host)",
+            [401, 403, 407].contains(status) ? .accessDenied : .cannotConnect, "proxy \(self) refused \(host)",
             why: "HTTP \(status) \(Text.excerpt(reason, limit: 100))", hint: hint)
     }
 }

@@ -110,8 +110,11 @@ extension Configuration {
         // One for each phase of a dial, and one for all of it.
         public var resolve = Duration.seconds(10)
         public var connect = Duration.seconds(10)
+        public var proxy = Duration.seconds(10)
         public var tls = Duration.seconds(10)
         public var upgrade = Duration.seconds(10)
+        /// Where the client waits for what the target says first: `eicectl proxy` to port 22.
+        public var firstBytes = Duration.seconds(20)
         public var dial = Duration.seconds(30)
         /// Waiting for a slot.
         public var queue = Duration.seconds(30)

@@ -49,8 +49,10 @@ enum ConfigurationKeys {
     static let timeouts: [ConfigurationSetting<Configuration.Timeouts>] = [
         .duration("resolve", \.resolve, phase),
         .duration("connect", \.connect, phase),
+        .duration("proxy", \.proxy, phase),
         .duration("tls", \.tls, phase),
         .duration("upgrade", \.upgrade, phase),
+        .duration("first_bytes", \.firstBytes, phase),
         .duration("dial", \.dial, phase),
         .duration("queue", \.queue, .zero ... .seconds(3_600)),
         .duration("drain", \.drain, .zero ... .seconds(3_600)),

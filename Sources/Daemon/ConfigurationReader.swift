@@ -79,7 +79,8 @@ struct ConfigurationReader {
         table.read(ConfigurationKeys.timeouts, table: "timeouts", into: &configuration.timeouts, problems: &problems)
         let timeouts = configuration.timeouts
         let phases = [
-            "resolve": timeouts.resolve, "connect": timeouts.connect, "tls": timeouts.tls, "upgrade": timeouts.upgrade,
+            "resolve": timeouts.resolve, "connect": timeouts.connect, "proxy": timeouts.proxy, "tls": timeouts.tls,
+            "upgrade": timeouts.upgrade,
         ]
         for entry in table {
             guard let phase = phases[entry.key], phase > timeouts.dial else { continue }

@@ -15,8 +15,10 @@ extension Configuration {
         result.resolve = timeouts.resolve
         result.queue = timeouts.queue
         result.connect = timeouts.connect
+        result.proxy = timeouts.proxy
         result.tls = timeouts.tls
         result.upgrade = timeouts.upgrade
+        result.firstBytes = timeouts.firstBytes
         result.dial = timeouts.dial
         result.drain = timeouts.drain
         result.close = timeouts.close

@@ -69,7 +69,7 @@ final class Daemon {
         }
         var services = TunnelServices(
             router: router, resolver: resolver, tls: try Self.trust(context, settings.environment, logger),
-            connectTo: settings.connectTo,
+            connectTo: settings.connectTo, proxies: context.proxies,
             timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)", control: loop,
             relays: relays, pools: LoopBound(pools, on: loop), logger: logger)
         services.spares = settings.configuration.spareSettings

@@ -143,6 +143,9 @@ public final class StreamSocket: ReadinessHandler {
         detach(on: loop).close()
     }
 
+    /// From now on `owner` is told of readiness. What was read stays read.
+    public func give(to owner: any StreamSocketOwner) { self.owner = owner }
+
     /// Stops watching and hands the socket over, open. No call for it comes after this.
     @discardableResult
     public func detach(on loop: isolated Loop) -> FileDescriptor {

@@ -1,71 +1,115 @@
+import AWS
 import Failures
 import InstanceConnect
 import SocketIO
 
-/// The part of a dial that knows no target: the endpoint's name to a TCP connection. Confined to the control loop.
+/// The part of a dial that knows no target: the endpoint's name to a connection with the endpoint at its other end, through
+/// a proxy where one is set. Confined to the control loop.
 ///
 /// Has no deadline of its own: whoever started it cancels it.
 final class EndpointConnect {
+    enum Event {
+        /// The proxy is connected, and is asked now.
+        case reachedProxy
+        case done(Result<EndpointPath, Failure>)
+    }
+
     private let services: TunnelServices
     private let endpoint: Endpoint
+    /// What is asked for: the endpoint, or what stands in for it.
     private let address: HostAndPort
+    private var proxy: ProxyServer?
     private var connector: Connector?
-    private var completion: ((Result<FileDescriptor, Failure>) -> Void)?
+    private var asking: ProxyConnect?
+    private var onEvent: ((Event) -> Void)?
 
-    /// Begins at once; `completion` comes later, once, unless `cancel` comes first.
+    /// Begins at once; events come later, `.done` once and last, unless `cancel` comes first.
     init(
         _ endpoint: Endpoint, services: TunnelServices, on loop: isolated Loop,
-        completion: @escaping (Result<FileDescriptor, Failure>) -> Void
+        onEvent: @escaping (Event) -> Void
     ) {
         self.services = services
         self.endpoint = endpoint
-        self.completion = completion
+        self.onEvent = onEvent
         address = services.connectTo ?? HostAndPort(host: endpoint.dnsName, port: endpoint.port)
+        do throws(Failure) {
+            proxy = try services.proxies.server(forHost: address.host, port: Int(address.port))
+        } catch {
+            loop.soon { [weak self] in self?.finish(.failure(error)) }
+            return
+        }
         let bound = LoopBound(self, on: loop)
-        services.resolver.resolve(address.host, port: address.port) { answer in
+        services.resolver.resolve(next.host, port: next.port) { answer in
             bound.loop.submit { loop in bound.get(on: loop).resolved(answer, on: loop) }
         }
     }
 
     func cancel(on loop: isolated Loop) {
-        completion = nil
+        onEvent = nil
         connector?.cancel(on: loop)
         connector = nil
+        asking?.cancel(on: loop)
+        asking = nil
     }
 
+    /// What is connected to.
+    private var next: HostAndPort { proxy.map { HostAndPort(host: $0.host, port: $0.port) } ?? address }
+
+    /// "eice-0123", or "proxy http://proxy.corp:3128".
+    private var name: String { proxy.map { "proxy \($0)" } ?? endpoint.id }
+
     private func resolved(_ answer: Resolver.Answer, on loop: isolated Loop) {
-        guard completion != nil else { return }
+        guard onEvent != nil else { return }
         switch answer {
         case .failure(let error):
             finish(
                 .failure(
                     Failure(
-                        .nameNotResolved, "cannot resolve \(error.host) of \(endpoint.id)", why: error.reason,
-                        hint: "is this machine online?")))
+                        .nameNotResolved, "cannot resolve \(error.host) of \(name)", why: error.reason,
+                        hint: proxy == nil ? "is this machine online?" : "HTTPS_PROXY names the proxy")))
         case .success(let addresses):
-            connector = Connector(to: addresses, on: loop) { [weak self] result in self?.connected(result) }
+            connector = Connector(to: addresses, on: loop) { [weak self] result in self?.connected(result, on: loop) }
         }
     }
 
-    private func connected(_ result: Result<(FileDescriptor, SocketAddress), ConnectError>) {
+    private func connected(_ result: Result<(FileDescriptor, SocketAddress), ConnectError>, on loop: isolated Loop) {
         connector = nil
         switch result {
         case .failure(let error):
-            services.resolver.forget(address.host)
+            services.resolver.forget(next.host)
             finish(
                 .failure(
                     Failure(
-                        .cannotConnect, "cannot connect to \(endpoint.id) at \(error.address)",
-                        why: error.error.reason)))
+                        .cannotConnect, "cannot connect to \(name) at \(error.address)", why: error.error.reason,
+                        hint: proxy == nil ? nil : "HTTPS_PROXY names the proxy, NO_PROXY what is reached directly")))
         case .success((let descriptor, _)):
             descriptor.setKeepAlive(idle: .seconds(30), interval: .seconds(10), probes: 3, userTimeout: .seconds(60))
-            finish(.success(descriptor))
+            guard let proxy else {
+                finish(.success(.socket(descriptor)))
+                return
+            }
+            ask(proxy, over: descriptor, on: loop)
         }
     }
 
-    private func finish(_ result: Result<FileDescriptor, Failure>) {
-        let completion = completion
-        self.completion = nil
-        completion?(result)
+    private func ask(_ proxy: ProxyServer, over descriptor: FileDescriptor, on loop: isolated Loop) {
+        do throws(Failure) {
+            asking = try ProxyConnect(
+                descriptor, to: proxy, for: address, services: services, on: loop
+            ) { [weak self] result in
+                self?.asking = nil
+                self?.finish(result)
+            }
+        } catch {
+            finish(.failure(error))
+            return
+        }
+        onEvent?(.reachedProxy)
+    }
+
+    private func finish(_ result: Result<EndpointPath, Failure>) {
+        let onEvent = onEvent
+        self.onEvent = nil
+        onEvent?(.done(result))
     }
 }

@@ -66,17 +66,25 @@ final class RemoteConnection: StreamSocketOwner {
     var decoded = 0
     var undelivered = 0
 
-    /// Begins the TLS handshake on a connected socket.
+    /// Begins the TLS handshake on a connection that leads to the endpoint.
     init(
-        _ descriptor: FileDescriptor, context: TLSContext, names: RemoteNames, owner: any RemoteConnectionOwner,
+        _ path: EndpointPath, context: TLSContext, names: RemoteNames, owner: any RemoteConnectionOwner,
         on loop: isolated Loop
     ) throws(Failure) {
         self.owner = owner
         self.names = names
         do {
             let session = try TLSSession(context: context, serverName: names.host, port: names.port)
-            let socket = try StreamSocket(descriptor, owner: self, on: loop)
-            connection = TLSConnection(socket: socket, session: session)
+            switch path {
+            case .socket(let descriptor):
+                let socket = try StreamSocket(descriptor, owner: self, on: loop)
+                connection = TLSConnection(over: .socket(socket), session: session)
+            case .proxy(let outer):
+                outer.socket.give(to: self)
+                connection = TLSConnection(over: .proxy(outer), session: session)
+                // What the socket had to tell was told to its owner before us.
+                outer.socket.callAgain(on: loop)
+            }
         } catch let error as TLSError {
             throw Failure(.tls, "cannot start TLS with \(names.host)", why: error.reason)
         } catch let error as SystemError {

@@ -120,11 +120,11 @@ private final class Spare: RemoteConnectionOwner {
         self.endpoint = endpoint
         self.services = services
         self.onEvent = onEvent
-        deadline = loop.schedule(after: services.timeouts.connect + services.timeouts.tls) { [weak self] in
+        deadline = loop.schedule(after: services.timeouts.dial) { [weak self] in
             self?.tell(.failed)
         }
-        connect = EndpointConnect(endpoint, services: services, on: loop) { [weak self] result in
-            self?.connected(result, on: loop)
+        connect = EndpointConnect(endpoint, services: services, on: loop) { [weak self] event in
+            if case .done(let result) = event { self?.connected(result, on: loop) }
         }
     }
 
@@ -146,7 +146,7 @@ private final class Spare: RemoteConnectionOwner {
         remote = nil
     }
 
-    private func connected(_ result: Result<FileDescriptor, Failure>, on loop: isolated Loop) {
+    private func connected(_ result: Result<EndpointPath, Failure>, on loop: isolated Loop) {
         connect = nil
         do throws(Failure) {
             let names = RemoteNames(endpoint)

@@ -1,10 +1,16 @@
 import OpenSSL
 import SocketIO
 
-/// A socket with TLS on it: plaintext in, plaintext out, as far as the socket goes.
+/// TLS on what carries its records: plaintext in, plaintext out, as far as the socket goes.
 ///
 /// Holds buffers only while bytes are in flight. Confined to the loop of its socket.
 final class TLSConnection {
+    /// What the records travel in: a socket, or the TLS connection to a proxy.
+    enum Carrier {
+        case socket(StreamSocket)
+        case proxy(TLSConnection)
+    }
+
     enum ReadResult: Equatable {
         case bytes(Int)
         case wouldBlock
@@ -20,16 +26,24 @@ final class TLSConnection {
         case failed(TransportError)
     }
 
-    let socket: StreamSocket
+    private let carrier: Carrier
     let session: TLSSession
     private var incoming: Buffer?
     private var outgoing: Buffer?
     /// How the stream ended, found while bytes before it were still to be handed out.
     private var end: ReadResult?
 
-    init(socket: StreamSocket, session: TLSSession) {
-        self.socket = socket
+    init(over carrier: Carrier, session: TLSSession) {
+        self.carrier = carrier
         self.session = session
+    }
+
+    /// Below all layers.
+    var socket: StreamSocket {
+        switch carrier {
+        case .socket(let socket): socket
+        case .proxy(let outer): outer.socket
+        }
     }
 
     /// Takes the handshake as far as the socket allows. `.done` once it is complete and our part of it is sent.
@@ -39,7 +53,7 @@ final class TLSConnection {
         while true {
             let progress = session.handshake()
             // Also after a failure: the peer is owed the alert that says why.
-            let flushed = sendOutgoing()
+            let flushed = sendOutgoing(on: loop)
             switch progress {
             case .failed(let error): return .failed(.tls(error))
             case .done: return flushed
@@ -47,7 +61,7 @@ final class TLSConnection {
                 guard flushed == .done else { return flushed }
             case .needsIncoming:
                 if case .failed = flushed { return flushed }
-                switch receive() {
+                switch receive(on: loop) {
                 case .bytes, .ended: continue
                 case .wouldBlock: return .blocked
                 case .failed(let error): return .failed(error)
@@ -61,14 +75,14 @@ final class TLSConnection {
         if let end { return end }
         lendBuffers(on: loop)
         defer { giveBackEmptyBuffers(on: loop) }
-        let result = decrypt(into: memory)
+        let result = decrypt(into: memory, on: loop)
         // What TLS had to say while reading (the answer to a key update) must not wait for a write of ours, which it
         // would hold up. An error shows itself again at that write.
-        _ = sendOutgoing()
+        _ = sendOutgoing(on: loop)
         return result
     }
 
-    private func decrypt(into memory: UnsafeMutableRawBufferPointer) -> ReadResult {
+    private func decrypt(into memory: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> ReadResult {
         var filled = 0
         func stop(_ result: ReadResult) -> ReadResult {
             guard filled > 0 else { return result }
@@ -83,10 +97,10 @@ final class TLSConnection {
             case .failed(let error): return stop(.failed(.tls(error)))
             case .needsOutgoing:
                 // A key update wants an answer first (RFC 8446, section 4.6.3).
-                if case .failed(let error) = sendOutgoing() { return stop(.failed(error)) }
+                if case .failed(let error) = sendOutgoing(on: loop) { return stop(.failed(error)) }
                 guard session.outgoing.isEmpty else { return stop(.wouldBlock) }
             case .needsIncoming:
-                switch receive() {
+                switch receive(on: loop) {
                 case .bytes, .ended: continue
                 case .wouldBlock: return stop(.wouldBlock)
                 case .failed(let error): return stop(.failed(error))
@@ -97,14 +111,20 @@ final class TLSConnection {
     }
 
     /// Whether `write` may be called: everything before has left.
-    var mayWrite: Bool { session.outgoing.isEmpty }
+    var mayWrite: Bool {
+        guard session.outgoing.isEmpty else { return false }
+        if case .proxy(let outer) = carrier { return outer.mayWrite }
+        return true
+    }
+
+    private static let largestWrite = 64 << 10
 
     /// Encrypts all of `plaintext`, at most 64 KiB and a frame's header, and sends what the socket takes.
     func write(_ plaintext: UnsafeRawBufferPointer, on loop: isolated Loop) -> FlushResult {
         lendBuffers(on: loop)
         defer { giveBackEmptyBuffers(on: loop) }
         switch session.write(plaintext) {
-        case .bytes: return sendOutgoing()
+        case .bytes: return sendOutgoing(on: loop)
         case .failed(let error): return .failed(.tls(error))
         case .ended, .needsIncoming, .needsOutgoing:
             // TLS 1.3 writes without reading, and the room was there: only a peer that renegotiates gets here.
@@ -115,20 +135,33 @@ final class TLSConnection {
     /// Sends the ciphertext that waits.
     func flush(on loop: isolated Loop) -> FlushResult {
         defer { giveBackEmptyBuffers(on: loop) }
-        return sendOutgoing()
+        return sendOutgoing(on: loop)
     }
 
     /// The same within a call that still needs the buffers.
-    private func sendOutgoing() -> FlushResult {
-        while !session.outgoing.isEmpty {
-            guard socket.mayWrite else { return .blocked }
-            switch socket.write(session.outgoing.filled) {
-            case .wrote(let count): session.outgoing.consume(count)
-            case .wouldBlock: return .blocked
-            case .failed(let error): return .failed(.socket(error))
+    private func sendOutgoing(on loop: isolated Loop) -> FlushResult {
+        switch carrier {
+        case .socket(let socket):
+            while !session.outgoing.isEmpty {
+                guard socket.mayWrite else { return .blocked }
+                switch socket.write(session.outgoing.filled) {
+                case .wrote(let count): session.outgoing.consume(count)
+                case .wouldBlock: return .blocked
+                case .failed(let error): return .failed(.socket(error))
+                }
+            }
+            return .done
+        case .proxy(let outer):
+            while true {
+                let flushed = outer.flush(on: loop)
+                guard flushed == .done, !session.outgoing.isEmpty else { return flushed }
+                let records = UnsafeRawBufferPointer(rebasing: session.outgoing.filled.prefix(Self.largestWrite))
+                // All of it is taken, sent or not.
+                let sent = outer.write(records, on: loop)
+                session.outgoing.consume(records.count)
+                if case .failed = sent { return sent }
             }
         }
-        return .done
     }
 
     /// Says goodbye as TLS wants it, as far as the socket takes it now.
@@ -143,13 +176,28 @@ final class TLSConnection {
     func abandonOutgoing(on loop: isolated Loop) {
         session.outgoing.consume(session.outgoing.end - session.outgoing.start)
         giveBackEmptyBuffers(on: loop)
+        if case .proxy(let outer) = carrier { outer.abandonOutgoing(on: loop) }
     }
 
     /// Whether there is plaintext or ciphertext at hand that a `read` would give without a new edge of the socket.
-    var mayRead: Bool { end != nil || socket.mayRead || !session.incoming.isEmpty || session.hasPendingPlaintext }
+    var mayRead: Bool {
+        end != nil || carrierMayRead || !session.incoming.isEmpty || session.hasPendingPlaintext
+    }
+
+    private var carrierMayRead: Bool {
+        switch carrier {
+        case .socket(let socket): socket.mayRead
+        case .proxy(let outer): outer.mayRead
+        }
+    }
 
     func close(on loop: isolated Loop) {
-        socket.close(on: loop)
+        switch carrier {
+        case .socket(let socket): socket.close(on: loop)
+        case .proxy(let outer):
+            outer.sendCloseNotify(on: loop)
+            outer.close(on: loop)
+        }
         if let incoming {
             session.incoming.consume(session.incoming.end - session.incoming.start)
             session.incoming.takeBack()
@@ -165,18 +213,27 @@ final class TLSConnection {
     }
 
     /// Within a call that has lent the buffers.
-    private func receive() -> ReadResult {
-        guard socket.mayRead, !session.incomingEnded else { return session.incomingEnded ? .ended : .wouldBlock }
-        let free = session.incoming.free
-        switch socket.read(into: free) {
-        case .bytes(let count):
-            session.incoming.append(count)
-            return .bytes(count)
-        case .endOfFile:
-            session.incomingEnded = true
-            return .ended
-        case .wouldBlock: return .wouldBlock
-        case .failed(let error): return .failed(.socket(error))
+    private func receive(on loop: isolated Loop) -> ReadResult {
+        guard carrierMayRead, !session.incomingEnded else { return session.incomingEnded ? .ended : .wouldBlock }
+        let result = readCarrier(into: session.incoming.free, on: loop)
+        switch result {
+        case .bytes(let count): session.incoming.append(count)
+        case .ended: session.incomingEnded = true
+        case .wouldBlock, .failed: break
+        }
+        return result
+    }
+
+    private func readCarrier(into free: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> ReadResult {
+        switch carrier {
+        case .proxy(let outer): return outer.read(into: free, on: loop)
+        case .socket(let socket):
+            switch socket.read(into: free) {
+            case .bytes(let count): return .bytes(count)
+            case .endOfFile: return .ended
+            case .wouldBlock: return .wouldBlock
+            case .failed(let error): return .failed(.socket(error))
+            }
         }
     }
 

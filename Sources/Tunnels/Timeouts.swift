@@ -9,11 +9,13 @@ public struct TunnelTimeouts: Hashable, Sendable {
     public var queue = Duration.seconds(30)
     /// The endpoint's name to a TCP connection.
     public var connect = Duration.seconds(10)
+    /// The proxy, where there is one: TLS with it, and its answer to CONNECT.
+    public var proxy = Duration.seconds(10)
     public var tls = Duration.seconds(10)
     public var upgrade = Duration.seconds(10)
     /// Where the client waits for the target's first bytes (see ``TunnelOptions/waitsForTarget``).
     public var firstBytes = Duration.seconds(20)
-    /// From the slot to an open tunnel: connect, TLS, upgrade.
+    /// From the slot to an open tunnel: connect, proxy, TLS, upgrade.
     public var dial = Duration.seconds(25)
     /// The target's silence after the client's half-close.
     public var drain = Duration.seconds(10)
@@ -30,6 +32,8 @@ public struct TunnelTimeouts: Hashable, Sendable {
 /// The parts of a dial, in order; a failure names the one it happened in.
 public enum DialPhase: String, Hashable, Sendable, CaseIterable {
     case connect
+    /// The connection leads to a proxy, which is asked for the endpoint.
+    case proxy
     case tls
     case upgrade
     /// The upgrade is done, and the target's first bytes are awaited.
@@ -39,6 +43,7 @@ public enum DialPhase: String, Hashable, Sendable, CaseIterable {
     public var name: String {
         switch self {
         case .connect: "TCP connect"
+        case .proxy: "proxy's CONNECT"
         case .tls: "TLS handshake"
         case .upgrade: "WebSocket upgrade"
         case .firstBytes: "wait for the target's first bytes"
@@ -50,6 +55,7 @@ extension TunnelTimeouts {
     subscript(phase: DialPhase) -> Duration {
         switch phase {
         case .connect: connect
+        case .proxy: proxy
         case .tls: tls
         case .upgrade: upgrade
         case .firstBytes: firstBytes

@@ -185,12 +185,16 @@ extension Tunnel {
             return
         }
         spares.keepUp(on: loop)
-        connect = EndpointConnect(route.endpoint, services: services, on: loop) { [weak self] result in
-            self?.connected(result, on: loop)
+        connect = EndpointConnect(route.endpoint, services: services, on: loop) { [weak self] event in
+            guard let self else { return }
+            switch event {
+            case .reachedProxy: run(machine.reached(.proxy), on: loop)
+            case .done(let result): connected(result, on: loop)
+            }
         }
     }
 
-    private func connected(_ result: Result<FileDescriptor, Failure>, on loop: isolated Loop) {
+    private func connected(_ result: Result<EndpointPath, Failure>, on loop: isolated Loop) {
         connect = nil
         guard let route else { return }
         do throws(Failure) {

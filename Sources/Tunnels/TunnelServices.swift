@@ -39,8 +39,10 @@ public struct TunnelServices: Sendable {
     public var resolver: Resolver
     public var tls: TLSContext
     /// Connect here instead of to the endpoint's own name, which SNI, Host and the certificate check keep
-    /// (`EICED_CONNECT_TO`).
+    /// (`EICED_CONNECT_TO`). It is also what a proxy is chosen for and asked for.
     public var connectTo: HostAndPort?
+    /// Which proxy a tunnel's connection goes through, if any.
+    public var proxies: ProxySettings
     public var timeouts: TunnelTimeouts
     public var userAgent: String
     public var spares = SpareSettings()
@@ -56,7 +58,7 @@ public struct TunnelServices: Sendable {
     public var logger: Logger
 
     public init(
-        router: any TunnelRouter, resolver: Resolver, tls: TLSContext, connectTo: HostAndPort?,
+        router: any TunnelRouter, resolver: Resolver, tls: TLSContext, connectTo: HostAndPort?, proxies: ProxySettings,
         timeouts: TunnelTimeouts, userAgent: String, control: Loop, relays: [Loop], pools: LoopBound<EndpointPools>,
         logger: Logger
     ) {
@@ -65,6 +67,7 @@ public struct TunnelServices: Sendable {
         self.resolver = resolver
         self.tls = tls
         self.connectTo = connectTo
+        self.proxies = proxies
         self.timeouts = timeouts
         self.userAgent = userAgent
         self.control = control

@@ -43,6 +43,19 @@ public struct HTTPResponseHead: Sendable, Hashable {
         self.reason = reason
         self.headers = headers
     }
+
+    /// Reads status line and fields (RFC 9112, section 4).
+    ///
+    /// - Parameter head: all before the empty line.
+    init(parsing head: [UInt8]) throws(MalformedHTTP) {
+        let (line, headers) = try HTTPSyntax.parse(section: head[...])
+        let parts = line.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count >= 2, ["HTTP/1.1", "HTTP/1.0"].contains(parts[0]), parts[1].utf8.count == 3,
+            parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let status = Int(parts[1]), status >= 100
+        else { throw MalformedHTTP("the status line is malformed") }
+        guard status != 101 || parts[0] == "HTTP/1.1" else { throw MalformedHTTP("HTTP/1.0 cannot upgrade") }
+        self.init(status: status, reason: parts.count == 3 ? String(parts[2]) : "", headers: headers)
+    }
 }
 
 /// The request line and fields of a request.

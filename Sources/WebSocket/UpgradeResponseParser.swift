@@ -70,7 +70,7 @@ public struct UpgradeResponseParser: Sendable {
     }
 
     private mutating func take(head bytes: [UInt8], leftover: Int) throws(MalformedHTTP) -> Outcome? {
-        let head = try Self.parse(head: bytes)
+        let head = try HTTPResponseHead(parsing: bytes)
         switch head.status {
         case 101:
             try check(head)
@@ -83,16 +83,6 @@ public struct UpgradeResponseParser: Sendable {
             stage = .body(head, try HTTPBodyReader(head: head))
         }
         return nil
-    }
-
-    private static func parse(head bytes: [UInt8]) throws(MalformedHTTP) -> HTTPResponseHead {
-        let (line, headers) = try HTTPSyntax.parse(section: bytes[...])
-        let parts = line.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count >= 2, ["HTTP/1.1", "HTTP/1.0"].contains(parts[0]), parts[1].utf8.count == 3,
-            parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let status = Int(parts[1]), status >= 100
-        else { throw MalformedHTTP("the status line is malformed") }
-        guard status != 101 || parts[0] == "HTTP/1.1" else { throw MalformedHTTP("HTTP/1.0 cannot upgrade") }
-        return HTTPResponseHead(status: status, reason: parts.count == 3 ? String(parts[2]) : "", headers: headers)
     }
 
     /// The rules of section 4.1 on the fields of a 101.

@@ -49,35 +49,15 @@ import Testing
 }
 
 /// Against a real proxy, with and without authentication.
-@Suite(.enabled("tinyproxy is not installed here") { access("/usr/bin/tinyproxy", X_OK) == 0 })
+@Suite(.enabled("tinyproxy is not installed here") { Tinyproxy.isInstalled })
 struct TinyproxyTests {
-    private struct Proxy {
-        let folder: TemporaryDirectory
-        let port: UInt16
-        let child: ChildProcess
-
-        init(user: String? = nil) async throws {
-            let folder = try TemporaryDirectory()
-            let port = try freePort()
-            let authentication = user.map { "BasicAuth \($0)\n" } ?? ""
-            let configuration = try folder.write(
-                "tinyproxy.conf",
-                "Port \(port)\nListen 127.0.0.1\nTimeout 30\nAllow 127.0.0.1\nLogLevel Critical\n\(authentication)")
-            self.folder = folder
-            self.port = port
-            child = try ChildProcess("/usr/bin/tinyproxy", ["-d", "-c", configuration], diesWithParent: true)
-            try await eventually("the proxy listens") { (try? LoopbackSocket.connect(port: port)) != nil }
-        }
-    }
-
     @Test func apiCallsGoThroughTheProxy() async throws {
         let folder = try TemporaryDirectory()
         let stub = try await TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
         let plain = try HTTPStub { _ in .init(200, "plain") }
-        for user in [nil, "ann s3cret"] {
-            let proxy = try await Proxy(user: user)
-            let login = user.map { $0.split(separator: " ").joined(separator: ":") + "@" } ?? ""
-            let url = "http://\(login)127.0.0.1:\(proxy.port)"
+        for login in [nil, "ann:s3cret"] {
+            let proxy = try await Tinyproxy.start(login: login)
+            let url = proxy.url
             let tunneled = try await HTTPClient().send(
                 HTTPRequest(
                     url: "https://127.0.0.1:\(stub.port)/", proxy: url, trustRoots: stub.trustRoots, purpose: "call"))
@@ -89,7 +69,7 @@ struct TinyproxyTests {
     }
 
     @Test func aWrongPasswordIsNamedAndNotShown() async throws {
-        let proxy = try await Proxy(user: "ann s3cret")
+        let proxy = try await Tinyproxy.start(login: "ann:s3cret")
         let request = HTTPRequest(
             url: "https://ec2.example.com/", timeout: .seconds(10), proxy: "http://ann:wr0ng@127.0.0.1:\(proxy.port)",
             purpose: "call")
@@ -100,7 +80,7 @@ struct TinyproxyTests {
 
     @Test func theTunnelsOwnRequestIsUnderstood() async throws {
         let target = try LoopbackServer.echo()
-        let proxy = try await Proxy(user: "ann s3cret")
+        let proxy = try await Tinyproxy.start(login: "ann:s3cret")
         func firstLine(_ login: String) async throws -> String {
             let server = try ProxyServer(parsing: "http://\(login)127.0.0.1:\(proxy.port)")
             let request = server.connectRequest(toHost: "127.0.0.1", port: target.port, userAgent: "eiced")

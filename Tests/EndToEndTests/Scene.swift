@@ -37,17 +37,27 @@ struct Scene: Sendable {
     ///   - emulator: further arguments of the emulator.
     ///   - environment: changes to the daemon's environment; nil removes a variable.
     ///   - timeouts: changes to ``timeouts``.
+    ///   - pool: settings of the pool; no spares, so that each connection that an endpoint sees is one that the test asked
+    ///     for.
     ///   - configuration: other tables of config.toml.
+    ///   - authority: one that the daemon trusts beside the emulator's.
     static func play(
         port: UInt16, emulator options: [String] = [], environment: [String: String?] = [:],
-        timeouts: [String: String] = [:], configuration: String = "", _ body: @Sendable (Scene) async throws -> Void
+        timeouts: [String: String] = [:], pool: String = "spares = 0", configuration: String = "",
+        trusting authority: String? = nil, _ body: @Sendable (Scene) async throws -> Void
     ) async throws {
         try await stage.pass {
             let emulator = try await Emulator.start(inventory: inventory(port: port), options: options)
             var variables = emulator.environment
             for (name, value) in environment { variables[name] = value }
+            let folder = try TemporaryDirectory()
+            if let authority {
+                let own = variables["AWS_CA_BUNDLE"].flatMap(contents) ?? ""
+                variables["AWS_CA_BUNDLE"] = try folder.write("roots.pem", own + authority)
+            }
             let daemon = try await EicedDaemon.start(
-                environment: variables, configuration: Self.table(of: timeouts) + configuration)
+                environment: variables, configuration: Self.table(of: timeouts, pool: pool) + configuration)
+            defer { withExtendedLifetime(folder) {} }
             do {
                 try await body(Scene(emulator: emulator, daemon: daemon))
             } catch {
@@ -79,10 +89,9 @@ struct Scene: Sendable {
     /// A `proxy` whose input is empty half-closes at once; without a shorter drain each would take ten seconds.
     static let timeouts = ["drain": "500ms"]
 
-    static func table(of changes: [String: String]) -> String {
+    static func table(of changes: [String: String], pool: String = "spares = 0") -> String {
         let lines = timeouts.merging(changes) { $1 }.map { "\($0.key) = \"\($0.value)\"\n" }
-        // Each connection that an endpoint sees is to be one that the test asked for.
-        return "[timeouts]\n\(lines.sorted().joined())\n[pool]\nspares = 0\n"
+        return "[timeouts]\n\(lines.sorted().joined())\n[pool]\n\(pool)\n"
     }
 
     /// Waits for a place on the stage, for a test that starts its programs itself.

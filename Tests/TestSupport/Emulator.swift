@@ -29,6 +29,14 @@ public final class Emulator: Sendable {
 
     public var log: String { process.standardError }
 
+    /// The port in one of its addresses.
+    public func port(in variable: String) throws -> UInt16 {
+        guard let port = environment[variable]?.split(separator: ":").last.flatMap({ UInt16($0) }) else {
+            throw TestFailure("no port in \(variable): \(environment)")
+        }
+        return port
+    }
+
     /// Lines as a shell takes them: `export NAME=VALUE`, the value quoted or not.
     private static func variables(in text: String) -> [String: String] {
         var found: [String: String] = [:]

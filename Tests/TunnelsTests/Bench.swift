@@ -28,7 +28,7 @@ final class Bench: Sendable {
 
     init(
         _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), slots: Int = 20,
-        relays relayCount: Int = 2, spares: Int = 0,
+        relays relayCount: Int = 2, spares: Int = 0, proxy: String? = nil,
         router: ScriptedRouter = ScriptedRouter()
     ) async throws {
         guard let authority = TestCertificates.authority else { throw TestFailure("no authority") }
@@ -40,6 +40,7 @@ final class Bench: Sendable {
         self.router = router
         let (tls, relays) = (try TLSContext(trusting: .file(roots)), relays)
         let port = endpoint.port
+        let proxies = ProxySettings(environment: Environment(proxy.map { ["https_proxy": $0] } ?? [:]))
         tables = await Self.run(on: control) { loop in
             var limits = EndpointPools.Limits()
             limits.defaultCap = slots
@@ -47,7 +48,7 @@ final class Bench: Sendable {
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             var services = TunnelServices(
                 router: router, resolver: Resolver(), tls: tls, connectTo: HostAndPort(host: "127.0.0.1", port: port),
-                timeouts: timeouts, userAgent: "eiced/test", control: loop, relays: relays,
+                proxies: proxies, timeouts: timeouts, userAgent: "eiced/test", control: loop, relays: relays,
                 pools: LoopBound(pools, on: loop), logger: logger)
             // Each connection that an endpoint of the test sees is to be one that the test asked for.
             services.spares.count = spares
