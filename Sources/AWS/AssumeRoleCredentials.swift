@@ -41,7 +41,7 @@ public struct AssumeRoleCredentials: CredentialSource {
         if let name = role.credentialSource { return try await named(name, role, context) }
         let name = role.sourceProfile ?? ""
         let place = context.profile.place(of: "source_profile")
-        guard let profile = context.config.profiles[name] else {
+        guard let profile = try context.config.profiles[name]?.usable() else {
             throw Failure(
                 .unknownProfile, "profile \(role.profile) takes its credentials from profile \(name), which is unknown",
                 why: "source_profile stands at \(place)")

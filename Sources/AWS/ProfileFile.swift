@@ -4,7 +4,8 @@
 /// "Supported INI File Structure" of configparser): `[section]`; `key = value` or `key: value`; `#` and `;` comments
 /// on lines of their own only; deeper indented lines continue a value; a value that starts on the next line and is
 /// indented is a set of nested `key = value` pairs; a section or a key given twice is an error; `[DEFAULT]` holds
-/// defaults of every section. One deliberate difference: a byte order mark at the start is skipped, not refused.
+/// defaults of every section. Two deliberate differences: a byte order mark at the start is skipped, not refused; and a mistake costs
+/// the section that it stands in, not the whole file, so that the other profiles go on.
 public struct ProfileFile: Sendable, Hashable {
     public enum Value: Sendable, Hashable {
         case text(String)
@@ -20,9 +21,11 @@ public struct ProfileFile: Sendable, Hashable {
     public struct Section: Sendable, Hashable {
         public let line: Int
         public fileprivate(set) var entries: [String: Entry] = [:]
+        /// The first mistake in it: nothing of the section may be used.
+        public fileprivate(set) var problem: Malformation?
     }
 
-    /// What makes a file unreadable, and where.
+    /// What makes a section or a whole file unusable, and where.
     public struct Malformation: Error, Sendable, Hashable {
         public let line: Int
         public let reason: String
@@ -32,28 +35,34 @@ public struct ProfileFile: Sendable, Hashable {
     /// Section names in the order of the file.
     public private(set) var order: [String] = []
 
+    /// - Throws: where the mistake stands before the first section, or in `[DEFAULT]`, so that it concerns all of them.
     public init(parsing bytes: [UInt8]) throws(Malformation) {
-        guard let whole = String(validating: bytes, as: UTF8.self) else {
-            throw Malformation(line: Self.lineOfBadText(bytes), reason: "is not UTF-8 text")
-        }
+        let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
+        let text = bytes.starts(with: byteOrderMark) ? bytes.dropFirst(3) : bytes[...]
         var reader = LineReader()
-        // LF, CR LF and a lone CR each end a line, and nothing else does. Each of them is one Character.
-        let text =
-            whole.unicodeScalars.first == "\u{FEFF}" ? whole.unicodeScalars.dropFirst() : whole.unicodeScalars[...]
-        let lines = Substring(text).split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" || $0 == "\r" }
-        for (index, line) in lines.enumerated() { try reader.read(String(line), number: index + 1) }
+        for (index, line) in Self.lines(of: text).enumerated() { try reader.read(line, number: index + 1) }
         let (sections, order) = try reader.finish()
         self.sections = sections
         self.order = order
     }
 
-    private static func lineOfBadText(_ bytes: [UInt8]) -> Int {
-        var line = 1
-        for part in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
-            if String(validating: part, as: UTF8.self) == nil { return line }
-            line += 1
+    /// The mistakes in all sections, in the order of the file.
+    public var problems: [Malformation] { sections.values.compactMap(\.problem).sorted { $0.line < $1.line } }
+
+    /// LF, CR LF and a lone CR each end a line, and nothing else does.
+    private static func lines(of bytes: ArraySlice<UInt8>) -> [ArraySlice<UInt8>] {
+        var lines: [ArraySlice<UInt8>] = []
+        var start = bytes.startIndex
+        var index = start
+        while index < bytes.endIndex {
+            let byte = bytes[index]
+            index += 1
+            guard byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r") else { continue }
+            lines.append(bytes[start..<index - 1])
+            if byte == UInt8(ascii: "\r"), index < bytes.endIndex, bytes[index] == UInt8(ascii: "\n") { index += 1 }
+            start = index
         }
-        return line
+        return lines + [bytes[start...]]
     }
 }
 
@@ -67,6 +76,7 @@ private struct LineReader {
     private struct DraftSection {
         var line: Int
         var entries: [String: Draft] = [:]
+        var problem: ProfileFile.Malformation?
     }
 
     private static let defaults = "DEFAULT"
@@ -75,9 +85,13 @@ private struct LineReader {
     private var section: String?
     private var option: String?
     private var indentation = 0
-    private var firstProblem: ProfileFile.Malformation?
 
-    mutating func read(_ line: String, number: Int) throws(ProfileFile.Malformation) {
+    mutating func read(_ bytes: ArraySlice<UInt8>, number: Int) throws(ProfileFile.Malformation) {
+        try read(String(decoding: bytes, as: UTF8.self), number: number)
+        if String(validating: bytes, as: UTF8.self) == nil { try note(number, "is not UTF-8 text") }
+    }
+
+    private mutating func read(_ line: String, number: Int) throws(ProfileFile.Malformation) {
         let text = line.trimmingWhitespace()
         if text.hasPrefix("#") || text.hasPrefix(";") { return }
         if text.isEmpty {
@@ -94,17 +108,7 @@ private struct LineReader {
         if text.hasPrefix("["), let close = text.unicodeScalars.lastIndex(of: "]"),
             close > text.index(after: text.startIndex)
         {
-            let name = String(text[text.index(after: text.startIndex)..<close])
-            if let earlier = sections[name], name != Self.defaults {
-                throw .init(
-                    line: number, reason: "section [\(name)] stands a second time (first on line \(earlier.line))")
-            }
-            if sections[name] == nil {
-                sections[name] = DraftSection(line: number)
-                if name != Self.defaults { order.append(name) }
-            }
-            section = name
-            option = nil
+            try begin(String(text[text.index(after: text.startIndex)..<close]), number: number)
         } else if let section {
             try readOption(text, in: section, number: number)
         } else {
@@ -112,36 +116,57 @@ private struct LineReader {
         }
     }
 
+    private mutating func begin(_ name: String, number: Int) throws(ProfileFile.Malformation) {
+        let earlier = sections[name]?.line
+        if earlier == nil {
+            sections[name] = DraftSection(line: number)
+            if name != Self.defaults { order.append(name) }
+        }
+        section = name
+        option = nil
+        guard let earlier, name != Self.defaults else { return }
+        // Which of the two is meant is not known.
+        try note(number, "section [\(name)] stands a second time (first on line \(earlier))")
+    }
+
     private mutating func readOption(_ text: String, in section: String, number: Int) throws(ProfileFile.Malformation) {
         guard let delimiter = text.unicodeScalars.firstIndex(where: { $0 == "=" || $0 == ":" }) else {
-            note(number, "\"name = value\" is expected")
+            try note(number, "\"name = value\" is expected")
+            option = nil
             return
         }
         let name = String(text[..<delimiter]).trimmingWhitespace().lowercased()
-        if name.isEmpty { note(number, "a name is expected before \"\(text.unicodeScalars[delimiter])\"") }
+        if name.isEmpty { try note(number, "a name is expected before \"\(text.unicodeScalars[delimiter])\"") }
         if let earlier = sections[section]?.entries[name] {
-            throw .init(
-                line: number, reason: "\(name) stands a second time in [\(section)] (first on line \(earlier.line))")
+            try note(number, "\(name) stands a second time in [\(section)] (first on line \(earlier.line))")
         }
         let value = String(text.unicodeScalars[delimiter...].dropFirst()).trimmingWhitespace()
         sections[section]?.entries[name] = Draft(lines: [value], line: number)
         option = name
     }
 
-    /// A line without a delimiter makes the file unusable only at its end: an earlier error is told first.
-    private mutating func note(_ line: Int, _ reason: String) {
-        if firstProblem == nil { firstProblem = .init(line: line, reason: reason) }
+    /// A mistake in the present section; one that concerns all sections is thrown.
+    private mutating func note(_ line: Int, _ reason: String) throws(ProfileFile.Malformation) {
+        let problem = ProfileFile.Malformation(line: line, reason: reason)
+        guard let section, section != Self.defaults else { throw problem }
+        if sections[section]?.problem == nil { sections[section]?.problem = problem }
     }
 
     func finish() throws(ProfileFile.Malformation) -> ([String: ProfileFile.Section], [String]) {
-        if let firstProblem { throw firstProblem }
         var result: [String: ProfileFile.Section] = [:]
-        let defaults = sections[Self.defaults]?.entries ?? [:]
+        var defaults: [String: ProfileFile.Entry] = [:]
+        for (key, entry) in sections[Self.defaults]?.entries ?? [:] {
+            defaults[key] = .init(value: try value(of: entry), line: entry.line)
+        }
         for name in order {
             guard let draft = sections[name] else { continue }
-            var section = ProfileFile.Section(line: draft.line)
-            for (key, entry) in defaults.merging(draft.entries, uniquingKeysWith: { $1 }) {
-                section.entries[key] = .init(value: try value(of: entry), line: entry.line)
+            var section = ProfileFile.Section(line: draft.line, entries: defaults, problem: draft.problem)
+            for (key, entry) in draft.entries {
+                do throws(ProfileFile.Malformation) {
+                    section.entries[key] = .init(value: try value(of: entry), line: entry.line)
+                } catch {
+                    if section.problem.map({ error.line < $0.line }) ?? true { section.problem = error }
+                }
             }
             result[name] = section
         }

@@ -23,7 +23,7 @@ struct SSOSettings: Sendable, Hashable {
                     "profile \(profile.name) names the sso-session \(name), which is not in \(config.configPath)",
                     hint: "aws configure sso-session")
             }
-            shared = found
+            shared = try found.usable()
             for key in ["sso_start_url", "sso_region"] {
                 if let own = profile[key], let theirs = found[key], own != theirs {
                     throw Failure(

@@ -41,7 +41,7 @@ public struct EndpointRules: Sendable {
     /// - Throws: `.configuration` where an override is no `http` or `https` URL, `.noRegion` where the region's name cannot be
     ///   part of a host name.
     public func endpoint(of service: Service, in region: String) throws(Failure) -> ServiceEndpoint {
-        if let (url, place) = override(of: service) {
+        if let (url, place) = try override(of: service) {
             guard let address = WebAddress(url) else {
                 throw Failure(
                     .configuration, "\(place) is no URL", why: "\"\(url)\" was found",
@@ -67,13 +67,13 @@ public struct EndpointRules: Sendable {
         return "\(prefix).\(region).\(usesDualStack ? partition.dualStackSuffix : partition.dnsSuffix)"
     }
 
-    private func override(of service: Service) -> (url: String, place: String)? {
+    private func override(of service: Service) throws(Failure) -> (url: String, place: String)? {
         let ignored = flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls")
         guard !ignored else { return nil }
         for variable in ["AWS_ENDPOINT_URL_\(service.settingName)", "AWS_ENDPOINT_URL"] {
             if let url = environment[variable] { return (url, variable) }
         }
-        if let name = profile["services"], let section = config.services[name],
+        if let name = profile["services"], let section = try config.services[name]?.usable(),
             let setting = section.settings[service.settingName.lowercased()], let url = setting.nested?["endpoint_url"]
         {
             return (url, setting.place)

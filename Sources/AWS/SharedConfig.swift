@@ -19,11 +19,20 @@ public struct SharedConfig: Sendable, Hashable {
     public struct Section: Sendable, Hashable {
         public let name: String
         public fileprivate(set) var settings: [String: Setting] = [:]
+        /// A mistake in the file that makes this section unusable.
+        public fileprivate(set) var problem: Failure?
 
         /// The text of a setting; nil where it is absent, empty or an indented block.
         public subscript(_ key: String) -> String? {
             guard let text = settings[key]?.text, !text.isEmpty else { return nil }
             return text
+        }
+
+        /// The section, where no mistake stands in it.
+        /// - Throws: `.malformedFile` with file and line.
+        public func usable() throws(Failure) -> Section {
+            if let problem { throw problem }
+            return self
         }
 
         /// Where a setting stands, for messages.
@@ -67,20 +76,30 @@ public struct SharedConfig: Sendable, Hashable {
 
     /// The profile of that name. Naming one that neither file has is an error; `default` may be absent.
     public func profile(_ name: String) throws(Failure) -> Section {
-        if let profile = profiles[name] { return profile }
+        if let profile = profiles[name] { return try profile.usable() }
         if name == "default" { return Section(name: name) }
         let known = profiles.keys.sorted()
         throw Failure(
-            .unknownProfile, "profile \(name) is unknown", why: "neither \(configPath) nor \(credentialsPath) has it",
+            .unknownProfile, "profile \(name) is unknown",
+            // A header with a typing error is read as a setting, and the profile below it is none.
+            why: (["neither \(configPath) nor \(credentialsPath) has it"] + problems.map(\.sentence))
+                .joined(separator: "; "),
             hint: known.isEmpty ? "aws configure --profile \(name)" : "profiles there: \(known.joined(separator: ", "))"
         )
+    }
+
+    /// The mistakes in all sections.
+    private var problems: [Failure] {
+        [profiles, ssoSessions, services].flatMap { $0.values.compactMap(\.problem) }.sorted { $0.what < $1.what }
     }
 
     private func replace(
         _ section: ProfileFile.Section, of file: String, in sections: inout [String: Section], as name: String
     ) {
+        let problem = sections[name]?.problem
         sections[name] = nil
         merge(section, of: file, into: &sections, as: name)
+        if let problem { sections[name]?.problem = problem }
     }
 
     private func merge(
@@ -91,5 +110,15 @@ public struct SharedConfig: Sendable, Hashable {
                 Setting(value: entry.value, file: file, line: entry.line)
         }
         if sections[name] == nil { sections[name] = Section(name: name) }
+        if let problem = section.problem, sections[name]?.problem == nil {
+            sections[name]?.problem = problem.failure(in: file)
+        }
+    }
+}
+
+extension ProfileFile.Malformation {
+    /// As people read it.
+    func failure(in file: String) -> Failure {
+        Failure(.malformedFile, "\(file):\(line)", why: reason, hint: "correct line \(line) of \(file)")
     }
 }

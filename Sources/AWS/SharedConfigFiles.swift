@@ -39,7 +39,8 @@ public final class SharedConfigFiles: Sendable {
     }
 
     /// The profiles as the files have them now.
-    /// - Throws: `.malformedFile` with file and line, `.configuration` where a file cannot be read.
+    /// - Throws: `.malformedFile` with file and line where that concerns all profiles, `.configuration` where a file cannot be
+    ///   read.
     public func load() throws(Failure) -> SharedConfig { try loadWithGeneration().config }
 
     /// The profiles, and a number that changes whenever the files do.
@@ -63,9 +64,7 @@ public final class SharedConfigFiles: Sendable {
         do {
             return try ProfileFile(parsing: bytes)
         } catch {
-            throw Failure(
-                .malformedFile, "\(path):\(error.line)", why: error.reason,
-                hint: "correct line \(error.line) of \(path)")
+            throw error.failure(in: path)
         }
     }
 

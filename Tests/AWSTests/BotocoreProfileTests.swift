@@ -33,10 +33,11 @@ import Testing
     /// Nil where the files are malformed.
     private func ours(_ example: ProfileCase) -> Parsed? {
         do {
-            let config = SharedConfig(
-                config: try ProfileFile(parsing: Array(example.config.utf8)), configPath: "/c",
-                credentials: try example.credentials.map { try ProfileFile(parsing: Array($0.utf8)) },
-                credentialsPath: "/k")
+            let file = try ProfileFile(parsing: Array(example.config.utf8))
+            let keys = try example.credentials.map { try ProfileFile(parsing: Array($0.utf8)) }
+            // Where botocore refuses the files, we refuse the sections that have a mistake.
+            guard file.problems.isEmpty, keys?.problems.isEmpty ?? true else { return nil }
+            let config = SharedConfig(config: file, configPath: "/c", credentials: keys, credentialsPath: "/k")
             return Parsed(
                 profiles: sections(config.profiles), sso: sections(config.ssoSessions),
                 services: sections(config.services))

@@ -65,17 +65,68 @@ import Testing
         ("[s]\r\nk = v\r\nrubbish", 3, "name = value"),
     ])
     func malformedFilesNameTheirLine(file: String, line: Int, reason: String) throws {
-        let error = try #require(throws: ProfileFile.Malformation.self) { try parse(file) }
+        let error: ProfileFile.Malformation
+        do { error = try #require(try parse(file).problems.first) } catch let thrown as ProfileFile.Malformation {
+            error = thrown
+        }
         #expect(error.line == line)
         #expect(error.reason.contains(reason))
     }
 
     @Test func textThatIsNotUTF8IsRefusedWithItsLine() throws {
+        let file = try ProfileFile(parsing: Array("[s]\nk = ".utf8) + [0xFF, 0xFE] + Array("\n[t]\nk = v".utf8))
+        #expect(file.sections["s"]?.problem?.line == 2)
+        #expect(file.sections["t"]?.problem == nil)
         do {
-            _ = try ProfileFile(parsing: Array("[s]\nk = ".utf8) + [0xFF, 0xFE])
+            _ = try ProfileFile(parsing: [0x23, 0xFF] + Array("\n[s]\nk = v".utf8))
             Issue.record("no error")
         } catch {
-            #expect(error.line == 2)
+            #expect(error.line == 1)
+        }
+    }
+
+    @Test(arguments: [
+        ("rubbish", 2), ("k = 1\nk = 2", 3), ("= v", 2), ("n =\n  a", 3), ("[profile good]\n[profile bad]", 3),
+        ("[sso-session s]\nrubbish", 3),
+    ])
+    func aMistakeCostsItsSectionAlone(text: String, line: Int) throws {
+        let file = try parse("[profile bad]\n\(text)\n[profile other]\nregion = x\nsso_session = s\nservices = v\n")
+        let shared = SharedConfig(
+            config: file, configPath: "/c", credentials: try parse("[late]\nregion = y\n"), credentialsPath: "/k")
+        #expect(try shared.profile("other")["region"] == "x")
+        #expect(try shared.profile("late")["region"] == "y")
+        #expect(file.problems.map(\.line) == [line])
+        guard shared.profiles["bad"]?.problem != nil else { return }
+        let failure = #expect(throws: Failure.self) { try shared.profile("bad") }
+        #expect(failure?.kind == .malformedFile)
+        #expect(failure?.what == "/c:\(line)")
+        #expect(failure?.hint?.contains("line \(line)") == true)
+    }
+
+    @Test func aMistakeInOneFileCostsTheProfileThoughTheOtherIsRight() throws {
+        let right = try parse("[a]\naws_access_key_id = K\naws_secret_access_key = S\n[b]\nregion = y")
+        let wrong = try parse("[profile a]\nrubbish\n[profile b]\nregion = x")
+        let shared = SharedConfig(config: wrong, configPath: "/c", credentials: right, credentialsPath: "/k")
+        #expect(throws: Failure.self) { try shared.profile("a") }
+        #expect(try shared.profile("b")["region"] == "y")
+        let turned = SharedConfig(
+            config: try parse("[profile a]\nregion = x"), configPath: "/c", credentials: try parse("[a]\nrubbish"),
+            credentialsPath: "/k")
+        #expect(#expect(throws: Failure.self) { try turned.profile("a") }?.what == "/k:2")
+    }
+
+    @Test func aHeaderWithATypingErrorIsToldToWhoeverMissesItsProfile() throws {
+        let shared = SharedConfig(
+            config: try parse("[profile a]\nregion = x\n[profile b\nregion = y"), configPath: "/c", credentials: nil,
+            credentialsPath: "/k")
+        let failure = #expect(throws: Failure.self) { try shared.profile("b") }
+        #expect(failure?.kind == .unknownProfile)
+        #expect(failure?.why.contains("/c:3") == true)
+    }
+
+    @Test func whatConcernsAllSectionsIsThrown() throws {
+        for text in ["[DEFAULT]\nrubbish\n[s]", "k = v\n[s]", "[DEFAULT]\nk =\n  a\n[s]\n"] {
+            #expect(throws: ProfileFile.Malformation.self) { try parse(text) }
         }
     }
 
