@@ -42,6 +42,7 @@ test: deps build-eicectl
 	swift build $(SWIFT_FLAGS) --build-tests
 	ulimit -S -n "$$(ulimit -H -n)"; \
 	    SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 EICED_TEST_EICECTL=$(STATIC_EICECTL) \
+	    EICED_TEST_PYTHON="$$(scripts/test-python.sh $(CURDIR)/.build/test-python)" \
 	    swift test --skip-build --disable-xctest \
 	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log
 	@scripts/test-summary.sh .build/test.log

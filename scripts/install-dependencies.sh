@@ -9,6 +9,8 @@ packages=(
     # What tests and demo run: a private sshd, certificates, the unit check, and the tools that a script would
     # speak the control protocol with.
     openssh-server openssh-client openssl systemd jq netcat-openbsd tinyproxy-bin stunnel4
+    # AWS's own library and a server with EC2 and STS are installed from PyPI (scripts/test-python.sh).
+    python3 python3-venv
     # The box that boots a system (scripts/systemd-box.sh).
     dbus-user-session libpam-systemd util-linux passwd
     # The shells whose completions are tried, and what checks man pages and the package.

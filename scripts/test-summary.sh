@@ -14,4 +14,5 @@ if [ "$count" -eq 0 ]; then
     echo "summary: error: no test ran" >&2
     exit 1
 fi
+grep -ahE '(Test|Suite) .* skipped' "$1" | sed 's/^[^A-Za-z]*/summary: /' | sort -u || true
 echo "summary: ${line%.}; ${skipped} skipped"

@@ -1,8 +1,10 @@
 import Glibc
 
-/// The machine's Python, for tests that compare with AWS's own library or stand a service up with it. No test needs it to
-/// pass: those that use it are skipped by name where it is missing.
+/// A Python with AWS's own library and moto, for tests that compare with the one or run against the other: `$EICED_TEST_PYTHON`, which
+/// `make test` provides, or the machine's. Tests that use it are skipped by name where it lacks what they need.
 public enum Python {
+    private static let program = getenv("EICED_TEST_PYTHON").map { String(cString: $0) } ?? "python3"
+
     public static func has(_ module: String) async throws -> Bool {
         guard let child = try? start("-c", "import \(module)") else { return false }
         return try await child.exit() == .code(0)
@@ -11,7 +13,7 @@ public enum Python {
     /// What a program prints.
     public static func run(_ arguments: String...) async throws -> String {
         let child = try start(arguments)
-        guard try await child.exit() == .code(0) else { throw TestFailure("python3: \(child.standardError)") }
+        guard try await child.exit() == .code(0) else { throw TestFailure("\(program): \(child.standardError)") }
         return child.standardOutput
     }
 
@@ -23,6 +25,6 @@ public enum Python {
         for name in ["HOME", "PATH", "PYTHONPATH", "VIRTUAL_ENV", "PYENV_ROOT", "PYENV_VERSION", "LANG"] {
             if let value = getenv(name) { environment[name] = String(cString: value) }
         }
-        return try ChildProcess("/usr/bin/env", ["python3"] + arguments, environment: environment, diesWithParent: true)
+        return try ChildProcess("/usr/bin/env", [program] + arguments, environment: environment, diesWithParent: true)
     }
 }
