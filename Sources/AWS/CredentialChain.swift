@@ -1,5 +1,6 @@
 import Failures
 import Logging
+import Synchronization
 
 /// Credentials for each identity: asked from the sources in order, kept while they are valid, renewed ahead of their end,
 /// once for all who wait.
@@ -33,6 +34,9 @@ public actor CredentialChain {
     private var logins: [Identity: Failure] = [:]
     /// The last credentials that AWS called expired, by identity: a source that still gives them has nothing new.
     private var refused: [Identity: Refused] = [:]
+
+    /// The source that is being asked, by identity.
+    private let asked = Mutex<[Identity: String]>([:])
 
     private struct Refused {
         var credentials: Credentials
@@ -150,6 +154,11 @@ public actor CredentialChain {
     /// What a person has to do before a profile can be used again; nil where nothing is.
     public func neededLogin(profile: String?) -> Failure? { logins[Identity(profile: profile)] }
 
+    /// The source that a profile's credentials are awaited from at this moment, as docs/credentials.md calls it.
+    public nonisolated func awaitedSource(profile: String?) -> String? {
+        asked.withLock { $0[Identity(profile: profile)] }
+    }
+
     private static func asksForLogin(_ failure: Failure) -> Bool {
         failure.kind == .needsLogin || failure.kind == .expiredCredentials
     }
@@ -207,7 +216,9 @@ public actor CredentialChain {
             http: http,
             clock: clock, logger: logger)
         let context = SourceContext(identity: identity, call: call)
+        defer { asked.withLock { $0[identity] = nil } }
         for source in sources {
+            asked.withLock { $0[identity] = source.name }
             guard let credentials = try await source.credentials(in: context) else { continue }
             guard !credentials.isExpired(at: clock.now()) else { throw Self.expired(credentials) }
             logger.debug("using \(credentials)")

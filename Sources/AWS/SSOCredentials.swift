@@ -101,7 +101,8 @@ public struct SSOCredentials: CredentialSource {
     private func exchange(
         _ token: String, _ settings: SSOSettings, _ context: SourceContext
     ) async throws(Failure) -> Credentials {
-        let purpose = "get credentials of role \(settings.roleName) in account \(settings.accountID)"
+        let purpose =
+            "get credentials of role \(settings.roleName) in account \(settings.accountID) from IAM Identity Center"
         let endpoint = try context.call.rules.endpoint(of: .sso, in: settings.region)
         let query = CanonicalRequest.query([("role_name", settings.roleName), ("account_id", settings.accountID)])
         return try await RetryPolicy().run { () throws(Failure) in

@@ -40,6 +40,11 @@ struct AWSRouter: TunnelRouter {
         return route
     }
 
+    func awaited(by request: RouteRequest) -> String? {
+        guard let source = context.credentials.awaitedSource(profile: request.profile) else { return nil }
+        return "\(source), the source of the credentials\(request.profile.map { " of profile \($0)" } ?? ""),"
+    }
+
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {
         let credentials = try await context.credentials.credentials(profile: route.profile)
         let url = OpenTunnelURL(

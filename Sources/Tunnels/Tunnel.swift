@@ -286,7 +286,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         run(
             machine.fired(
                 timer, silence: silentSince.duration(to: now), idle: lastActivity.duration(to: now),
-                unsent: local?.unsentBytes ?? 0),
+                unsent: local?.unsentBytes ?? 0,
+                awaited: timer == .resolve ? services.router.awaited(by: handle.request.route) : nil),
             on: loop)
     }
 

@@ -10,6 +10,8 @@ import Synchronization
 /// credentials; it is a protocol so that the data path knows neither.
 public protocol TunnelRouter: Sendable {
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route
+    /// What a `resolve` that takes long is waiting for: "the credentials' source …". At once, from any thread.
+    func awaited(by request: RouteRequest) -> String?
     /// - Parameter maxDuration: seconds, 1…3600.
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel
     /// Puts right what an endpoint refused about a signature: a clock that is off, credentials that have expired. Returns

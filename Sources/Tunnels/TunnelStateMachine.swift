@@ -379,8 +379,9 @@ struct TunnelStateMachine {
     ///   - silence: how long the target has sent nothing that we could have delivered; for the drain timer.
     ///   - idle: how long no byte passed; for the idle timer.
     ///   - unsent: bytes that the kernel still holds for the local client; for the last two timers.
+    ///   - awaited: what resolving waits for, where that is known; for its timer.
     mutating func fired(
-        _ timer: Timer, silence: Duration = .zero, idle: Duration = .zero, unsent: Int = 0
+        _ timer: Timer, silence: Duration = .zero, idle: Duration = .zero, unsent: Int = 0, awaited: String? = nil
     ) -> [Action] {
         switch timer {
         case .login:
@@ -390,7 +391,7 @@ struct TunnelStateMachine {
         case .liveness: return []
         case .resolve:
             return state == .resolving
-                ? failed(deadline("resolving \(limits.target)", timeouts.resolve, hint: nil)) : []
+                ? failed(deadline("resolving \(limits.target)", timeouts.resolve, awaited: awaited)) : []
         case .queue:
             return state == .queued
                 ? failed(
@@ -447,8 +448,10 @@ struct TunnelStateMachine {
             hint: "check that the instance's security group lets the endpoint in and that the service runs")
     }
 
-    private func deadline(_ what: String, _ timeout: Duration, hint: String?) -> Failure {
-        Failure(.deadline, "\(what) took too long", why: "no answer within \(DurationText.format(timeout))", hint: hint)
+    private func deadline(_ what: String, _ timeout: Duration, awaited: String?) -> Failure {
+        let who = awaited.map { " from \($0)" } ?? ""
+        return Failure(
+            .deadline, "\(what) took too long", why: "no answer\(who) within \(DurationText.format(timeout))")
     }
 
     private enum Goodbye {

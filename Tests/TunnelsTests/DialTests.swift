@@ -54,6 +54,7 @@ import WebSocket
         let failure = try await fail(ScriptedEndpoint.echo(), timeouts: impatient(in: \.resolve), router: router)
         #expect(failure.kind == .deadline)
         #expect(failure.what == "resolving i-0123456789abcdef0:22 took too long")
+        #expect(failure.why == "no answer from the script within 200ms")
     }
 
     @Test func anEndpointSilentInTLSMeetsTheDeadlineOfThatPhase() async throws {
