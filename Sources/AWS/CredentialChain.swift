@@ -41,7 +41,12 @@ public actor CredentialChain {
     private struct Refused {
         var credentials: Credentials
         var why: String
+        /// They are tried again after this: the service may have been wrong, and nothing else would end it.
+        var until: WallTime
     }
+
+    /// Seconds that credentials are not used again after AWS has called them expired.
+    private static let refusalLife: Int64 = 60
 
     /// Told when an identity begins to need a person (the failure says what to run) and when it no longer does (nil).
     public typealias LoginObserver = @Sendable (_ profile: String?, _ failure: Failure?) -> Void
@@ -145,10 +150,17 @@ public actor CredentialChain {
         _ refused: Credentials, profile: String?, why: String = ""
     ) async throws(Failure) -> Credentials {
         let identity = Identity(profile: profile)
-        self.refused[identity] = Refused(credentials: refused, why: why)
+        // Keys without a token do not expire, whatever an answer says: they are refused this once.
+        let life = refused.sessionToken == nil ? 0 : Self.refusalLife
+        self.refused[identity] = Refused(credentials: refused, why: why, until: clock.now().advanced(by: life))
         // Another caller may have replaced them already.
         if cache[identity]?.credentials == refused { cache[identity] = nil }
-        return try await credentials(profile: profile)
+        do throws(Failure) {
+            return try await credentials(profile: profile)
+        } catch {
+            if life == 0 { self.refused[identity] = nil }
+            throw error
+        }
     }
 
     /// What a person has to do before a profile can be used again; nil where nothing is.
@@ -195,7 +207,10 @@ public actor CredentialChain {
     ) async throws(Failure) -> Credentials {
         do throws(Failure) {
             let credentials = try await ask(identity, config)
-            if let refused = refused[identity], refused.credentials == credentials {
+            let now = clock.now()
+            if let refused = refused[identity], refused.credentials == credentials,
+                refused.until > now || refused.credentials.sessionToken == nil
+            {
                 throw Self.expired(credentials, why: refused.why)
             }
             refused[identity] = nil

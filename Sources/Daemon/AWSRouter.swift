@@ -31,13 +31,12 @@ struct AWSRouter: TunnelRouter {
             }, on: loop)
     }
 
-    /// Credentials are got here as well, so that a source that hangs or needs a person holds no slot and blames no endpoint.
-    func resolve(_ request: RouteRequest) async throws(Failure) -> Route {
-        let route = try await discovery.resolve(request)
+    func resolve(_ request: RouteRequest) async throws(Failure) -> Route { try await discovery.resolve(request) }
+
+    func prepareToSign(_ request: RouteRequest) async throws(Failure) {
         _ = try await context.credentials.credentials(profile: request.profile)
         let renewals = renewals
         renewals.loop.submit { loop in renewals.get(on: loop).used(request, on: loop) }
-        return route
     }
 
     func awaited(by request: RouteRequest) -> String? {

@@ -33,7 +33,9 @@ extension Tunnel {
         let router = services.router
         let request = handle.request.route
         self.await(on: loop) { () throws(Failure) in
-            try await router.resolve(request)
+            let route = try await router.resolve(request)
+            try await router.prepareToSign(request)
+            return route
         } then: { tunnel, result, loop in
             tunnel.resolved(result, on: loop)
         }

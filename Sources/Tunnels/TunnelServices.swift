@@ -10,7 +10,10 @@ import Synchronization
 /// credentials; it is a protocol so that the data path knows neither.
 public protocol TunnelRouter: Sendable {
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route
-    /// What a `resolve` that takes long is waiting for: "the credentials' source …". At once, from any thread.
+    /// Gets what signing needs, before a dial asks for a slot: a source of credentials that hangs or needs a person holds none, and
+    /// no endpoint is blamed for it.
+    func prepareToSign(_ request: RouteRequest) async throws(Failure)
+    /// What the two above wait for, where they take long and it is known: "the source of the credentials". At once, from any thread.
     func awaited(by request: RouteRequest) -> String?
     /// - Parameter maxDuration: seconds, 1…3600.
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel

@@ -33,7 +33,11 @@ final class IdentityServices: Sendable {
             return switch mode {
             case .hangs: .silence
             case .broken: .init(400, #"{"message":"broken","code":"Broken"}"#)
-            case .works: Self.answer(request, "ASIA\(count)", now.advanced(by: 3_600))
+            case .works:
+                IdentityAnswers(
+                    accessKeyID: "ASIA\(count)", secretAccessKey: "s", sessionToken: "t",
+                    end: ("\(now.advanced(by: 3_600))", now.advanced(by: 3_600).secondsSinceEpoch)
+                ).answer(request)
             }
         }
     }
@@ -41,30 +45,6 @@ final class IdentityServices: Sendable {
     var now: WallTime { shared.state.withLock { $0.now } }
     func advance(_ seconds: Int64) { shared.state.withLock { $0.now = $0.now.advanced(by: seconds) } }
     func set(_ mode: Mode) { shared.state.withLock { $0.mode = mode } }
-
-    private static func answer(_ request: HTTPStub.Request, _ keyID: String, _ end: WallTime) -> HTTPStub.Answer {
-        switch request.target.prefix(while: { $0 != "?" }) {
-        case "/":
-            return .init(
-                200,
-                "<R><Credentials><AccessKeyId>\(keyID)</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>\(end)</Expiration></Credentials></R>"
-            )
-        case "/federation/credentials":
-            let text =
-                #"{"roleCredentials":{"accessKeyId":"\#(keyID)","secretAccessKey":"s","sessionToken":"t","expiration":\#(end.secondsSinceEpoch)000}}"#
-            return .init(200, text)
-        case "/token":
-            return .init(200, #"{"accessToken":"fresh","expiresIn":28800,"refreshToken":"next","tokenType":"Bearer"}"#)
-        case "/latest/api/token": return .init(request.method == "PUT" ? 200 : 405, "v2")
-        case "/latest/meta-data/iam/security-credentials/": return .init(200, "web-role")
-        case "/latest/meta-data/placement/region": return .init(200, "eu-south-2")
-        default:
-            return .init(
-                200,
-                #"{"Version":1,"Code":"Success","AccessKeyId":"\#(keyID)","SecretAccessKey":"s","Token":"t","Expiration":"\#(end)"}"#
-            )
-        }
-    }
 }
 
 /// A person's home folder with profiles, and a chain over it.

@@ -88,4 +88,24 @@ import Testing
         #expect(try await chain.replace(old, profile: "p").accessKeyID == "NEWER")
         #expect(await chain.neededLogin(profile: "p") == nil)
     }
+
+    @Test func refusedKeysAreTriedAgainAfterAMinuteAndThoseWithoutATokenAtOnce() async throws {
+        let house = try Household()
+        let path = ".aws/credentials"
+        try house.home.write(path, "[p]\naws_access_key_id = K\naws_secret_access_key = s\naws_session_token = t")
+        let chain = chain(house, Log())
+        let keys = try await chain.credentials(profile: "p")
+        _ = await #expect(throws: Failure.self) { try await chain.replace(keys, profile: "p") }
+        house.services.advance(59)
+        _ = await #expect(throws: Failure.self) { try await chain.credentials(profile: "p") }
+        house.services.advance(1)
+        #expect(try await chain.credentials(profile: "p") == keys)
+        #expect(await chain.neededLogin(profile: "p") == nil)
+
+        try house.home.write(path, "[p]\naws_access_key_id = K\naws_secret_access_key = s")
+        let lasting = try await chain.credentials(profile: "p")
+        let failure = await #expect(throws: Failure.self) { try await chain.replace(lasting, profile: "p") }
+        #expect(failure?.kind == .expiredCredentials)
+        #expect(try await chain.credentials(profile: "p") == lasting)
+    }
 }

@@ -40,11 +40,13 @@ struct Scene: Sendable {
     ///   - pool: settings of the pool; no spares, so that each connection that an endpoint sees is one that the test asked
     ///     for.
     ///   - configuration: other tables of config.toml.
+    ///   - arguments: of the daemon.
     ///   - authority: one that the daemon trusts beside the emulator's.
     static func play(
         port: UInt16, emulator options: [String] = [], environment: [String: String?] = [:],
         timeouts: [String: String] = [:], pool: String = "spares = 0", configuration: String = "",
-        trusting authority: String? = nil, _ body: @Sendable (Scene) async throws -> Void
+        arguments: [String] = [], trusting authority: String? = nil,
+        _ body: @Sendable (Scene) async throws -> Void
     ) async throws {
         try await stage.pass {
             let emulator = try await Emulator.start(inventory: inventory(port: port), options: options)
@@ -56,7 +58,8 @@ struct Scene: Sendable {
                 variables["AWS_CA_BUNDLE"] = try folder.write("roots.pem", own + authority)
             }
             let daemon = try await EicedDaemon.start(
-                environment: variables, configuration: Self.table(of: timeouts, pool: pool) + configuration)
+                environment: variables, configuration: Self.table(of: timeouts, pool: pool) + configuration,
+                arguments: arguments)
             defer { withExtendedLifetime(folder) {} }
             do {
                 try await body(Scene(emulator: emulator, daemon: daemon))

@@ -77,7 +77,7 @@ import Testing
         let greeter = try LoopbackServer.greeter()
         let folder = try TemporaryDirectory("aws")
         try await Scene.play(
-            port: greeter.port, emulator: ["--fault", Self.expired],
+            port: greeter.port, emulator: ["--session-token", "--fault", Self.expired],
             environment: ["AWS_SHARED_CREDENTIALS_FILE": folder("credentials")]
         ) { scene in
             func write(_ note: String) throws {
@@ -89,6 +89,7 @@ import Testing
                     # \(note)
                     aws_access_key_id = \(keys["AWS_ACCESS_KEY_ID"] ?? "")
                     aws_secret_access_key = \(keys["AWS_SECRET_ACCESS_KEY"] ?? "")
+                    aws_session_token = \(keys["AWS_SESSION_TOKEN"] ?? "")
                     """)
             }
             try write("old")

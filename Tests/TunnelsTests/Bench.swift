@@ -213,6 +213,8 @@ final class ScriptedRouter: TunnelRouter {
             endpoint: Endpoint(id: "eice-0123", dnsName: TestCertificates.name, nearness: .sameSubnet))
     }
 
+    func prepareToSign(_ request: RouteRequest) async throws(Failure) {}
+
     func awaited(by request: RouteRequest) -> String? { script.withLock { $0.holdsResolve ? "the script" : nil } }
 
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {
