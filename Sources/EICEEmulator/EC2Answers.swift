@@ -59,7 +59,8 @@ extension EC2Service {
         case "instance-type": return [instance.type]
         case "private-ip-address", "network-interface.addresses.private-ip-address":
             return instance.privateIp.map { [$0] } ?? []
-        case "ipv6-address", "network-interface.ipv6-addresses.ipv6-address": return instance.ipv6.map { [$0] } ?? []
+        case "ipv6-address", "network-interface.ipv6-addresses.ipv6-address":
+            return instance.canonicalIPv6.map { [$0] } ?? []
         case "private-dns-name", "network-interface.private-dns-name": return [instance.privateDNS(in: region)]
         case "vpc-id", "network-interface.vpc-id": return [instance.vpc]
         case "subnet-id", "network-interface.subnet-id": return [instance.subnet]
@@ -107,7 +108,7 @@ extension EC2Service {
             isGone ? nil : XMLElement("subnetId", instance.subnet),
             isGone ? nil : XMLElement("vpcId", instance.vpc),
             isGone ? nil : instance.privateIp.map { XMLElement("privateIpAddress", $0) },
-            isGone ? nil : instance.ipv6.map { XMLElement("ipv6Address", $0) },
+            isGone ? nil : instance.canonicalIPv6.map { XMLElement("ipv6Address", $0) },
             XMLElement("architecture", "x86_64"),
             Self.groups(instance.securityGroups),
             isGone ? XMLElement("networkInterfaceSet", []) : networkInterfaces(of: instance),
@@ -126,7 +127,7 @@ extension EC2Service {
                     XMLElement("status", "in-use"),
                     instance.privateIp.map { XMLElement("privateIpAddress", $0) },
                     Self.groups(instance.securityGroups),
-                    .list("ipv6AddressesSet", instance.ipv6.map { [[XMLElement("ipv6Address", $0)]] } ?? []),
+                    .list("ipv6AddressesSet", instance.canonicalIPv6.map { [[XMLElement("ipv6Address", $0)]] } ?? []),
                 ]
             ])
     }

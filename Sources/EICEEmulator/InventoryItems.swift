@@ -127,6 +127,9 @@ public struct Instance: Hashable, Codable, Sendable {
         securityGroups = try values.decodeIfPresent([String].self, forKey: .securityGroups) ?? securityGroups
     }
 
+    /// As EC2 spells it, however the inventory does.
+    var canonicalIPv6: String? { ipv6.map { SocketAddress(ip: $0, port: 0)?.host ?? $0 } }
+
     var addresses: [String] { [privateIp, ipv6].compactMap { $0 } }
 
     /// The numbers that EC2 gives its instance states; nil for a word that is none of them.

@@ -43,11 +43,17 @@ import Testing
             name: "an sso-session with a mistake",
             config: "[profile bad]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n[sso-session s]\nrubbish",
             words: ["HOME/.aws/config:6"]),
-        Case(name: "a helper that prints rubbish", config: helper + "rubbish.sh", words: ["no JSON", "HOME/.aws/config:2"]),
         Case(
-            name: "a helper that fails", config: helper + "fails.sh", words: ["exit status 1", "HOME/.aws/config:2", "no luck"]),
-        Case(name: "a helper that prints 10 MB", config: helper + "floods.sh", words: ["64 KiB", "HOME/.aws/config:2"]),
-        Case(name: "a helper that is not there", config: helper + "nowhere.sh", words: ["exit status", "HOME/.aws/config:2"]),
+            name: "a helper that prints rubbish", config: helper + "rubbish.sh",
+            words: ["no JSON", "HOME/.aws/config:2"]),
+        Case(
+            name: "a helper that fails", config: helper + "fails.sh",
+            words: ["exit status 1", "HOME/.aws/config:2", "no luck"]),
+        Case(
+            name: "a helper that prints 10 MB", config: helper + "floods.sh", words: ["64 KiB", "HOME/.aws/config:2"]),
+        Case(
+            name: "a helper that is not there", config: helper + "nowhere.sh",
+            words: ["exit status", "HOME/.aws/config:2"]),
         Case(
             name: "a helper that hangs", config: helper + "hangs.sh", code: 75,
             words: ["credential_process", "profile bad"]),

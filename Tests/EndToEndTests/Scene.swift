@@ -16,6 +16,7 @@ private let stage = Turnstile(4)
 /// | `i-0ddddddddddddddd4` | none | without an address |
 /// | `i-0eeeeeeeeeeeeeee5` | 10.9.1.5 | in a VPC without an endpoint |
 /// | `i-0fffffffffffffff6` | 10.8.1.5 | in a VPC whose endpoints are all unusable |
+/// | `i-07777777777777777` (`six`) | 2600:1f13::5 | in a VPC with a dual-stack endpoint; port 22 leads where that of `web` does |
 struct Scene: Sendable {
     static let web = "i-0aaaaaaaaaaaaaaa1"
     static let webAddress = "10.0.1.5"
@@ -24,6 +25,8 @@ struct Scene: Sendable {
     static let withoutAddress = "i-0ddddddddddddddd4"
     static let withoutEndpoint = "i-0eeeeeeeeeeeeeee5"
     static let withUnusableEndpoint = "i-0fffffffffffffff6"
+    static let six = "i-07777777777777777"
+    static let sixAddress = "2600:1f13::5"
     static let endpoint = "eice-0aaaaaaaaaaaaaaa1"
     static let unusableEndpoint = "eice-0bbbbbbbbbbbbbbb2"
 
@@ -106,7 +109,9 @@ struct Scene: Sendable {
          "endpoints": [
           {"id": "\(endpoint)", "vpc": "vpc-0aaaaaaaaaaaaaaa1", "subnet": "subnet-0aaaaaaaaaaaaaaa1"},
           {"id": "\(unusableEndpoint)", "vpc": "vpc-0cccccccccccccc3", "subnet": "subnet-0ccccccccccccccc3",
-           "state": "create-failed"}],
+           "state": "create-failed"},
+          {"id": "eice-07777777777777777", "vpc": "vpc-07777777777777777", "subnet": "subnet-07777777777777777",
+           "ipAddressType": "dualstack"}],
          "instances": [
           {"id": "\(web)", "privateIp": "\(webAddress)", "name": "web",
            "vpc": "vpc-0aaaaaaaaaaaaaaa1", "subnet": "subnet-0aaaaaaaaaaaaaaa1"},
@@ -118,8 +123,10 @@ struct Scene: Sendable {
           {"id": "\(withoutEndpoint)", "privateIp": "10.9.1.5",
            "vpc": "vpc-0bbbbbbbbbbbbbbb2", "subnet": "subnet-0bbbbbbbbbbbbbbb2"},
           {"id": "\(withUnusableEndpoint)", "privateIp": "10.8.1.5",
-           "vpc": "vpc-0cccccccccccccc3", "subnet": "subnet-0ccccccccccccccc3"}],
-         "targets": {"\(webAddress):22": "127.0.0.1:\(port)"}}
+           "vpc": "vpc-0cccccccccccccc3", "subnet": "subnet-0ccccccccccccccc3"},
+          {"id": "\(six)", "ipv6": "2600:1F13:0::0005", "name": "six",
+           "vpc": "vpc-07777777777777777", "subnet": "subnet-07777777777777777"}],
+         "targets": {"\(webAddress):22": "127.0.0.1:\(port)", "[\(sixAddress)]:22": "127.0.0.1:\(port)"}}
         """
     }
 

@@ -38,6 +38,20 @@ import Testing
         }
     }
 
+    @Test func aTargetWithoutIPv4IsReachedByAllItsNames() async throws {
+        let greeter = try LoopbackServer.greeter()
+        try await Scene.play(port: greeter.port) { scene in
+            let targets = [Scene.six, "six", "SIX.eice", Scene.sixAddress, "[2600:1f13:0:0::5]"]
+            for target in targets {
+                let result = try await scene.daemon.eicectl("proxy", target, "22", "--stdio")
+                #expect(result.code == 0, "\(result)")
+            }
+            #expect(greeter.acceptedCount == targets.count)
+            let unknown = try await scene.daemon.eicectl("proxy", "2600:1f13::6", "22", "--stdio")
+            #expect(unknown.code == 68 && unknown.errors.contains("2600:1f13::6"), "\(unknown)")
+        }
+    }
+
     @Test func aDeadTargetIsToldInTheServicesWordsWithItsName() async throws {
         let echo = try LoopbackServer.echo()
         try await Scene.play(port: echo.port) { scene in
