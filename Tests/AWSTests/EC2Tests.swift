@@ -1,5 +1,6 @@
 import Failures
 import Logging
+import Synchronization
 import TestSupport
 import Testing
 
@@ -141,6 +142,25 @@ import Testing
         let failure = await #expect(throws: Failure.self) { try await ec2(stub).describeInstances(purpose: "look") }
         #expect(failure?.kind == kind)
         #expect(stub.requests.count == 3)
+    }
+
+    @Test(arguments: [(503, "RequestLimitExceeded"), (500, "InternalError"), (400, "Throttling")])
+    func passingTroubleThatPassesGoesUnnoticed(status: Int, code: String) async throws {
+        let count = Atomic(0)
+        let stub = try HTTPStub { _ in
+            count.add(1, ordering: .relaxed).newValue < 3
+                ? .init(status, Self.error(code)) : .init(200, Self.instances(Self.instance))
+        }
+        #expect(try await ec2(stub).describeInstances(purpose: "look").count == 1)
+        #expect(stub.requests.count == 3)
+    }
+
+    @Test func whoGivesUpWaitsForNoFurtherAttempt() async throws {
+        let policy = RetryPolicy(attempts: 9, firstPause: .seconds(600))
+        let failure = Failure(.throttled, "too much")
+        let waiting = Task { try await policy.pause(after: 1, giving: failure) }
+        waiting.cancel()
+        #expect(await #expect(throws: Failure.self) { try await waiting.value } == failure)
     }
 
     @Test func aWrongClockIsCorrectedOnceByTheAnswersDate() async throws {

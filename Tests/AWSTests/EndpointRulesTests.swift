@@ -68,6 +68,50 @@ import Testing
         #expect(try host(["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "TRUE"]) == "ec2.eu-west-1.amazonaws.com")
     }
 
+    @Test func profilesAskForFIPSAndDualStackToo() throws {
+        func host(_ config: String, _ variables: [String: String] = [:]) throws -> String {
+            try rules(variables, config: "[default]\n\(config)").endpoint(of: .ec2, in: "eu-west-1").address.host
+        }
+        #expect(try host("use_fips_endpoint = true") == "ec2-fips.eu-west-1.amazonaws.com")
+        #expect(try host("use_dualstack_endpoint = true") == "ec2.eu-west-1.api.aws")
+        // The variable decides where both speak.
+        #expect(
+            try host("use_fips_endpoint = true", ["AWS_USE_FIPS_ENDPOINT": "false"]) == "ec2.eu-west-1.amazonaws.com")
+    }
+
+    @Test func eachServiceHasAnOverrideOfItsOwn() throws {
+        let services: [(Service, String)] = [(.ec2, "EC2"), (.sts, "STS"), (.sso, "SSO"), (.ssoOIDC, "SSO_OIDC")]
+        for (service, name) in services {
+            let rules = try rules(["AWS_ENDPOINT_URL_\(name)": "https://vpce-1.\(name.lowercased()).example:8443"])
+            for (other, otherName) in services {
+                let authority = try rules.endpoint(of: other, in: "eu-west-1").address.authority
+                #expect(authority.hasPrefix("vpce-1.") == (service == other), "\(name) \(otherName)")
+            }
+            let section = "[default]\nservices = s\n[services s]\n\(name.lowercased()) =\n  endpoint_url = http://own"
+            #expect(try self.rules(config: section).endpoint(of: service, in: "eu-west-1").address.host == "own")
+        }
+        let off = "[default]\nignore_configured_endpoint_urls = true\nendpoint_url = http://own"
+        #expect(
+            try rules(config: off).endpoint(of: .ec2, in: "eu-west-1").address.host == "ec2.eu-west-1.amazonaws.com")
+    }
+
+    @Test func theRegionIsTakenInItsOrder() throws {
+        func region(_ named: String?, _ variables: [String: String], _ config: String = "region = of-profile") throws
+            -> String?
+        {
+            let file = try ProfileFile(parsing: Array("[default]\n\(config)".utf8))
+            let shared = SharedConfig(config: file, configPath: "/c", credentials: nil, credentialsPath: "/k")
+            return Region.configured(
+                named: named, environment: Environment(variables), profile: try shared.profile("default"))
+        }
+        let both = ["AWS_REGION": "of-variable", "AWS_DEFAULT_REGION": "of-default"]
+        #expect(try region("named", both) == "named")
+        #expect(try region(nil, both) == "of-variable")
+        #expect(try region(nil, ["AWS_DEFAULT_REGION": "of-default"]) == "of-default")
+        #expect(try region(nil, [:]) == "of-profile")
+        #expect(try region(nil, [:], "") == nil)
+    }
+
     @Test func aBadOverrideIsNamed() throws {
         let rules = try rules(["AWS_ENDPOINT_URL_EC2": "localhost:80"])
         let failure = #expect(throws: Failure.self) { try rules.endpoint(of: .ec2, in: "eu-west-1") }

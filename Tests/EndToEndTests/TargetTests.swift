@@ -52,6 +52,23 @@ import Testing
         }
     }
 
+    @Test func aReplacedInstanceIsFollowedByItsNameAtOnce() async throws {
+        let greeter = try LoopbackServer.greeter()
+        try await Scene.play(port: greeter.port) { scene in
+            let first = try await scene.daemon.eicectl("proxy", "web", "22", "--stdio")
+            #expect(first.code == 0, "\(first)")
+            // Another instance bears the name now, at another address; the old one is gone.
+            let inventory = Scene.inventory(port: greeter.port)
+                .replacing(Scene.web, with: "i-0999999999999999f").replacing(Scene.webAddress, with: "10.0.1.99")
+            try await scene.emulator.replace(inventory: inventory)
+            let stale = try await scene.daemon.eicectl("proxy", "web", "22", "--stdio")
+            #expect(stale.code == 68 && stale.errors.contains("Unable to connect to target"), "\(stale)")
+            let followed = try await scene.daemon.eicectl("proxy", "web", "22", "--stdio")
+            #expect(followed.code == 0, "\(followed)")
+            #expect(greeter.acceptedCount == 2)
+        }
+    }
+
     @Test func aDeadTargetIsToldInTheServicesWordsWithItsName() async throws {
         let echo = try LoopbackServer.echo()
         try await Scene.play(port: echo.port) { scene in

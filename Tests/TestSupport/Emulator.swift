@@ -27,6 +27,21 @@ public final class Emulator: Sendable {
         environment = Self.variables(in: process.standardOutput)
     }
 
+    /// Gives it another inventory; open tunnels stay.
+    public func replace(inventory: String) async throws {
+        guard let port = environment["EICE_EMULATOR_ADMIN"]?.split(separator: ":").last.flatMap({ UInt16($0) }) else {
+            throw TestFailure("the emulator has no administration")
+        }
+        let head =
+            "PUT /inventory HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nContent-Length: \(inventory.utf8.count)\r\n\r\n"
+        let answer = try await onThread {
+            let socket = try LoopbackSocket.connect(port: port)
+            try socket.write(head + inventory)
+            return try socket.readLine()
+        }
+        guard answer.contains(" 204 ") else { throw TestFailure("the inventory was refused: \(answer)") }
+    }
+
     public var log: String { process.standardError }
 
     /// The port in one of its addresses.
