@@ -26,7 +26,11 @@ struct AWSRouter: TunnelRouter {
             Renewals(logger: logger) { request throws(Failure) in
                 _ = try await context.credentials.credentials(profile: request.profile)
                 let (route, end) = try await discovery.renew(request, leaving: Self.margin)
-                for endpoint in route.candidates { resolver.renew(endpoint.dnsName, leaving: Self.marginOfNames) }
+                for endpoint in route.candidates {
+                    // Behind a proxy a dial asks for the proxy's name alone.
+                    let proxy = try context.proxies.server(forHost: endpoint.dnsName, port: Int(endpoint.port))
+                    resolver.renew(proxy?.host ?? endpoint.dnsName, leaving: Self.marginOfNames)
+                }
                 return end
             }, on: loop)
     }
