@@ -68,14 +68,15 @@ public struct ControlEvent: Codable, Hashable, Sendable {
         public static let tunnelClosed = Self(rawValue: "tunnel.closed")
         public static let tunnelExpiring = Self(rawValue: "tunnel.expiring")
         public static let endpointFull = Self(rawValue: "endpoint.full")
+        /// For the first time a target is reached through an endpoint of another Availability Zone, which is billed.
+        public static let zoneCrossed = Self(rawValue: "zone.crossed")
         public static let loginNeeded = Self(rawValue: "login.needed")
         public static let eventsDropped = Self(rawValue: "events.dropped")
 
         /// The kinds that this version knows.
         public static let all: [Self] = [
             .forwardAdded, .forwardRemoved, .forwardChanged, .tunnelOpened, .tunnelClosed, .tunnelExpiring,
-            .endpointFull,
-            .loginNeeded, .eventsDropped,
+            .endpointFull, .zoneCrossed, .loginNeeded, .eventsDropped,
         ]
     }
 }

@@ -13,6 +13,40 @@ public struct EndpointInfo: Codable, Hashable, Sendable {
     /// Connections that wait for a slot.
     public var queued: Int
     public var lastFailure: FailureRecord?
+    /// Nil from a daemon that does not tell, as the next one.
+    public var spares: Spares?
+    public var totals: Totals?
+
+    /// Connections made ahead of a dial, in no slot.
+    public struct Spares: Codable, Hashable, Sendable {
+        public var ready: Int
+        /// None are made before this.
+        public var pausedUntil: Timestamp?
+        /// Why none are made, in words.
+        public var why: String?
+
+        public init(ready: Int, pausedUntil: Timestamp? = nil, why: String? = nil) {
+            self.ready = ready
+            self.pausedUntil = pausedUntil
+            self.why = why
+        }
+    }
+
+    /// What was counted since the daemon began.
+    public struct Totals: Codable, Hashable, Sendable {
+        /// Connections that found no free slot and had to wait.
+        public var waited: Int
+        /// Connections that were turned away since the queue was full.
+        public var turnedAway: Int
+        /// Dials that the service refused since the endpoint was full.
+        public var refusedAsFull: Int
+
+        public init(waited: Int, turnedAway: Int, refusedAsFull: Int) {
+            self.waited = waited
+            self.turnedAway = turnedAway
+            self.refusedAsFull = refusedAsFull
+        }
+    }
 
     public struct Slots: Codable, Hashable, Sendable {
         public var inUse: Int
@@ -35,7 +69,8 @@ public struct EndpointInfo: Codable, Hashable, Sendable {
     }
 
     public init(
-        id: String, dnsName: String, region: String, slots: Slots, queued: Int = 0, lastFailure: FailureRecord? = nil
+        id: String, dnsName: String, region: String, slots: Slots, queued: Int = 0, lastFailure: FailureRecord? = nil,
+        spares: Spares? = nil, totals: Totals? = nil
     ) {
         self.id = id
         self.dnsName = dnsName
@@ -43,6 +78,8 @@ public struct EndpointInfo: Codable, Hashable, Sendable {
         self.slots = slots
         self.queued = queued
         self.lastFailure = lastFailure
+        self.spares = spares
+        self.totals = totals
     }
 }
 

@@ -48,6 +48,17 @@ public struct TunnelInfo: Codable, Hashable, Sendable {
     public var liveness: Liveness
     /// To the endpoint, as the kernel measures it; nil before the connection.
     public var roundTripMilliseconds: Double?
+    /// What a queued tunnel waits for. Nil from a daemon that does not tell.
+    public var waitsFor: Wait?
+
+    public enum Wait: String, Codable, Hashable, Sendable {
+        /// To learn where the target is.
+        case lookup
+        /// For a person to log in.
+        case login
+        /// For a slot of the endpoint.
+        case slot
+    }
 
     public enum State: String, Codable, Hashable, Sendable {
         case queued, dialing
@@ -68,7 +79,7 @@ public struct TunnelInfo: Codable, Hashable, Sendable {
         id: String, forward: String? = nil, target: String, remotePort: UInt16, address: String? = nil,
         endpoint: String? = nil, state: State, since: Timestamp, bytesLocalToRemote: UInt64 = 0,
         bytesRemoteToLocal: UInt64 = 0, requestID: String? = nil, peer: String, expiresAt: Timestamp? = nil,
-        liveness: Liveness = .unknown, roundTripMilliseconds: Double? = nil
+        liveness: Liveness = .unknown, roundTripMilliseconds: Double? = nil, waitsFor: Wait? = nil
     ) {
         self.id = id
         self.forward = forward
@@ -85,5 +96,6 @@ public struct TunnelInfo: Codable, Hashable, Sendable {
         self.expiresAt = expiresAt
         self.liveness = liveness
         self.roundTripMilliseconds = roundTripMilliseconds
+        self.waitsFor = waitsFor
     }
 }

@@ -58,7 +58,7 @@ final class Daemon {
             environment: settings.environment, onLoginChange: feed.loginObserver(on: loop), logger: logger)
         observation = Observation(
             feed: feed, audit: AuditLog(AuditFile(environment: settings.environment), logger: logger),
-            credentials: context.credentials)
+            credentials: context.credentials, logger: logger)
         let resolver = Resolver()
         let router = AWSRouter(context: context, resolver: resolver, logger: logger, on: loop)
         pools = EndpointPools(limits: settings.configuration.poolLimits)

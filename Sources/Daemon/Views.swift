@@ -29,7 +29,19 @@ extension TunnelInfo {
             bytesLocalToRemote: handle.statistics.localToRemote, bytesRemoteToLocal: handle.statistics.remoteToLocal,
             requestID: snapshot.requestID, peer: handle.peer, expiresAt: snapshot.expiresAt.map(Timestamp.init),
             liveness: snapshot.answersPings ? .alive : .unknown,
-            roundTripMilliseconds: snapshot.roundTrip.map { $0 / .milliseconds(1) })
+            roundTripMilliseconds: snapshot.roundTrip.map { $0 / .milliseconds(1) },
+            waitsFor: snapshot.waitsFor.map(Wait.init))
+    }
+}
+
+extension TunnelInfo.Wait {
+    init(_ wait: TunnelHandle.Wait) {
+        self =
+            switch wait {
+            case .lookup: .lookup
+            case .login: .login
+            case .slot: .slot
+            }
     }
 }
 
@@ -75,6 +87,19 @@ extension EndpointInfo {
             slots: Slots(
                 inUse: pool.inUse, cap: pool.effectiveCap, limit: pool.cap,
                 refusedSince: pool.refusedSince.map(Timestamp.init), warm: pool.warm), queued: pool.queued,
-            lastFailure: lastFailure.flatMap(FailureRecord.init))
+            lastFailure: lastFailure.flatMap(FailureRecord.init), spares: Spares(pool),
+            totals: Totals(
+                waited: pool.totals.waited, turnedAway: pool.totals.turnedAway,
+                refusedAsFull: pool.totals.refusedAsFull))
+    }
+}
+
+extension EndpointInfo.Spares {
+    init(_ pool: EndpointPool) {
+        let pause = pool.sparePause(at: .now)
+        self.init(
+            ready: pool.spareCount,
+            pausedUntil: pause.map { Timestamp.now().adding(seconds: Int($0.components.seconds)) },
+            why: pause.map { _ in "the service closed two that nobody had used within 5 s" })
     }
 }

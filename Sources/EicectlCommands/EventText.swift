@@ -32,6 +32,7 @@ enum EventText {
             return event.endpoint.map {
                 "\($0.id): \($0.slots.inUse) of \($0.slots.cap) slots in use, \($0.queued) waiting"
             } ?? ""
+        case .zoneCrossed: return event.reason ?? ""
         case .loginNeeded:
             return event.login.map { "\($0.profile ?? "the default profile"): \($0.command)" } ?? ""
         case .eventsDropped: return event.dropped.map { "\($0) events were left out" } ?? ""

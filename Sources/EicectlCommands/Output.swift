@@ -53,16 +53,26 @@ enum Output {
     static func tunnels(_ tunnels: [TunnelInfo], at now: Timestamp, _ style: Style) -> String {
         guard !tunnels.isEmpty else { return "no tunnels\n" }
         var table = Table([
-            "ID", "FORWARD", "TARGET", "PORT", "STATE", "AGE", "LEFT", "SENT", "RECEIVED", "PEER", "ENDPOINT",
+            "ID", "FORWARD", "TARGET", "PORT", "STATE", "LIVENESS", "AGE", "LEFT", "SENT", "RECEIVED", "PEER",
+            "ENDPOINT",
         ])
         for tunnel in tunnels {
             table.add(plain: [
                 tunnel.id, tunnel.forward ?? "-", tunnel.target, String(tunnel.remotePort), tunnel.state.rawValue,
+                liveness(of: tunnel),
                 age(from: tunnel.since, to: now), tunnel.expiresAt.map { age(from: now, to: $0) } ?? "-",
                 size(tunnel.bytesLocalToRemote), size(tunnel.bytesRemoteToLocal), tunnel.peer, tunnel.endpoint ?? "-",
             ])
         }
         return table.text(style)
+    }
+
+    /// Whether the endpoint answers pings, of a tunnel on which it could: `unknown` where it never has.
+    static func liveness(of tunnel: TunnelInfo) -> String {
+        switch tunnel.state {
+        case .open, .warm: tunnel.liveness.rawValue
+        case .queued, .dialing, .draining: "-"
+        }
     }
 
     /// `12/20`; and where the service takes less from us than the configured limit, since when:
@@ -75,17 +85,29 @@ enum Output {
 
     static func endpoints(_ endpoints: [EndpointInfo], _ style: Style) -> String {
         guard !endpoints.isEmpty else { return "no endpoints yet: one appears with its first use\n" }
-        var table = Table(["ENDPOINT", "REGION", "SLOTS", "WAITING", "DNS NAME"])
+        var table = Table(["ENDPOINT", "REGION", "SLOTS", "WARM", "SPARES", "WAITING", "DNS NAME"])
         for endpoint in endpoints {
             let slots = slots(of: endpoint)
             let isFull = endpoint.slots.inUse >= endpoint.slots.cap
             table.add([
                 Table.Cell(endpoint.id), Table.Cell(endpoint.region),
                 isFull ? Table.Cell(slots, style.bad) : Table.Cell(slots),
+                Table.Cell(endpoint.slots.warm.map(String.init) ?? "-"),
+                Table.Cell(endpoint.spares.map { String($0.ready) } ?? "-"),
                 Table.Cell(String(endpoint.queued)), Table.Cell(endpoint.dnsName),
             ])
         }
-        return table.text(style) + failures(of: endpoints.map { ($0.id, $0.lastFailure) }, style)
+        return table.text(style) + pauses(endpoints, style)
+            + failures(of: endpoints.map { ($0.id, $0.lastFailure) }, style)
+    }
+
+    /// Where no spares are made, until when and why.
+    static func pauses(_ endpoints: [EndpointInfo], _ style: Style) -> String {
+        endpoints.compactMap { endpoint in
+            guard let spares = endpoint.spares, let until = spares.pausedUntil else { return nil }
+            let why = spares.why.map { ", since \($0)" } ?? ""
+            return "\(style.bad("no spares")) for \(endpoint.id) until \(until.clock)\(why)\n"
+        }.joined()
     }
 
     static func status(_ status: StatusResult, at now: Timestamp, _ style: Style) -> String {
@@ -136,19 +158,28 @@ enum Output {
             + (versions.eiced.map { "eiced \($0)\n" } ?? "eiced does not answer: \(reason)\n")
     }
 
-    /// Who waits for a slot, for what, and how long already.
+    /// Who waits, for what, and how long already.
     static func waiting(_ status: StatusResult, at now: Timestamp, _ style: Style) -> String {
-        // One that has no endpoint yet is being looked up.
-        let waiting = status.tunnels.filter { $0.state == .queued && $0.endpoint != nil }
+        let waiting = status.tunnels.filter { $0.state == .queued }
         guard !waiting.isEmpty else { return "" }
-        var table = Table(["WAITING", "FOR", "THROUGH", "SINCE", "PEER"])
+        var table = Table(["WAITING", "TARGET", "FOR", "AGE", "PEER"])
         for tunnel in waiting {
             table.add(plain: [
                 tunnel.id, tunnel.forward.map { "\($0) (\(tunnel.target))" } ?? "\(tunnel.target):\(tunnel.remotePort)",
-                tunnel.endpoint ?? "-", age(from: tunnel.since, to: now), tunnel.peer,
+                whatFor(tunnel), age(from: tunnel.since, to: now), tunnel.peer,
             ])
         }
         return "\n" + table.text(style)
+    }
+
+    private static func whatFor(_ tunnel: TunnelInfo) -> String {
+        switch (tunnel.waitsFor, tunnel.endpoint) {
+        case (.login, _): "a log-in"
+        // A daemon that does not tell what for has the endpoint's id once it waits for a slot.
+        case (.slot, let endpoint?), (nil, let endpoint?): "a slot of \(endpoint)"
+        case (.slot, nil): "a slot"
+        case (.lookup, _), (nil, nil): "its look-up"
+        }
     }
 
     /// How long the credentials in use are good for; nothing where no end is known.

@@ -60,16 +60,18 @@ enum StatusScreen {
 
     private static func endpoints(_ endpoints: [EndpointInfo], _ style: Style) -> String {
         guard !endpoints.isEmpty else { return "no endpoints yet\n" }
-        var table = Table(["ENDPOINT", "REGION", "SLOTS", "WAITING"])
+        var table = Table(["ENDPOINT", "REGION", "SLOTS", "WARM", "SPARES", "WAITING"])
         for endpoint in endpoints {
             let slots = Output.slots(of: endpoint)
             let isFull = endpoint.slots.inUse >= endpoint.slots.cap
             table.add([
                 Table.Cell(endpoint.id), Table.Cell(endpoint.region),
-                isFull ? Table.Cell(slots, style.bad) : Table.Cell(slots), Table.Cell(String(endpoint.queued)),
+                isFull ? Table.Cell(slots, style.bad) : Table.Cell(slots),
+                Table.Cell(endpoint.slots.warm.map(String.init) ?? "-"),
+                Table.Cell(endpoint.spares.map { String($0.ready) } ?? "-"), Table.Cell(String(endpoint.queued)),
             ])
         }
-        return table.text(style)
+        return table.text(style) + Output.pauses(endpoints, style)
     }
 
     private static func tunnels(
@@ -77,7 +79,7 @@ enum StatusScreen {
     ) -> String {
         guard !tunnels.isEmpty else { return "no tunnels\n" }
         var table = Table([
-            "TUNNEL", "FORWARD", "TARGET", "STATE", "AGE", "LEFT", "SENT", "RATE", "RECEIVED", "RATE",
+            "TUNNEL", "FORWARD", "TARGET", "STATE", "LIVENESS", "AGE", "LEFT", "SENT", "RATE", "RECEIVED", "RATE",
             "ROUND TRIP",
             "PEER",
         ])
@@ -89,6 +91,7 @@ enum StatusScreen {
             table.add([
                 Table.Cell(tunnel.id), Table.Cell(tunnel.forward ?? "-"),
                 Table.Cell("\(tunnel.target):\(tunnel.remotePort)"), Table.Cell(tunnel.state.rawValue),
+                Table.Cell(Output.liveness(of: tunnel)),
                 Table.Cell(Output.age(from: tunnel.since, to: now)),
                 isEnding ? Table.Cell(leftText, style.bad) : Table.Cell(leftText),
                 Table.Cell(Output.size(tunnel.bytesLocalToRemote)),

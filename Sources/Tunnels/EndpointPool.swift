@@ -26,6 +26,10 @@ public final class EndpointPool {
     /// Since when the service has refused more than ``effectiveCap``.
     public private(set) var refusedSince: WallTime?
 
+    /// Since the daemon began: connections that found no free slot, those that were turned away since the queue was full,
+    /// and dials that the service refused since the endpoint was full.
+    public private(set) var totals = (waited: 0, turnedAway: 0, refusedAsFull: 0)
+
     private var machine: PoolStateMachine
     private var coolDown = CoolDown()
     private var waiting: [Ticket: Completion] = [:]
@@ -68,7 +72,13 @@ public final class EndpointPool {
     ) -> Ticket {
         let waiter = FairQueue.Waiter(ticket: tickets.next(), priority: priority, key: key)
         waiting[waiter.ticket] = completion
-        run(machine.request(waiter, at: .now), on: loop)
+        let decisions = machine.request(waiter, at: .now)
+        if decisions.contains(.refuse(waiter.ticket)) {
+            totals.turnedAway += 1
+        } else if !decisions.contains(.grant(waiter.ticket)) {
+            totals.waited += 1
+        }
+        run(decisions, on: loop)
         return waiter.ticket
     }
 
@@ -99,6 +109,7 @@ public final class EndpointPool {
     /// The endpoint refused since it is full: the slot is back, and `completion` comes when there is another.
     func refusedAsFull(_ ticket: Ticket, on loop: isolated Loop, completion: @escaping Completion) {
         waiting[ticket] = completion
+        totals.refusedAsFull += 1
         run(machine.refusedAsFull(ticket, jitter: .random(in: 0..<1), at: .now), on: loop)
     }
 
@@ -135,6 +146,12 @@ public final class EndpointPool {
 
     /// Connections that are ready for a next tunnel.
     public var spareCount: Int { spareSets.values.reduce(0) { $0 + $1.count } }
+
+    /// How much longer none are made, since the service closes them too soon to be of use; nil while they are made.
+    public func sparePause(at now: ContinuousClock.Instant) -> Duration? {
+        let latest = spareSets.values.compactMap(\.policy.pausedUntil).max()
+        return latest.flatMap { $0 > now ? now.duration(to: $0) : nil }
+    }
 
     func dropSpares(on loop: isolated Loop) {
         for spares in spareSets.values { spares.dropAll(on: loop) }

@@ -239,16 +239,14 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     }
 
     func publish() {
-        let state: TunnelHandle.State =
-            switch machine.state {
-            case .new, .resolving, .queued: .queued
-            case .dialing: .dialing
-            case .warm: .warm
-            case .open: .open
-            case .draining: .draining
-            case .closed: .closed
-            }
-        handle.update { $0.state = state }
+        let (state, wait, answers) = (
+            TunnelHandle.State(machine.state), TunnelHandle.Wait(machine), liveness.answersPings
+        )
+        handle.update {
+            $0.state = state
+            $0.waitsFor = wait
+            $0.answersPings = answers
+        }
     }
 
     /// Somebody looks at the tunnel: finds out what takes a system call.

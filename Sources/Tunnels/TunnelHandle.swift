@@ -56,8 +56,12 @@ public struct TunnelRequest: Sendable {
 public final class TunnelHandle: Sendable {
     public enum State: String, Sendable { case queued, dialing, warm, open, draining, closed }
 
+    /// What a queued tunnel waits for: the look-up of its target, a person's log-in, a slot.
+    public enum Wait: String, Sendable { case lookup, login, slot }
+
     public struct Snapshot: Sendable {
         public var state = State.queued
+        public var waitsFor: Wait? = .lookup
         /// The local client, where it came later than the tunnel.
         public var joinedBy: (peer: String, identity: ClientIdentity)?
         public var since: WallTime
@@ -68,7 +72,7 @@ public final class TunnelHandle: Sendable {
         public var roundTrip: Duration?
         /// When the tunnel's time is over.
         public var expiresAt: WallTime?
-        /// The endpoint has answered a ping on this tunnel.
+        /// The endpoint has answered a ping, on this tunnel or one before it.
         public var answersPings = false
     }
 
@@ -144,6 +148,31 @@ public final class TunnelHandle: Sendable {
                 }
                 place.get(on: loop).close(reason, on: loop)
             }
+        }
+    }
+}
+
+extension TunnelHandle.State {
+    init(_ state: TunnelStateMachine.State) {
+        self =
+            switch state {
+            case .new, .resolving, .queued: .queued
+            case .dialing: .dialing
+            case .warm: .warm
+            case .open: .open
+            case .draining: .draining
+            case .closed: .closed
+            }
+    }
+}
+
+extension TunnelHandle.Wait {
+    /// Nil for a tunnel that waits for nothing.
+    init?(_ machine: TunnelStateMachine) {
+        switch machine.state {
+        case .new, .resolving: self = machine.awaitsLogin ? .login : .lookup
+        case .queued: self = .slot
+        case .dialing, .warm, .open, .draining, .closed: return nil
         }
     }
 }

@@ -104,6 +104,7 @@ struct TunnelStateMachine {
     /// Endpoints that were not tried yet.
     private var alternatives = 0
     private var login: Failure?
+    var awaitsLogin: Bool { login != nil }
     private var hasCorrectedSignature = false
     /// What the endpoint said when it had no room.
     private var refusal: Failure?

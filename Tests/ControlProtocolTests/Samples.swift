@@ -47,10 +47,11 @@ enum Samples {
         since: time, bytesLocalToRemote: 1, bytesRemoteToLocal: .max >> 1, requestID: "r", peer: "127.0.0.1:5",
         expiresAt: time.adding(seconds: 60), liveness: .alive, roundTripMilliseconds: 12.5)
     static let bareTunnel = TunnelInfo(
-        id: "t2", target: "i-2", remotePort: 22, state: .queued, since: time, peer: "uid 1000 pid 7")
+        id: "t2", target: "i-2", remotePort: 22, state: .queued, since: time, peer: "uid 1000 pid 7", waitsFor: .login)
     static let endpoint = EndpointInfo(
         id: "eice-1", dnsName: "eice-1.example", region: "eu-west-1", slots: .init(inUse: 3, cap: 20), queued: 1,
-        lastFailure: record)
+        lastFailure: record, spares: .init(ready: 1, pausedUntil: time, why: "short-lived"),
+        totals: .init(waited: 3, turnedAway: 2, refusedAsFull: 1))
 
     static let requests: [Request] = {
         let hello = HelloParameters(client: "test 1")

@@ -40,7 +40,9 @@ import Testing
             tunnels: [live],
             endpoints: [
                 EndpointInfo(
-                    id: "eice-\"1\"\\", dnsName: "d", region: "eu\nwest", slots: .init(inUse: 3, cap: 20), queued: 2)
+                    id: "eice-\"1\"\\", dnsName: "d", region: "eu\nwest",
+                    slots: .init(inUse: 3, cap: 12, limit: 20, refusedSince: Self.time, warm: 1), queued: 2,
+                    spares: .init(ready: 4), totals: .init(waited: 7, turnedAway: 6, refusedAsFull: 5))
             ], needsLogin: [NeededLogin(command: "aws sso login")],
             credentials: [CredentialInfo(profile: "dev", expiresAt: Self.time), CredentialInfo()],
             audit: AuditInfo(path: "/a", lost: 4))
@@ -62,7 +64,12 @@ import Testing
             metrics["eiced_endpoint_slots_in_use"] == [
                 .init(name: "eiced_endpoint_slots_in_use", labels: endpoint, value: 3)
             ])
-        #expect(metrics["eiced_endpoint_queue_length"].first?.value == 2)
+        let figures = [
+            "queue_length": 2.0, "slots_cap": 12, "slots_limit": 20, "slots_warm": 1, "refusing": 1, "spares": 4,
+            "queue_waits": 7, "queue_overflows": 6, "full_refusals": 5,
+        ]
+        for (name, value) in figures { #expect(metrics["eiced_endpoint_\(name)"].first?.value == value, "\(name)") }
+        #expect(metrics["eiced_tunnels_warm"].first?.value == 0)
         #expect(metrics["eiced_credentials_expiry_timestamp_seconds"].map(\.labels) == [["profile": "dev"]])
         #expect(metrics["eiced_logins_needed"].first?.value == 1)
         #expect(metrics["eiced_audit_lost"].first?.value == 4)

@@ -102,15 +102,15 @@ import Testing
                 eiced 1, pid 7, up 1m
                 login needed for dev: aws sso login --profile dev
 
-                ENDPOINT  REGION  SLOTS  WAITING
-                eice-1    eu      12/20  1
+                ENDPOINT  REGION  SLOTS  WARM  SPARES  WAITING
+                eice-1    eu      12/20  -     -       1
 
-                WAITING  FOR        THROUGH  SINCE  PEER
-                t2       web (i-1)  eice-1   1m5s   127.0.0.1:5
+                WAITING  TARGET     FOR               AGE   PEER
+                t2       web (i-1)  a slot of eice-1  1m5s  127.0.0.1:5
 
-                TUNNEL  FORWARD  TARGET  STATE   AGE   LEFT  SENT     RATE       RECEIVED  RATE      ROUND TRIP  PEER
-                t1      web      i-1:22  open    1m5s  4m    1.5 KiB  1.5 KiB/s  20 KiB    20 KiB/s  12 ms       127.0.0.1:5
-                t2      web      i-1:22  queued  1m5s  4m    0 B      -          0 B       -         12 ms       127.0.0.1:5
+                TUNNEL  FORWARD  TARGET  STATE   LIVENESS  AGE   LEFT  SENT     RATE       RECEIVED  RATE      ROUND TRIP  PEER
+                t1      web      i-1:22  open    unknown   1m5s  4m    1.5 KiB  1.5 KiB/s  20 KiB    20 KiB/s  12 ms       127.0.0.1:5
+                t2      web      i-1:22  queued  -         1m5s  4m    0 B      -          0 B       -         12 ms       127.0.0.1:5
 
                 no forwards
 

@@ -63,8 +63,8 @@ import Testing
     @Test func tunnelsAreATable() {
         #expect(
             Output.tunnels([tunnel], at: now, .plain) == """
-                ID  FORWARD  TARGET  PORT  STATE  AGE   LEFT  SENT   RECEIVED  PEER             ENDPOINT
-                t7  web      i-0abc  22    open   1h1m  59s   999 B  200 MiB   127.0.0.1:50122  eice-1
+                ID  FORWARD  TARGET  PORT  STATE  LIVENESS  AGE   LEFT  SENT   RECEIVED  PEER             ENDPOINT
+                t7  web      i-0abc  22    open   unknown   1h1m  59s   999 B  200 MiB   127.0.0.1:50122  eice-1
 
                 """)
     }
@@ -72,8 +72,49 @@ import Testing
     @Test func endpointsAreATable() {
         #expect(
             Output.endpoints([endpoint], .plain) == """
-                ENDPOINT  REGION     SLOTS  WAITING  DNS NAME
-                eice-1    eu-west-1  20/20  3        eice-1.x
+                ENDPOINT  REGION     SLOTS  WARM  SPARES  WAITING  DNS NAME
+                eice-1    eu-west-1  20/20  -     -       3        eice-1.x
+
+                """)
+    }
+
+    @Test func whatTheServiceRefusesAndWhySparesArePausedIsSaid() {
+        let since = now.adding(seconds: -600)
+        let until = now.adding(seconds: 3_000)
+        let endpoint = EndpointInfo(
+            id: "eice-1", dnsName: "eice-1.x", region: "eu",
+            slots: .init(inUse: 12, cap: 12, limit: 20, refusedSince: since, warm: 2),
+            spares: .init(ready: 0, pausedUntil: until, why: "the service closed two"))
+        #expect(
+            Output.endpoints([endpoint], .plain) == """
+                ENDPOINT  REGION  SLOTS                                        WARM  SPARES  WAITING  DNS NAME
+                eice-1    eu      12/20, service refuses above 12 since \(since.clock)  2     0       0        eice-1.x
+                no spares for eice-1 until \(until.clock), since the service closed two
+
+                """)
+    }
+
+    @Test func whoWaitsIsShownWithWhatForAndHowLong() {
+        func waiting(_ id: String, _ wait: TunnelInfo.Wait?, endpoint: String? = nil) -> TunnelInfo {
+            TunnelInfo(
+                id: id, target: "i-1", remotePort: 22, endpoint: endpoint, state: .queued,
+                since: now.adding(seconds: -7), peer: "p", waitsFor: wait)
+        }
+        let status = StatusResult(
+            pid: 1, uptime: 5, socket: "/s",
+            tunnels: [
+                waiting("t1", .slot, endpoint: "eice-1"), waiting("t2", .login), waiting("t3", .lookup),
+                waiting("t4", nil, endpoint: "eice-1"), waiting("t5", nil), tunnel,
+            ])
+        #expect(
+            Output.waiting(status, at: now, .plain) == """
+
+                WAITING  TARGET  FOR               AGE  PEER
+                t1       i-1:22  a slot of eice-1  7s   p
+                t2       i-1:22  a log-in          7s   p
+                t3       i-1:22  its look-up       7s   p
+                t4       i-1:22  a slot of eice-1  7s   p
+                t5       i-1:22  its look-up       7s   p
 
                 """)
     }

@@ -73,6 +73,13 @@ final class EventFeed {
         tell(event, on: loop)
     }
 
+    func crossedZone(_ tunnel: TunnelHandle, _ sentence: String, on loop: isolated Loop) {
+        var event = ControlEvent(.zoneCrossed, at: .now())
+        event.tunnel = TunnelInfo(tunnel)
+        event.reason = sentence
+        tell(event, on: loop)
+    }
+
     func needsLogin(_ login: NeededLogin, on loop: isolated Loop) {
         var event = ControlEvent(.loginNeeded, at: .now())
         event.login = login

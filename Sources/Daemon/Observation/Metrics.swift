@@ -38,7 +38,8 @@ enum Metrics {
     private static func tunnels(_ status: StatusResult, _ tally: Tally, _ metrics: inout OpenMetrics) {
         let states: [(TunnelInfo.State, String)] = [
             (.open, "Tunnels that are open."), (.queued, "Tunnels that are looked up or wait for a slot."),
-            (.dialing, "Tunnels that are being dialed."), (.draining, "Tunnels that are being closed."),
+            (.dialing, "Tunnels that are being dialed."), (.warm, "Open tunnels that nobody uses yet."),
+            (.draining, "Tunnels that are being closed."),
         ]
         for (state, help) in states {
             metrics.gauge(
@@ -78,14 +79,42 @@ enum Metrics {
     private static func endpoints(_ endpoints: [EndpointInfo], _ metrics: inout OpenMetrics) {
         let gauges: [(String, String, (EndpointInfo) -> Int)] = [
             ("eiced_endpoint_slots_in_use", "Slots of an endpoint that eiced uses.", { $0.slots.inUse }),
-            ("eiced_endpoint_slots_cap", "Slots of an endpoint that eiced may use.", { $0.slots.cap }),
-            ("eiced_endpoint_queue_length", "Connections that wait for a slot of an endpoint.", { $0.queued }),
+            (
+                "eiced_endpoint_slots_cap", "Slots that eiced may use now: the limit, or what the service takes.",
+                { $0.slots.cap }
+            ),
+            ("eiced_endpoint_slots_limit", "Slots that the configuration allows.", { $0.slots.limit ?? $0.slots.cap }),
+            ("eiced_endpoint_slots_warm", "Slots in use by warm tunnels.", { $0.slots.warm ?? 0 }),
+            (
+                "eiced_endpoint_refusing", "1 while the service takes less than the limit.",
+                { $0.slots.refusedSince == nil ? 0 : 1 }
+            ), ("eiced_endpoint_queue_length", "Connections that wait for a slot of an endpoint.", { $0.queued }),
+            ("eiced_endpoint_spares", "Connections to an endpoint made ahead of a dial.", { $0.spares?.ready ?? 0 }),
         ]
-        for (name, help, value) in gauges {
-            metrics.family(name, .gauge, help: help) { family in
-                for endpoint in endpoints {
-                    family.add("", [("endpoint", endpoint.id), ("region", endpoint.region)], value(endpoint))
-                }
+        for (name, help, value) in gauges { family(name, .gauge, help, endpoints, "", value, &metrics) }
+        let counters: [(String, String, (EndpointInfo.Totals) -> Int)] = [
+            ("eiced_endpoint_queue_waits", "Connections that found no free slot and had to wait.", { $0.waited }),
+            (
+                "eiced_endpoint_queue_overflows", "Connections that were turned away since the queue was full.",
+                { $0.turnedAway }
+            ),
+            (
+                "eiced_endpoint_full_refusals", "Dials that the service refused since the endpoint was full.",
+                { $0.refusedAsFull }
+            ),
+        ]
+        for (name, help, value) in counters {
+            family(name, .counter, help, endpoints, "_total", { $0.totals.map(value) ?? 0 }, &metrics)
+        }
+    }
+
+    private static func family(
+        _ name: String, _ type: OpenMetrics.Kind, _ help: String, _ endpoints: [EndpointInfo], _ suffix: String,
+        _ value: (EndpointInfo) -> Int, _ metrics: inout OpenMetrics
+    ) {
+        metrics.family(name, type, help: help) { family in
+            for endpoint in endpoints {
+                family.add(suffix, [("endpoint", endpoint.id), ("region", endpoint.region)], value(endpoint))
             }
         }
     }

@@ -1,6 +1,7 @@
 import AWS
 import ControlProtocol
 import Glibc
+import Logging
 import SocketIO
 import Tunnels
 
@@ -11,9 +12,12 @@ final class Observation {
     let audit: AuditLog
     private let credentials: CredentialChain
     private var tally = Tally()
+    private var crossings = ZoneCrossings()
+    private let logger: Logger
     private let began = Timestamp.now()
 
-    init(feed: EventFeed, audit: AuditLog, credentials: CredentialChain) {
+    init(feed: EventFeed, audit: AuditLog, credentials: CredentialChain, logger: Logger) {
+        self.logger = logger
         self.feed = feed
         self.audit = audit
         self.credentials = credentials
@@ -33,6 +37,7 @@ final class Observation {
         tunnels.onOpen = { [unowned self] handle, timings in
             for part in timings.parts { tally.note(connecting: part.length, phase: part.name) }
             feed.opened(handle, on: loop)
+            sayCrossing(handle, on: loop)
         }
         tunnels.onExpiring = { [feed] in feed.expiring($0, in: $1, on: loop) }
         tunnels.onEnd = { [unowned self, unowned forwards] end in
@@ -40,6 +45,12 @@ final class Observation {
             ended(end, on: loop)
         }
         pools.onFull = { [feed] in feed.full($0, on: loop) }
+    }
+
+    private func sayCrossing(_ handle: TunnelHandle, on loop: isolated Loop) {
+        guard let route = handle.snapshot.route, let sentence = crossings.note(route) else { return }
+        logger.notice("\(sentence)", metadata: ["tunnel": "\(handle.name)"])
+        feed.crossedZone(handle, sentence, on: loop)
     }
 
     private func ended(_ end: EndedTunnel, on loop: isolated Loop) {

@@ -1,0 +1,34 @@
+import InstanceConnect
+import Testing
+
+@testable import Daemon
+
+@Suite struct ZoneCrossingsTests {
+    private func route(endpointZone: String?, targetZone: String?, endpoint: String = "eice-1") throws -> Route {
+        Route(
+            target: try Target(parsing: "i-0123456789abcdef0"), remotePort: 22, instanceID: "i-0123456789abcdef0",
+            address: "10.0.1.5", region: "eu-west-1", profile: nil, zone: targetZone, subnetID: nil, vpcID: nil,
+            endpoint: Endpoint(
+                id: endpoint, dnsName: "e.example", zone: endpointZone, subnetID: nil, nearness: .otherZone),
+            alternatives: [])
+    }
+
+    @Test func aCrossingIsSaidOnceForEachEndpointAndZone() throws {
+        var crossings = ZoneCrossings()
+        let there = try route(endpointZone: "eu-west-1a", targetZone: "eu-west-1b")
+        #expect(
+            crossings.note(there)
+                == "eice-1 stands in eu-west-1a and i-0123456789abcdef0 in eu-west-1b: traffic between zones is billed")
+        #expect(crossings.note(there) == nil)
+        #expect(try crossings.note(route(endpointZone: "eu-west-1a", targetZone: "eu-west-1c")) != nil)
+        #expect(
+            try crossings.note(route(endpointZone: "eu-west-1c", targetZone: "eu-west-1b", endpoint: "eice-2")) != nil)
+    }
+
+    @Test func oneZoneAndUnknownOnesAreNoCrossing() throws {
+        var crossings = ZoneCrossings()
+        #expect(try crossings.note(route(endpointZone: "eu-west-1a", targetZone: "eu-west-1a")) == nil)
+        #expect(try crossings.note(route(endpointZone: nil, targetZone: "eu-west-1a")) == nil)
+        #expect(try crossings.note(route(endpointZone: "eu-west-1a", targetZone: nil)) == nil)
+    }
+}
