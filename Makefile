@@ -2,6 +2,7 @@
 # make demo      the main job for all to see, against the emulator: ssh and scp into a "private instance"
 # make test      installs what it needs, builds, passes every test (FILTER=Name runs some of them)
 # make lint      formatting, shell scripts, imports, what the programs link, the systemd units
+# make bench     measures release builds and prints tables (SCENARIO="first-byte scale" some of them, JSON=1 as JSON)
 # make install   PREFIX=/usr/local DESTDIR=    (after `make build`)
 # make deps      the Debian packages that building and testing need; asks apt only for what is missing
 SHELL := /bin/bash
@@ -11,6 +12,8 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
 FILTER ?=
+SCENARIO ?=
+JSON ?=
 
 # The arrows between the modules are part of the build: an import that Package.swift does not name is an error.
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
@@ -23,7 +26,7 @@ STATIC_SCRATCH := .build-static
 STATIC_EICECTL := $(CURDIR)/$(STATIC_SCRATCH)/release/eicectl
 RELEASE := $(CURDIR)/.build/release
 
-.PHONY: build build-daemon build-eicectl test lint demo install deps clean
+.PHONY: build build-daemon build-eicectl test bench lint demo install deps clean
 .NOTPARALLEL:
 
 build: build-daemon build-eicectl
@@ -46,6 +49,10 @@ test: deps build-eicectl
 	    swift test --skip-build --disable-xctest \
 	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log
 	@scripts/test-summary.sh .build/test.log
+
+bench: build
+	$(SWIFT_BUILD) -c release --static-swift-stdlib --product eiced-bench
+	EICED_TEST_EICECTL=$(STATIC_EICECTL) $(RELEASE)/eiced-bench $(if $(JSON),--json) $(SCENARIO)
 
 lint: deps
 	swift format lint --strict --configuration .swift-format -r Package.swift Sources Tests

@@ -212,6 +212,23 @@ let package = Package(
         .executableTarget(name: "eicectl", dependencies: ["EicectlCommands"], swiftSettings: strict),
         .executableTarget(name: "eice-emulator", dependencies: ["EICEEmulator"], swiftSettings: strict),
 
+        // The benchmarks (`make bench`), which run the programs as the end-to-end tests do.
+        .target(
+            name: "Benchmark",
+            dependencies: [
+                "CLinux",
+                "ControlClient",
+                "ControlProtocol",
+                "Failures",
+                "SocketIO",
+                "TestSupport",
+                "Tunnels",
+                argumentParser,
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "BenchmarkTests", dependencies: ["Benchmark"], swiftSettings: strict),
+        .executableTarget(name: "eiced-bench", dependencies: ["Benchmark"], swiftSettings: strict),
+
         // What the tests share, and the tests that run the built programs.
         .target(
             name: "TestSupport",

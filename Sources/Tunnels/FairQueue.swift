@@ -8,17 +8,25 @@ public enum TunnelPriority: String, Hashable, Sendable {
 /// A place in an endpoint's books: someone who waits for a slot, or has one.
 public struct Ticket: Hashable, Sendable {
     public let number: UInt64
+
+    package init(number: UInt64) { self.number = number }
 }
 
 /// Those who wait for a slot, in two classes that are served 3:1, round robin over keys inside each: no class starves the
 /// other, and a forward with a hundred connections does not delay one with a single connection. All operations take
 /// constant time on average.
-struct FairQueue {
-    struct Waiter: Hashable {
+package struct FairQueue {
+    package struct Waiter: Hashable {
         var ticket: Ticket
         var priority: TunnelPriority
         /// What turns are taken over: a forward's name, or the target of a `proxy`.
         var key: String
+
+        package init(ticket: Ticket, priority: TunnelPriority, key: String) {
+            self.ticket = ticket
+            self.priority = priority
+            self.key = key
+        }
     }
 
     /// Interactive waiters served for each normal one while both wait.

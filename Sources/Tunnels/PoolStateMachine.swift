@@ -1,7 +1,7 @@
 /// Decides who gets an endpoint's slots. Pure: requests in, decisions out, time and chance as arguments;
-/// ``EndpointPool`` is its shell.
-struct PoolStateMachine {
-    enum Decision: Equatable {
+/// ``EndpointPool`` is its shell. Benchmarks time it alone, hence `package`.
+package struct PoolStateMachine {
+    package enum Decision: Equatable {
         case grant(Ticket)
         /// The queue is full.
         case refuse(Ticket)
@@ -29,7 +29,7 @@ struct PoolStateMachine {
     /// - Parameters:
     ///   - cap: slots that may be in use at once, at least 1.
     ///   - queueLength: how many may wait.
-    init(cap: Int, queueLength: Int) {
+    package init(cap: Int, queueLength: Int) {
         self.cap = AdaptiveCap(cap)
         self.queueLength = queueLength
     }
@@ -42,7 +42,7 @@ struct PoolStateMachine {
     var hasFreeSlot: Bool { queue.isEmpty && holders.count < cap.effective && cap.notBefore == nil }
 
     /// Someone wants a slot: it is granted, or he waits (and a warm tunnel is evicted for him), or the queue is full.
-    mutating func request(_ waiter: FairQueue.Waiter, at now: ContinuousClock.Instant) -> [Decision] {
+    package mutating func request(_ waiter: FairQueue.Waiter, at now: ContinuousClock.Instant) -> [Decision] {
         cap.tick(at: now)
         if hasFreeSlot {
             holders[waiter.ticket] = Holder(waiter: waiter, use: .dialing)
@@ -65,7 +65,7 @@ struct PoolStateMachine {
     mutating func withdraw(_ ticket: Ticket) { queue.remove(ticket) }
 
     /// The endpoint accepted the connection.
-    mutating func accepted(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
+    package mutating func accepted(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
         guard setUse(of: ticket, to: .open, from: [.dialing]) else { return [] }
         cap.accepted(at: now)
         cap.tick(at: now)
@@ -83,7 +83,7 @@ struct PoolStateMachine {
     mutating func useWarm(_ ticket: Ticket) -> Bool { setUse(of: ticket, to: .open, from: [.warm]) }
 
     /// A slot came back. Harmless for one that came back before.
-    mutating func release(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
+    package mutating func release(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
         guard let holder = remove(ticket) else { return [] }
         if holder.use != .dialing { cap.closed(at: now) }
         cap.tick(at: now)
