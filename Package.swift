@@ -147,7 +147,9 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "AWS",
+                "CLinux",
                 "CTOML",
+                "ControlClient",
                 "ControlProtocol",
                 "ControlServer",
                 "Failures",

@@ -44,7 +44,10 @@ in_mount_namespace() {
     directory=$1
     mount -t cgroup2 cgroup2 "$directory/cgroup" 2>/dev/null || cannot "cgroup v2 cannot be mounted"
     # Left by boxes that were killed.
-    find "$directory/cgroup" -depth -path '*/eiced-box.*' -type d -exec rmdir {} + 2>/dev/null || true
+    local old
+    for old in "$directory"/cgroup/eiced-box.*; do
+        [ ! -d "$old" ] || kill -0 "${old##*.}" 2>/dev/null || find "$old" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done
     local group=$directory/cgroup/eiced-box.$$
     mkdir "$group" 2>/dev/null || cannot "a cgroup cannot be made"
     # A child in the cgroup, and not this shell, which removes it in the end. Whoever kills this shell ends the box; the kernel

@@ -8,7 +8,7 @@ public final class ControlListener {
     public let descriptor: FileDescriptor
     public let path: String
     /// Held for as long as the path is ours; nil for an adopted socket, whose path is somebody else's.
-    private let lock: FileDescriptor?
+    public let lock: FileDescriptor?
     private let file: FileIdentity?
 
     /// Which file a path meant when it was bound.
@@ -45,13 +45,29 @@ public final class ControlListener {
 
     /// Goes on with a socket that an earlier daemon bound at `path` and that was open ever since.
     ///
+    /// - Parameter lock: the claim to its path, where that was passed with it.
     /// - Returns: nil where it is another one, or nobody can reach it since its file is gone.
     /// - Throws: `.daemonRunning` when another process has the path.
-    public static func resuming(_ descriptor: FileDescriptor, at path: String) throws(Failure) -> ControlListener? {
+    public static func resuming(
+        _ descriptor: FileDescriptor, at path: String, lock: FileDescriptor? = nil
+    ) throws(Failure) -> ControlListener? {
         guard SocketAddress.local(of: descriptor)?.host == path, Listener.isListening(descriptor),
             let file = FileIdentity(path)
         else { return nil }
-        return ControlListener(descriptor, path: path, lock: try takeLock(path), file: file)
+        let claim: FileDescriptor
+        if let lock { claim = lock } else { claim = try takeLock(path) }
+        return ControlListener(descriptor, path: path, lock: claim, file: file)
+    }
+
+    /// Notes this process as the one that serves, for the message that another one would get.
+    public func sign() {
+        if let lock { Self.sign(lock) }
+    }
+
+    private static func sign(_ lock: FileDescriptor) {
+        let text = Array("\(getpid())\n".utf8)
+        _ = ftruncate(lock.raw, 0)
+        _ = pwrite(lock.raw, text, text.count, 0)
     }
 
     /// Binds `path`: mode 0600, in a folder that nobody else can write to and that is made (0700) if it is missing.
@@ -126,10 +142,7 @@ public final class ControlListener {
             }
             throw running(path, pid: holder(lock))
         }
-        // For the message that the next one gets.
-        let text = Array("\(getpid())\n".utf8)
-        _ = ftruncate(number, 0)
-        _ = pwrite(number, text, text.count, 0)
+        sign(lock)
         return lock
     }
 

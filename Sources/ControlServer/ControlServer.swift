@@ -27,17 +27,25 @@ public final class ControlServer {
     private var sessions: [ObjectIdentifier: ControlSession] = [:]
 
     /// Serves `socket` from now on. The handler is kept alive as long as the server.
+    ///
+    /// - Parameter isHeld: whether who connects waits until ``begin(on:)``.
     public init(
-        _ socket: ControlListener, handler: any RequestHandler, limits: Limits = Limits(), log: Logger,
-        on loop: isolated Loop
+        _ socket: ControlListener, handler: any RequestHandler, limits: Limits = Limits(), isHeld: Bool = false,
+        log: Logger, on loop: isolated Loop
     ) throws(SystemError) {
         self.socket = socket
         self.handler = handler
         self.limits = limits
         self.log = log
+        if !isHeld { try begin(on: loop) }
+    }
+
+    /// Takes sessions from now on.
+    public func begin(on loop: isolated Loop) throws(SystemError) {
+        guard listener == nil else { return }
         listener = try Listener(
             adopting: socket.descriptor, on: loop,
-            onTrouble: { error, pause in
+            onTrouble: { [log] error, pause in
                 log.warning(
                     "cannot accept a control session", metadata: ["why": "\(error.reason)", "retry": "\(pause)"])
             },
@@ -69,10 +77,12 @@ public final class ControlServer {
         listener.close(on: loop)
     }
 
-    /// Takes no new sessions and leaves the socket where it is: who connects waits for another process that has it.
+    /// Takes no new sessions and leaves the socket where it is: who connects waits for another process that has it. Who
+    /// follows events is closed, since here nothing happens any more.
     public func letGo(on loop: isolated Loop) {
         listener?.close(on: loop)
         listener = nil
+        for session in Array(sessions.values) where session.isSubscribed { session.close(on: loop) }
     }
 
     /// Stops accepting and closes all sessions; attempts to connect are cancelled.

@@ -8,6 +8,18 @@ import Logging
 import SocketIO
 import Tunnels
 
+/// Whether another process is about to take over: until that is settled nothing may change. Confined to the control loop.
+final class HandoverState {
+    var isUnderWay = false
+
+    var obstacle: Failure? {
+        guard isUnderWay else { return nil }
+        return Failure(
+            .shuttingDown, "nothing can be changed now", why: "another eiced is about to take over",
+            hint: "try again in a moment")
+    }
+}
+
 /// Fulfils the control protocol. Confined to the control loop.
 final class ControlRequests: RequestHandler {
     private let forwards: ForwardTable
@@ -24,11 +36,15 @@ final class ControlRequests: RequestHandler {
 
     /// What forwards and tunnels get that do not say otherwise.
     var configuration: Configuration
+    /// Whether another process is about to take over.
+    let handovers = HandoverState()
     /// What stands for a while.
     var passingWarning: FailureRecord?
     /// Set by the wiring, which knows how to do these.
     var onReload: (() throws(Failure) -> ReloadResult)?
     var onShutdown: ((Duration) -> Void)?
+    /// - Parameters: where a process waits that is to take over, or nil for the installed program; then the outcome.
+    var onHandover: ((String?, @escaping (Result<pid_t, Failure>) -> Void) -> Void)?
 
     init(
         forwards: ForwardTable, store: ForwardStore, tunnels: TunnelTable, pools: EndpointPools,
@@ -41,8 +57,8 @@ final class ControlRequests: RequestHandler {
         self.tunnels = tunnels
         self.pools = pools
         self.store = store
-        changes = ForwardRequests(forwards: forwards, store: store, router: router, logger: logger) {
-            tunnels.acceptsNew
+        changes = ForwardRequests(forwards: forwards, store: store, router: router, logger: logger) { [handovers] in
+            tunnels.acceptsNew ? handovers.obstacle : Self.stopping
         }
         self.directory = directory
         self.observation = observation
@@ -82,6 +98,7 @@ final class ControlRequests: RequestHandler {
                 reply(.success(.eventsRecent(EventsRecentResult(events: events))), on: loop)
             case .forwardProbe(let parameters): try probe(parameters, peer, reply, on: loop)
             case .reload:
+                if let obstacle = handovers.obstacle { throw obstacle }
                 guard let onReload else { throw Failure(.internal, "this daemon cannot reload") }
                 reply(.success(.reload(try onReload())), on: loop)
             case .shutdown(let parameters): try shutDown(parameters, reply, on: loop)
@@ -170,6 +187,10 @@ final class ControlRequests: RequestHandler {
     private func shutDown(
         _ parameters: ShutdownParameters, _ reply: PendingReply, on loop: isolated Loop
     ) throws(Failure) {
+        if let obstacle = handovers.obstacle { throw obstacle }
+        if parameters.handover ?? (parameters.successor != nil) {
+            return try handOver(parameters, reply, on: loop)
+        }
         let drain = parameters.drain.map { Duration.seconds($0) } ?? configuration.timeouts.shutdownDrain
         guard drain >= .zero, drain <= .seconds(3_600) else {
             throw Failure(
@@ -178,6 +199,30 @@ final class ControlRequests: RequestHandler {
         let result = ShutdownResult(tunnels: tunnels.all.count, drain: Int(drain.components.seconds))
         reply(.success(.shutdown(result)), on: loop)
         onShutdown?(drain)
+    }
+
+    private func handOver(
+        _ parameters: ShutdownParameters, _ reply: PendingReply, on loop: isolated Loop
+    ) throws(Failure) {
+        guard tunnels.acceptsNew else { throw Self.stopping }
+        guard parameters.drain == nil else {
+            throw Failure(
+                .invalidRequest, "a hand-over has no drain", why: "open tunnels go on until they end")
+        }
+        // What is saved while another one reads the file would be lost to it.
+        guard !changes.isBusy else {
+            throw Failure(
+                .handoverFailed, "cannot hand over now", why: "forwards are being changed",
+                hint: "try again in a moment")
+        }
+        guard let onHandover else { throw Failure(.internal, "this daemon cannot hand over") }
+        handovers.isUnderWay = true
+        onHandover(parameters.successor) { [self] outcome in
+            handovers.isUnderWay = false
+            let open = tunnels.all.count
+            reply(
+                outcome.map { .shutdown(ShutdownResult(tunnels: open, drain: 3_600, successor: Int($0))) }, on: loop)
+        }
     }
 
     // MARK: Views

@@ -25,6 +25,10 @@ final class Daemon {
         /// Where forwards are kept, and what was found there.
         var saved: (disk: ForwardsDisk, loaded: ForwardsDisk.Loaded)
         var service: ServiceContext
+        /// What an earlier process passed on, which waits for this one.
+        var inheritance: Inheritance?
+        /// What a later process is started from; nil where /proc does not tell.
+        var program: SuccessorProgram?
     }
 
     private let settings: Settings
@@ -37,6 +41,11 @@ final class Daemon {
     private let pools: EndpointPools
     private let requests: ControlRequests
     private let server: ControlServer
+    private let socket: ControlListener
+    private let kept: DescriptorStore
+    private let predecessors: Predecessors
+    private var handingOver: HandingOver?
+    private var takingOver: HandoverChannel?
     private let observation: Observation
     private var signals: Signals?
     private var disturbances: DisturbanceWatch?
@@ -51,6 +60,7 @@ final class Daemon {
     ) throws(Failure) {
         self.settings = settings
         self.logger = logger
+        self.socket = socket
         configuration = settings.configuration
 
         let feed = EventFeed()
@@ -75,8 +85,9 @@ final class Daemon {
         services.spares = settings.configuration.spareSettings
         services.warmTimeToLive = settings.configuration.pool.warmTimeToLive
         tunnels = TunnelTable(services: services)
-        let kept = DescriptorStore(settings.service.adopted, notifier: notifier, logger: logger, on: loop)
+        kept = DescriptorStore(settings.service.adopted, notifier: notifier, logger: logger, on: loop)
         forwards = ForwardTable(tunnels: tunnels, keeper: kept, logger: logger)
+        predecessors = Predecessors(pools: pools, notifier: notifier, logger: logger)
         status = ServiceStatus(notifier: notifier, forwards: forwards, tunnels: tunnels, pools: pools)
         let store = ForwardStore(settings.saved.loaded, disk: settings.saved.disk, logger: logger)
         requests = ControlRequests(
@@ -88,15 +99,15 @@ final class Daemon {
 
         observation.listen(to: forwards, tunnels, pools, on: loop)
         feed.onEvent = { [status] in status.changed(on: loop) }
-        if settings.service.hold > .zero { forwards.hold() }
+        let waitsForPredecessor = settings.inheritance != nil
+        if waitsForPredecessor || settings.service.hold > .zero { forwards.hold() }
         Self.addConfiguredForwards(settings, to: forwards, logger, on: loop)
         Self.addSavedForwards(store, to: forwards, on: loop)
-        kept.dropUnclaimed()
-        kept.settle()
+        Self.addInheritedForwards(settings, to: forwards, logger, on: loop)
         do throws(SystemError) {
             server = try ControlServer(
-                socket, handler: requests, limits: .init(hello: settings.configuration.timeouts.hello), log: logger,
-                on: loop)
+                socket, handler: requests, limits: .init(hello: settings.configuration.timeouts.hello),
+                isHeld: waitsForPredecessor, log: logger, on: loop)
             signals = try Signals(on: loop) { [weak self] number in self?.received(number, on: loop) }
             disturbances = try DisturbanceWatch(on: loop) { [weak self] disturbance in
                 self?.logger.info("\(disturbance.rawValue): every tunnel is asked whether it is alive")
@@ -106,9 +117,82 @@ final class Daemon {
             throw Failure(.cannotListen, "cannot serve the control socket", why: error.description)
         }
         connectParts(on: loop)
+        if let inheritance = settings.inheritance {
+            try waitForPredecessor(inheritance, on: loop)
+        } else {
+            if settings.service.hold > .zero { hold(for: settings.service.hold, on: loop) }
+            serve(on: loop)
+        }
+    }
+
+    /// All stands: from here on this process is the daemon.
+    private func serve(on loop: isolated Loop) {
+        for (name, channel) in settings.service.predecessors {
+            logger.info("an earlier eiced goes on until its tunnels have ended", metadata: ["name": "\(name)"])
+            predecessors.adopt(channel, on: loop)
+        }
+        kept.dropUnclaimed()
+        kept.settle()
         logger.notice("eiced \(EICEDVersion.current) listens on \(server.path)")
-        if settings.service.hold > .zero { hold(for: settings.service.hold, on: loop) }
         notifier.ready(status: status.line)
+    }
+
+    // MARK: Hand-over
+
+    /// Says that everything is prepared, and begins when the old process has let go.
+    private func waitForPredecessor(_ inheritance: Inheritance, on loop: isolated Loop) throws(Failure) {
+        do throws(SystemError) {
+            let channel = try HandoverChannel(inheritance.channel, on: loop)
+            takingOver = channel
+            channel.onMessage = { [weak self] message in
+                if message.kind == .go { self?.takeOver(channel, on: loop) }
+            }
+            channel.onEnd = { [logger] in
+                logger.error("the eiced that runs did not hand over, and goes on")
+                exit(Failure.Kind.handoverFailed.exitCode)
+            }
+            channel.send(HandoverMessage(.ready), on: loop)
+        } catch {
+            throw Failure(.handoverFailed, "cannot take over from the eiced that runs", why: error.description)
+        }
+    }
+
+    private func takeOver(_ channel: HandoverChannel, on loop: isolated Loop) {
+        takingOver = nil
+        channel.release(on: loop)
+        do throws(SystemError) {
+            try server.begin(on: loop)
+        } catch {
+            // The old one has gone already: the service manager starts the next.
+            logger.critical("cannot serve the control socket: \(error)")
+            exit(Failure.Kind.cannotListen.exitCode)
+        }
+        socket.sign()
+        forwards.release(on: loop)
+        serve(on: loop)
+        predecessors.adopt(channel.socket, on: loop)
+    }
+
+    private func handOver(
+        to path: String?, on loop: isolated Loop, completion: @escaping (Result<pid_t, Failure>) -> Void
+    ) {
+        let handingOver = HandingOver(
+            .init(
+                forwards: forwards, pools: pools, server: server, socket: socket, disk: settings.saved.disk,
+                predecessors: predecessors, watchdog: watchdog, service: settings.service), logger: logger)
+        self.handingOver = handingOver
+        let settle = { [weak self] (outcome: Result<pid_t, Failure>) in
+            completion(outcome)
+            guard let self else { return }
+            if case .success = outcome { begin(.handedOver, on: loop) } else { self.handingOver = nil }
+        }
+        if let path {
+            handingOver.begin(at: path, on: loop, completion: settle)
+        } else if let program = settings.program {
+            handingOver.begin(program, on: loop, completion: settle)
+        } else {
+            settle(.failure(Successor.failure("/proc does not tell where this program came from")))
+        }
     }
 
     /// A daemon that keeps dying does not take connections only to drop them.
@@ -133,6 +217,10 @@ final class Daemon {
             guard let self else { throw Failure(.shuttingDown, "eiced is shutting down") }
             return try reload(on: loop)
         }
+        requests.onHandover = { [weak self] path, completion in
+            self?.handOver(to: path, on: loop, completion: completion)
+        }
+        predecessors.onChange = { [status] in status.changed(on: loop) }
         requests.onShutdown = { [weak self] drain in self?.begin(.stop(drain: drain), on: loop) }
     }
 
@@ -202,6 +290,21 @@ final class Daemon {
         }
     }
 
+    /// Those that are in no file, from the process that this one takes the place of.
+    private static func addInheritedForwards(
+        _ settings: Settings, to forwards: ForwardTable, _ logger: Logger, on loop: isolated Loop
+    ) {
+        for saved in settings.inheritance?.forwards ?? [] {
+            do throws(Failure) {
+                var specification = try saved.specification()
+                specification.isEphemeral = true
+                try forwards.restore(specification, on: loop)
+            } catch {
+                logger.error("an ephemeral forward is lost: \(error)", metadata: ["forward": "\(saved.name)"])
+            }
+        }
+    }
+
     // MARK: Signals
 
     private func received(_ signal: CInt, on loop: isolated Loop) {
@@ -258,7 +361,7 @@ final class Daemon {
 
     private func begin(_ ending: Ending, on loop: isolated Loop) {
         if let shutdown {
-            shutdown.hurry()
+            if case .handedOver = shutdown.ending { shutdown.change(to: ending, on: loop) } else { shutdown.hurry() }
             return
         }
         switch ending {
@@ -270,19 +373,22 @@ final class Daemon {
             // Nobody keeps anything for a next process.
             server.stopAccepting(on: loop)
             forwards.closeListeners(on: loop)
+        case .handedOver: break
         case .restart:
             server.letGo(on: loop)
             forwards.letListenersGo(on: loop)
         }
-        shutdown = Shutdown(ending, tunnels: tunnels, notifier: notifier, logger: logger, on: loop) { [weak self] in
-            self?.end(on: loop)
-        }
+        shutdown = Shutdown(
+            ending, tunnels: tunnels, predecessors: predecessors, notifier: notifier, logger: logger, on: loop
+        ) { [weak self] in self?.end(on: loop) }
     }
 
     /// Exits when the audit has been written, or when the disk takes too long for it.
     private func end(on loop: isolated Loop) {
-        server.close(on: loop)
-        settings.service.starts?.clear()
+        if handingOver == nil {
+            server.close(on: loop)
+            settings.service.starts?.clear()
+        }
         _ = loop.schedule(after: .seconds(2)) { exit(0) }
         observation.audit.flush { loop.submit { _ in exit(0) } }
     }

@@ -31,6 +31,9 @@ public struct EicedCommand: ParsableCommand {
         completion: .list(Logger.Level.allCases.map(\.rawValue)))
     var logLevel: String?
 
+    @Flag(help: "Take over from the daemon that runs: nobody is refused, and its open tunnels go on.")
+    var replace = false
+
     @Flag(help: "Check the configuration, say what is wrong with it, and exit.")
     var check = false
 
@@ -39,15 +42,23 @@ public struct EicedCommand: ParsableCommand {
     public func run() throws {
         // Before any thread exists, or that thread takes the signals.
         Signals.block()
+        let program = SuccessorProgram.current()
+        var inheritance: Inheritance?
         do throws(Failure) {
-            try serve()
+            // All of it, whatever comes next: a refusal behind which there are unread packets would be lost.
+            if let channel = Inheritance.channelFromEnvironment() { inheritance = try .receive(from: channel) }
+            try serve(program, inheritance)
         } catch {
+            if let inheritance { Inheritance.refuse(error, over: inheritance.channel) }
             Self.report(error)
             throw ExitCode(error.kind.exitCode)
         }
     }
 
-    private func serve() throws(Failure) {
+    /// - Parameters:
+    ///   - program: what a later process is started from.
+    ///   - passed: what the process passed on that started this one to take its place.
+    private func serve(_ program: SuccessorProgram?, _ passed: Inheritance?) throws(Failure) {
         let (configuration, warnings) = try ConfigurationLoading.load(path: config)
         let level = try level(configuration.log.level)
         for warning in warnings { Self.say("warning: \(warning)") }
@@ -60,17 +71,34 @@ public struct EicedCommand: ParsableCommand {
         ResourceLimits.raiseDescriptorLimit(logger: logger)
         let environment = Environment.current()
         let connectTo = try Self.connectTo(environment)
+        var inheritance = passed
+        if replace, passed == nil { inheritance = try Replacing.ask(at: try SocketPath.find(option: socket)) }
+        do throws(Failure) {
+            try serve(
+                configuration, logLevel: logLevel == nil ? nil : level, program, inheritance, environment, connectTo,
+                logger)
+        } catch {
+            if let inheritance { Inheritance.refuse(error, over: inheritance.channel) }
+            throw error
+        }
+    }
+
+    private func serve(
+        _ configuration: Configuration, logLevel: Logger.Level?, _ program: SuccessorProgram?,
+        _ inheritance: Inheritance?, _ environment: Environment, _ connectTo: HostAndPort?, _ logger: Logger
+    ) throws(Failure) {
         // The manager's sockets and its environment variables are taken before anything could inherit them.
-        var service = try Self.serviceContext()
+        var service = try Self.serviceContext(inheritance)
         let listener = try Self.controlListener(option: socket, &service)
         // Not before it is sure that no other daemon serves this socket.
         let disk = ForwardsDisk(
             folderPath: StateFolder.path(
-                stateHome: environment["XDG_STATE_HOME"], home: environment.homeDirectory))
+                stateHome: environment["XDG_STATE_HOME"], home: environment.homeDirectory),
+            lock: service.adopted.remove(named: HandoverName.forwardsLock).first)
         let settings = Daemon.Settings(
-            configurationPath: config, configuration: configuration, logLevel: logLevel == nil ? nil : level,
+            configurationPath: config, configuration: configuration, logLevel: logLevel,
             environment: environment, connectTo: connectTo,
-            saved: (disk, disk.load(at: .now())), service: service)
+            saved: (disk, disk.load(at: .now())), service: service, inheritance: inheritance, program: program)
         let loop: Loop
         do throws(SystemError) {
             loop = try Loop(label: "eiced.control")
@@ -84,6 +112,7 @@ public struct EicedCommand: ParsableCommand {
                 Self.keepAlive(daemon, on: loop)
             } catch {
                 Self.report(error)
+                if let inheritance { Inheritance.refuse(error, over: inheritance.channel) }
                 Glibc.exit(error.kind.exitCode)
             }
         }
@@ -114,9 +143,9 @@ public struct EicedCommand: ParsableCommand {
         return address
     }
 
-    private static func serviceContext() throws(Failure) -> ServiceContext {
+    private static func serviceContext(_ inheritance: Inheritance?) throws(Failure) -> ServiceContext {
         do throws(SystemError) {
-            return try .take()
+            return try .take(inherited: inheritance?.descriptors)
         } catch {
             throw Failure(.configuration, "cannot take the service manager's sockets over", why: error.description)
         }
@@ -129,7 +158,8 @@ public struct EicedCommand: ParsableCommand {
         if let socket = service.adopted.remove(named: DescriptorStore.control).first { return try .adopting(socket) }
         let path = try SocketPath.find(option: option)
         if let kept = service.adopted.remove(named: DescriptorStore.ownControl).first {
-            if let listener = try ControlListener.resuming(kept, at: path) { return listener }
+            let lock = service.adopted.remove(named: HandoverName.controlLock).first
+            if let listener = try ControlListener.resuming(kept, at: path, lock: lock) { return listener }
             service.notifier.removeStored(DescriptorStore.ownControl)
         }
         let listener = try ControlListener.binding(path)

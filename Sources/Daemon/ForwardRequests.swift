@@ -15,20 +15,20 @@ final class ForwardRequests {
     private let forwards: ForwardTable
     private let store: ForwardStore
     private let router: any TunnelRouter
-    private let acceptsNew: () -> Bool
+    private let obstacle: () -> Failure?
     private let logger: Logger
     private var names = NameQueue<Work>()
 
-    /// - Parameter acceptsNew: false once the daemon stops.
+    /// - Parameter obstacle: why nothing may be changed: the daemon stops, or another one takes over.
     init(
         forwards: ForwardTable, store: ForwardStore, router: any TunnelRouter, logger: Logger,
-        acceptsNew: @escaping () -> Bool
+        obstacle: @escaping () -> Failure?
     ) {
         self.forwards = forwards
         self.store = store
         self.router = router
         self.logger = logger
-        self.acceptsNew = acceptsNew
+        self.obstacle = obstacle
     }
 
     /// One request on its way: answered once, and its names given back with the answer.
@@ -42,6 +42,9 @@ final class ForwardRequests {
         }
     }
 
+    /// Whether a request is on its way.
+    var isBusy: Bool { !names.isIdle }
+
     // MARK: The frame
 
     /// Begins `work` when nobody else works on `names`. An error it throws is the reply.
@@ -52,7 +55,7 @@ final class ForwardRequests {
         let job = Job(names, reply)
         let start: Work = {
             do throws(Failure) {
-                guard self.acceptsNew() else { throw Self.stopping }
+                if let obstacle = self.obstacle() { throw obstacle }
                 try work(job)
             } catch {
                 self.end(job, .failure(error), on: loop)
@@ -136,7 +139,7 @@ final class ForwardRequests {
                     self.forwards.cancel(reservation)
                     return self.end(job, .failure(problem), on: loop)
                 }
-                guard self.acceptsNew() else {
+                guard self.obstacle() == nil else {
                     self.forwards.cancel(reservation)
                     return self.end(job, .failure(Self.stoppedMeanwhile), on: loop)
                 }
@@ -152,7 +155,7 @@ final class ForwardRequests {
         removing removed: [String] = [], adding added: [ForwardSpecification] = [], on loop: isolated Loop,
         completion: @escaping (Failure?) -> Void
     ) {
-        guard acceptsNew() else { return completion(Self.stopping) }
+        if let obstacle = obstacle() { return completion(obstacle) }
         store.change(removing: removed, adding: added, on: loop, completion: completion)
     }
 
@@ -194,7 +197,7 @@ final class ForwardRequests {
                 self.forwards.cancel(change)
                 return self.end(job, .failure(problem), on: loop)
             }
-            guard self.acceptsNew() else {
+            guard self.obstacle() == nil else {
                 self.forwards.cancel(change)
                 return self.end(job, .failure(Self.stoppedMeanwhile), on: loop)
             }
@@ -222,8 +225,6 @@ final class ForwardRequests {
             }
         }
     }
-
-    private static var stopping: Failure { Failure(.shuttingDown, "eiced is shutting down") }
 
     private static var stoppedMeanwhile: Failure {
         Failure(

@@ -85,7 +85,7 @@ extension EndpointInfo {
         self.init(
             id: pool.key.id, dnsName: pool.dnsName, region: pool.key.region,
             slots: Slots(
-                inUse: pool.inUse, cap: pool.effectiveCap, limit: pool.cap,
+                inUse: pool.inUse + pool.taken, cap: pool.effectiveCap, limit: pool.cap,
                 refusedSince: pool.refusedSince.map(Timestamp.init), warm: pool.warm), queued: pool.queued,
             lastFailure: lastFailure.flatMap(FailureRecord.init), spares: Spares(pool),
             totals: Totals(

@@ -114,7 +114,7 @@ enum Output {
         var text = "eiced \(status.version), pid \(status.pid), up \(shortly(status.uptime)), \(status.socket)\n"
         if status.version != EICEDVersion.current {
             text +=
-                "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown, then start it\n"
+                "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown --handover\n"
         }
         for warning in status.warnings ?? [] { text += style.bad("warning") + ": \(one(warning.failure))\n" }
         for login in status.needsLogin {
@@ -146,7 +146,16 @@ enum Output {
     }
 
     static func stopping(_ result: ShutdownResult) -> String {
-        switch result.tunnels {
+        if let successor = result.successor {
+            let rest =
+                switch result.tunnels {
+                case 0: ""
+                case 1: "; the one open tunnel goes on"
+                default: "; \(result.tunnels) open tunnels go on"
+                }
+            return "eiced has handed over to pid \(successor)\(rest)\n"
+        }
+        return switch result.tunnels {
         case 0: "eiced ends\n"
         case 1: "eiced ends; the one open tunnel has \(shortly(result.drain))\n"
         default: "eiced ends; \(result.tunnels) open tunnels have \(shortly(result.drain))\n"

@@ -9,6 +9,9 @@ struct ShutdownCommand: ParsableCommand {
     @Option(help: ArgumentHelp("How long open tunnels may go on.", valueName: "time"))
     var drain: String?
 
+    @Flag(help: "Hand over to the daemon as it is installed now: nobody is refused, and open tunnels go on.")
+    var handover = false
+
     @OptionGroup var common: CommonOptions
 
     func run() throws {
@@ -19,7 +22,18 @@ struct ShutdownCommand: ParsableCommand {
             }
             parameters.drain = seconds
         }
-        let result = try Session.call(Methods.Shutdown.self, parameters, common)
+        if handover {
+            guard drain == nil else {
+                throw Failure(
+                    .usage, "--drain and --handover exclude each other",
+                    why: "at a hand-over open tunnels go on until they end")
+            }
+            parameters.handover = true
+        }
+        // The daemon gives its successor half a minute.
+        let result = try Session.call(
+            Methods.Shutdown.self, parameters, common, timeout: .seconds(handover ? 45 : 10),
+            busy: handover ? "waiting for the new eiced" : "waiting for eiced")
         Report.answer(common.json ? try Output.json(result) : Output.stopping(result))
     }
 }

@@ -43,6 +43,7 @@ extension Failure.Kind {
     public static let cannotConnect = Self(rawValue: "cannot-connect")
     public static let daemonRunning = Self(rawValue: "daemon-running")
     public static let shuttingDown = Self(rawValue: "shutting-down")
+    public static let handoverFailed = Self(rawValue: "handover-failed")
     public static let connectionLost = Self(rawValue: "connection-lost")
     public static let tooManySessions = Self(rawValue: "too-many-sessions")
 
@@ -80,7 +81,7 @@ extension Failure.Kind {
         case .cannotListen, .tooManyForwards: 73
         case .stateNotSaved: 74
         case .throttled, .endpointFull, .serviceUnavailable, .deadline, .nameNotResolved, .cannotConnect,
-            .daemonRunning, .shuttingDown, .connectionLost, .tooManySessions:
+            .daemonRunning, .shuttingDown, .handoverFailed, .connectionLost, .tooManySessions:
             75
         case .tls, .webSocket, .upgradeRefused, .protocolMismatch: 76
         case .accessDenied, .expiredCredentials, .needsLogin, .foreignSocket: 77

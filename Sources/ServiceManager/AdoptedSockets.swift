@@ -19,6 +19,11 @@ public struct AdoptedSockets: Sendable {
         }
     }
 
+    /// Puts descriptors that came another way beside them.
+    public mutating func add(_ descriptors: [FileDescriptor], named name: String) {
+        byName[name, default: []] += descriptors
+    }
+
     /// Takes ownership of what was passed: each descriptor is close-on-exec from here on, and the variables are removed,
     /// so that no child takes them for its own.
     ///

@@ -5,10 +5,10 @@ import SocketIO
 /// The starts of processes that did not end as they should, in a file that has no name and that the service manager keeps
 /// (memfd_create(2)): it is gone with the service's stop, and no disk can be full.
 public struct StartRecord: Sendable {
-    private static let name = "starts"
+    public static let name = "starts"
     private static let longest = 64
 
-    let file: FileDescriptor
+    public let file: FileDescriptor
 
     /// Finds the record among what was passed, or begins one; then notes this start in it.
     ///

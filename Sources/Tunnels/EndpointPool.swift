@@ -39,6 +39,9 @@ public final class EndpointPool {
     /// Told when someone has to wait, once for each time that happens.
     var onFull: (() -> Void)?
     private var saidFull = false
+    /// Told when ``inUse`` has changed.
+    var onUse: (() -> Void)?
+    private var told = 0
     /// By DNS name: FIPS and dual-stack names lead to other addresses.
     private var spareSets: [String: Spares] = [:]
 
@@ -54,6 +57,8 @@ public final class EndpointPool {
     /// What the service takes from us at present.
     public var effectiveCap: Int { machine.cap.effective }
     public var inUse: Int { machine.inUse }
+    /// Slots of it that earlier processes hold, which have handed over and drain.
+    public var taken: Int { machine.taken }
     public var queued: Int { machine.queued }
     public var warm: Int { machine.warmCount }
 
@@ -165,7 +170,16 @@ public final class EndpointPool {
         run(machine.setCap(cap, at: .now), on: loop)
     }
 
+    func setTaken(_ count: Int, on loop: isolated Loop) {
+        guard count != taken else { return }
+        run(machine.setTaken(count, at: .now), on: loop)
+    }
+
     private func run(_ decisions: [PoolStateMachine.Decision], on loop: isolated Loop) {
+        if told != inUse {
+            told = inUse
+            onUse?()
+        }
         for decision in decisions {
             switch decision {
             case .grant(let ticket): grant(ticket, on: loop)
@@ -195,7 +209,7 @@ public final class EndpointPool {
     private func refuse(_ ticket: Ticket, on loop: isolated Loop) {
         let failure = Failure(
             .endpointFull, "\(key.id) is full",
-            why: "\(inUse) of \(effectiveCap) slots are in use and \(queued) connections wait already",
+            why: "\(inUse + taken) of \(effectiveCap) slots are in use and \(queued) connections wait already",
             hint: "see who holds the slots: eicectl status")
         loop.soon { [self] in waiting.removeValue(forKey: ticket)?(.failure(failure)) }
     }

@@ -25,6 +25,9 @@ public final class EndpointPools {
     /// To be told when an endpoint has no slot for someone who asked: at most once for each time it fills up.
     public var onFull: ((EndpointPool) -> Void)?
 
+    /// To be told when the slots that we hold are others. Set before the first pool.
+    public var onUse: (() -> Void)?
+
     public init(limits: Limits) { self.limits = limits }
 
     public var all: [EndpointPool] { pools.values.sorted { ($0.key.region, $0.key.id) < ($1.key.region, $1.key.id) } }
@@ -38,12 +41,22 @@ public final class EndpointPools {
             key: key, dnsName: dnsName, cap: limits.cap(for: key.id), queueLength: limits.queueLength,
             tickets: tickets)
         pool.onFull = { [weak self, unowned pool] in self?.onFull?(pool) }
+        pool.onUse = { [weak self] in self?.onUse?() }
         pools[key] = pool
         return pool
     }
 
     /// Nil for an endpoint that was never used.
     func existing(_ key: EndpointKey) -> EndpointPool? { pools[key] }
+
+    /// So many slots are held by other processes of ours now; none of endpoints that are not named.
+    ///
+    /// - Parameter taken: by endpoint, with the DNS name by which it was dialed.
+    public func setTaken(_ taken: [EndpointKey: (count: Int, dnsName: String)], on loop: isolated Loop) {
+        // So that `status` has them, although nobody dials here yet.
+        for (key, slots) in taken where pools[key] == nil { _ = pool(key, dnsName: slots.dnsName) }
+        for pool in pools.values { pool.setTaken(taken[pool.key]?.count ?? 0, on: loop) }
+    }
 
     /// Takes over changed limits; who waits gets what a higher cap gives.
     public func apply(_ limits: Limits, spares: SpareSettings, on loop: isolated Loop) {

@@ -281,6 +281,21 @@ public final class ForwardTable {
         forwards = [:]
     }
 
+    /// Sockets as another process would get them, by forward.
+    public var listeners: [(forward: ForwardSpecification, listeners: InheritedListeners)] {
+        all.compactMap { forward in
+            forward.binding.map {
+                (forward.specification, InheritedListeners($0.descriptors, isManaged: $0.isManaged))
+            }
+        }
+    }
+
+    /// Stops taking connections: another process has all sockets, and takes them. Tunnels go on.
+    public func handOver(on loop: isolated Loop) {
+        for forward in forwards.values { forward.letGo(on: loop) }
+        forwards = [:]
+    }
+
     /// Stops taking connections; the sockets of forwards that last stay open with their keeper, where connections wait for the
     /// next daemon. Tunnels go on.
     public func letListenersGo(on loop: isolated Loop) {

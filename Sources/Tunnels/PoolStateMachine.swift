@@ -25,6 +25,8 @@ package struct PoolStateMachine {
     private var open = 0
     /// How many may wait; those that do already stay.
     var queueLength: Int
+    /// Slots that other processes of ours hold, whose ends we are told of.
+    private(set) var taken = 0
 
     /// - Parameters:
     ///   - cap: slots that may be in use at once, at least 1.
@@ -39,7 +41,9 @@ package struct PoolStateMachine {
     var warmCount: Int { warm.count }
 
     /// Whether a request would be granted at once.
-    var hasFreeSlot: Bool { queue.isEmpty && holders.count < cap.effective && cap.notBefore == nil }
+    var hasFreeSlot: Bool { queue.isEmpty && hasRoom && cap.notBefore == nil }
+
+    private var hasRoom: Bool { holders.count + taken < cap.effective }
 
     /// Someone wants a slot: it is granted, or he waits (and a warm tunnel is evicted for him), or the queue is full.
     package mutating func request(_ waiter: FairQueue.Waiter, at now: ContinuousClock.Instant) -> [Decision] {
@@ -96,7 +100,7 @@ package struct PoolStateMachine {
     mutating func refusedAsFull(_ ticket: Ticket, jitter: Double, at now: ContinuousClock.Instant) -> [Decision] {
         guard let holder = remove(ticket) else { return [] }
         cap.tick(at: now)
-        cap.refused(open: open, jitter: jitter, at: now)
+        cap.refused(open: open + taken, jitter: jitter, at: now)
         queue.prepend(holder.waiter)
         return serve()
     }
@@ -104,6 +108,14 @@ package struct PoolStateMachine {
     /// Another configured cap. Slots above a lower one stay until they come back.
     mutating func setCap(_ limit: Int, at now: ContinuousClock.Instant) -> [Decision] {
         cap.configure(limit)
+        cap.tick(at: now)
+        return serve()
+    }
+
+    /// So many slots are held by other processes of ours now.
+    mutating func setTaken(_ count: Int, at now: ContinuousClock.Instant) -> [Decision] {
+        if count < taken { for _ in count..<taken { cap.closed(at: now) } }
+        taken = count
         cap.tick(at: now)
         return serve()
     }
@@ -122,7 +134,7 @@ package struct PoolStateMachine {
 
     private mutating func serve() -> [Decision] {
         var decisions: [Decision] = []
-        while cap.notBefore == nil, holders.count < cap.effective, let waiter = queue.popFirst() {
+        while cap.notBefore == nil, hasRoom, let waiter = queue.popFirst() {
             holders[waiter.ticket] = Holder(waiter: waiter, use: .dialing)
             decisions.append(.grant(waiter.ticket))
         }

@@ -104,6 +104,9 @@ enum Samples {
             Request(Methods.Metrics.self, NoParameters(), .metrics),
             Request(Methods.Reload.self, NoParameters(), .reload),
             Request(Methods.Shutdown.self, .init(drain: 30), .shutdown(.init(drain: 30))),
+            Request(
+                Methods.Shutdown.self, .init(handover: true, successor: "/run/user/1000/eiced/next"),
+                .shutdown(.init(handover: true, successor: "/run/user/1000/eiced/next"))),
         ]
     }()
 
@@ -148,6 +151,7 @@ enum Samples {
         Reply(Methods.Metrics.self, MetricsResult(text: "# EOF\n")),
         Reply(Methods.Reload.self, ReloadResult(added: ["a"], removed: ["b"], changed: ["c"], warnings: ["w"])),
         Reply(Methods.Shutdown.self, ShutdownResult(tunnels: 2, drain: 10)),
+        Reply(Methods.Shutdown.self, ShutdownResult(tunnels: 2, drain: 3_600, successor: 4_243)),
     ]
 
     static let events: [ControlEvent] = ControlEvent.Kind.all.map { kind in

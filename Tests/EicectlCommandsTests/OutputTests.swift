@@ -131,7 +131,7 @@ import Testing
         #expect(
             Output.status(status, at: now, .plain) == """
                 eiced 0.0.9, pid 42, up 1d1h, /run/user/1000/eiced/control.sock
-                eiced 0.0.9 is running, \(EICEDVersion.current) is installed: eicectl shutdown, then start it
+                eiced 0.0.9 is running, \(EICEDVersion.current) is installed: eicectl shutdown --handover
                 login needed for dev: aws sso login --profile dev
 
                 \(Output.forwards([web], .plain))

@@ -135,7 +135,7 @@ struct SystemdListenerTests {
             try await box.start()
             let forward = try await box.add(Scene.web, "22")
             try await box.waitForStored(3)
-            for _ in 1...6 { try await box.crash() }
+            for _ in 1...8 { try await box.crash() }
             #expect(try await box.property("StatusText").contains("connections wait"))
             let warnings = try #require(try await box.json(StatusResult.self, "status").warnings)
             #expect(warnings.contains { $0.failure.what.contains("connections wait") }, "\(warnings)")

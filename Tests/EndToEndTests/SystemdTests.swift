@@ -91,7 +91,7 @@ struct SystemdNotifyTests {
             try await expectEcho(on: client)
             try await box.systemctl("stop", "--no-block", "eiced.service")
             try await eventually("the drain is told") {
-                try await box.property("StatusText").hasPrefix("stopping: 1 tunnels have")
+                try await box.property("StatusText").hasPrefix("stopping: the one open tunnel has")
             }
             try await eventually("nobody listens") { (try? await box.connect(forward)) == nil }
             let began = ContinuousClock.now

@@ -122,4 +122,24 @@ import Testing
         #expect(pool.release(ticket(2), at: start) == [])
         #expect(pool.release(ticket(3), at: start) == [.grant(ticket(4))])
     }
+
+    @Test func whatAnEarlierProcessHoldsIsTakenUntilItSaysOtherwise() {
+        var pool = PoolStateMachine(cap: 2, queueLength: 5)
+        #expect(pool.setTaken(2, at: start) == [])
+        #expect(pool.request(waiter(1), at: start) == [])
+        #expect(!pool.hasFreeSlot && pool.queued == 1 && pool.inUse == 0)
+        #expect(pool.setTaken(1, at: start) == [.grant(ticket(1))])
+        #expect(pool.request(waiter(2), at: start) == [])
+        #expect(pool.setTaken(0, at: start) == [.grant(ticket(2))])
+    }
+
+    @Test func whatAnEarlierProcessHoldsIsOpenAsFarAsTheServiceKnows() {
+        var pool = PoolStateMachine(cap: 20, queueLength: 5)
+        _ = pool.setTaken(3, at: start)
+        _ = pool.request(waiter(1), at: start)
+        _ = pool.refusedAsFull(ticket(1), jitter: 0, at: start)
+        // Three are open: the service takes three, and its refusal says nothing of fewer.
+        #expect(pool.cap.effective == 3)
+        #expect(pool.setTaken(2, at: start) == [.grant(ticket(1))])
+    }
 }

@@ -62,3 +62,9 @@ int clinux_memory_file(const char *name);
 /// descriptors as output and errors. All signals are as at log-in, and it gets SIGTERM when the thread that made this call
 /// ends. Returns 0 and `*pid`, or an errno: ENOENT, EACCES and the like come from exec(3).
 int clinux_spawn_helper(char *const *arguments, char *const *environment, int output, int errors, pid_t *pid);
+
+/// Starts the program at `path` so that it is no child of this process: through one that ends at once. All signals are as at
+/// log-in, and `channel` is open as `number` there. Where `is_watched`, its environment also has its own number as WATCHDOG_PID.
+/// Returns 0 and `*pid` when the program runs, or an errno. Blocks for as long as two forks and an exec take.
+int clinux_start_successor(const char *path, char *const *arguments, char *const *environment, int is_watched,
+                           int channel, int number, pid_t *pid);

@@ -18,7 +18,7 @@ final class DescriptorStore: ListenerKeeper {
     /// What the sockets of a forward are kept as.
     private static func names(of forward: String) -> [String] { ["4", "6", "unix"].map { "f.\(forward).\($0)" } }
 
-    private static func name(of forward: String, _ address: SocketAddress) -> String {
+    static func name(of forward: String, _ address: SocketAddress) -> String {
         switch address.family {
         case .ipv4: "f.\(forward).4"
         case .ipv6: "f.\(forward).6"

@@ -52,7 +52,8 @@ final class ServiceStatus {
         let all = forwards.all
         return Figures(
             forwards: all.count, notListening: all.count { $0.listenFailure != nil }, tunnels: tunnels.all.count,
-            slots: pools.all.reduce(0) { $0 + $1.inUse }, cap: pools.all.reduce(0) { $0 + $1.cap }, note: note)
+            slots: pools.all.reduce(0) { $0 + $1.inUse + $1.taken }, cap: pools.all.reduce(0) { $0 + $1.cap },
+            note: note)
     }
 
     /// Something changed that the line may tell of.

@@ -31,7 +31,22 @@ final class ForwardsDisk: Sendable {
 
     private static let lockName = "forwards.lock"
 
-    init(folderPath: String?) { self.folderPath = folderPath }
+    /// - Parameter lock: the claim to the folder, where another process passed it on.
+    init(folderPath: String?, lock: FileDescriptor? = nil) {
+        self.folderPath = folderPath
+        state.withLock { $0.lock = lock }
+    }
+
+    /// The claim to the folder, for the process that takes over.
+    var lock: FileDescriptor? { state.withLock { $0.lock } }
+
+    /// Another process has taken over: nothing is written here any more.
+    func letGo() {
+        state.withLock { state in
+            state.folder = nil
+            state.lock = nil
+        }
+    }
 
     /// What messages call the file.
     var path: String { "\(folderPath ?? "~/.local/state/eiced")/\(ForwardsFile.name)" }

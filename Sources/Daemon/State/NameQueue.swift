@@ -4,6 +4,9 @@ struct NameQueue<Work> {
     private var busy: Set<String> = []
     private var waiting: [(names: Set<String>, work: Work)] = []
 
+    /// Nobody works on anything.
+    var isIdle: Bool { busy.isEmpty && waiting.isEmpty }
+
     /// - Returns: whether the work may begin now. Else it comes out of ``release(_:)`` when its turn is.
     mutating func enter(_ names: Set<String>, _ work: Work) -> Bool {
         guard busy.isDisjoint(with: names), waiting.allSatisfy({ $0.names.isDisjoint(with: names) }) else {
