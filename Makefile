@@ -4,6 +4,7 @@
 # make lint      formatting, shell scripts, imports, what the programs link, the systemd units
 # make bench     measures release builds and prints tables (SCENARIO="first-byte scale" some of them, JSON=1 as JSON)
 # make install   PREFIX=/usr/local DESTDIR=    (after `make build`)
+# make deb       .build/packages/eiced_VERSION_amd64.deb
 # make deps      the Debian packages that building and testing need; asks apt only for what is missing
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -26,7 +27,7 @@ STATIC_SCRATCH := .build-static
 STATIC_EICECTL := $(CURDIR)/$(STATIC_SCRATCH)/release/eicectl
 RELEASE := $(CURDIR)/.build/release
 
-.PHONY: build build-daemon build-eicectl test bench lint demo install deps clean
+.PHONY: build build-daemon build-eicectl test bench lint demo install deb deps clean
 .NOTPARALLEL:
 
 build: build-daemon build-eicectl
@@ -46,6 +47,7 @@ test: deps build-eicectl
 	ulimit -S -n "$$(ulimit -H -n)"; \
 	    SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 EICED_TEST_EICECTL=$(STATIC_EICECTL) \
 	    EICED_TEST_PYTHON="$$(scripts/test-python.sh $(CURDIR)/.build/test-python)" \
+	    EICED_TEST_PACKAGE=$(PACKAGE) \
 	    swift test --skip-build --disable-xctest \
 	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log
 	@scripts/test-summary.sh .build/test.log
@@ -62,15 +64,14 @@ lint: deps
 demo: build
 	scripts/demo.sh $(RELEASE)/eiced $(STATIC_EICECTL) $(RELEASE)/eice-emulator
 
+PACKAGE = $(wildcard $(CURDIR)/.build/packages/eiced_$(shell scripts/version.sh)_$(shell dpkg --print-architecture).deb)
+PROGRAMS := $(RELEASE)/eiced $(STATIC_EICECTL) $(RELEASE)/eice-emulator
+
 install:
-	@for program in $(RELEASE)/eiced $(RELEASE)/eice-emulator $(STATIC_EICECTL); do \
-	    test -x $$program || { echo "install: error: $$program is not built" >&2; \
-	        echo "install: hint: make build" >&2; exit 1; }; done
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/user
-	install -s -m 0755 $(RELEASE)/eiced $(RELEASE)/eice-emulator $(STATIC_EICECTL) $(DESTDIR)$(PREFIX)/bin
-	for unit in eiced.service eiced.socket; do \
-	    sed 's#=/usr/bin/#=$(PREFIX)/bin/#' systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/user/$$unit; \
-	    chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/user/$$unit; done
+	scripts/install.sh $(PROGRAMS) $(PREFIX) $(DESTDIR)
+
+deb: build
+	scripts/package.sh $(PROGRAMS) .build/packages
 
 deps:
 	@scripts/install-dependencies.sh

@@ -14,7 +14,7 @@ packages=(
     # The box that boots a system (scripts/systemd-box.sh).
     dbus-user-session libpam-systemd util-linux passwd
     # The shells whose completions are tried, and what checks man pages and the package.
-    zsh fish mandoc man-db lintian debootstrap
+    zsh fish mandoc man-db dpkg-dev xz-utils lintian debootstrap
     # What lint runs.
     shellcheck
 )

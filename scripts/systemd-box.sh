@@ -6,6 +6,7 @@
 #   systemd-box.sh run DIRECTORY            boot; stays in the foreground and takes all of it down when it ends.
 #                                           DIRECTORY/files is copied over the box's root before. Prints "up" once the
 #                                           user manager runs. Exit code 77: such namespaces cannot be made here.
+#                                           The machine's own root is below the overlay, or that of $EICED_BOX_ROOT.
 #   systemd-box.sh in DIRECTORY USER CMD…   run a command inside as root, alice (who has the user manager, and lingers)
 #                                           or mallory (a second user, unrelated)
 #
@@ -92,7 +93,7 @@ boot() {
     mount -t tmpfs -o mode=755 eiced-box "$directory/memory" 2>/dev/null || cannot "a tmpfs cannot be mounted"
     mkdir "$directory"/memory/{upper,work,root}
     cd "$directory/memory"
-    mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work eiced-box root 2>/dev/null ||
+    mount -t overlay -o "lowerdir=${EICED_BOX_ROOT:-/},upperdir=upper,workdir=work" eiced-box root 2>/dev/null ||
         cannot "an overlay over / cannot be mounted"
     cd root
     mount --rbind /dev dev
@@ -178,7 +179,7 @@ in)
     enter "$@"
     ;;
 *)
-    sed -n '2,16s/^# \{0,1\}//p' "$0"
+    sed -n '2,17s/^# \{0,1\}//p' "$0"
     exit 64
     ;;
 esac

@@ -56,16 +56,17 @@ struct SystemdBox: Sendable {
     ///   - timeouts: changes to ``Scene/timeouts``.
     ///   - service: further lines of the service's `[Service]`.
     ///   - files: further files, by path in the box.
+    ///   - root: a folder with a system that has the package installed; nil for this machine's with what was built.
     static func play(
         port: UInt16 = 1, emulator options: [String] = [], configuration: String = "",
         timeouts: [String: String] = [:], service: String = "", files: [String: String] = [:],
-        _ body: @Sendable (SystemdBox) async throws -> Void
+        root: String? = nil, _ body: @Sendable (SystemdBox) async throws -> Void
     ) async throws {
         try await stage.pass {
             let emulator = try await Emulator.start(inventory: Scene.inventory(port: port), options: options)
             let box = try await SystemdBox(
                 emulator: emulator, configuration: Scene.table(of: timeouts) + configuration, service: service,
-                files: files)
+                files: files, root: root)
             do {
                 try await body(box)
             } catch {
@@ -78,17 +79,19 @@ struct SystemdBox: Sendable {
     }
 
     private init(
-        emulator: Emulator, configuration: String, service: String, files: [String: String]
+        emulator: Emulator, configuration: String, service: String, files: [String: String], root: String?
     ) async throws {
         self.emulator = emulator
         directory = try TemporaryDirectory("box")
         let tree = FileTree(root: try directory.makeDirectory("files", mode: 0o755))
-        for (program, name) in [(BuiltProducts.eiced, "eiced"), (BuiltProducts.eicectl, "eicectl")] {
-            try tree.copy(program, to: "/usr/bin/\(name)", mode: 0o755)
-        }
-        let units = "/usr/lib/systemd/user"
-        for unit in ["eiced.service", "eiced.socket"] {
-            try tree.copy("\(Self.repository)/systemd/\(unit)", to: "\(units)/\(unit)")
+        if root == nil {
+            for (program, name) in [(BuiltProducts.eiced, "eiced"), (BuiltProducts.eicectl, "eicectl")] {
+                try tree.copy(program, to: "/usr/bin/\(name)", mode: 0o755)
+            }
+            let units = "/usr/lib/systemd/user"
+            for unit in ["eiced.service", "eiced.socket"] {
+                try tree.copy("\(Self.repository)/systemd/\(unit)", to: "\(units)/\(unit)")
+            }
         }
         // A certificate that the emulator made and a folder that the box does not see.
         var variables = emulator.environment
@@ -102,7 +105,8 @@ struct SystemdBox: Sendable {
         try tree.write(configuration, to: "/home/alice/.config/eiced/config.toml")
         for (path, text) in files { try tree.write(text, to: path) }
         process = try ChildProcess(
-            "/bin/bash", [Self.script, "run", directory.path], environment: ["PATH": Self.path],
+            "/bin/bash", [Self.script, "run", directory.path],
+            environment: ["PATH": Self.path].merging(root.map { ["EICED_BOX_ROOT": $0] } ?? [:]) { $1 },
             diesWithParent: true)
         try await eventually("the box is up", within: .seconds(60)) { [process] in
             if let exit = process.exit { throw TestFailure("the box ended: \(exit) \(process.standardError)") }
