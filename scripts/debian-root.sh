@@ -1,16 +1,16 @@
 #!/bin/bash
-# debian-root.sh FOLDER: a clean Debian 12 in FOLDER, with a systemd that can be booted, to try packages in. Needs root, debootstrap
-# and a mirror ($DEBIAN_MIRROR, http://deb.debian.org/debian without it). Exit code 77: none can be made here.
+# debian-root.sh FOLDER: a clean Debian 12 in FOLDER, with a systemd that can be booted, to try packages in. One that is there
+# already is brought up to date. Needs root, debootstrap and a mirror ($DEBIAN_MIRROR, http://deb.debian.org/debian without it).
+# Exit code 77: none can be made here.
 set -euo pipefail
 
-folder=$1 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+finished=$1 folder=$1.unfinished mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 cannot() {
     echo "debian-root: cannot make a Debian root here: $*" >&2
     exit 77
 }
 [ "$(id -u)" -eq 0 ] || cannot "this is not root"
 command -v debootstrap >/dev/null || cannot "there is no debootstrap"
-mkdir -p "$folder"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 fail() {
@@ -19,6 +19,12 @@ fail() {
     exit 1
 }
 /usr/lib/apt/apt-helper download-file "$mirror/dists/bookworm/Release" "$log" >/dev/null 2>&1 || cannot "$mirror does not answer"
+if [ -d "$finished" ]; then
+    chroot "$finished" apt-get update -q >"$log" 2>&1 || fail "apt-get update"
+    exit 0
+fi
+rm -rf "$folder"
+mkdir -p "$folder"
 if ! debootstrap --variant=minbase --include=ca-certificates bookworm "$folder" "$mirror" >"$log" 2>&1; then
     ! grep -qE 'noexec or nodev|mknod|Operation not permitted' "$log" || cannot "$(tail -n 1 "$log")"
     fail "debootstrap"
@@ -34,3 +40,4 @@ chroot "$folder" apt-get update -q >"$log" 2>&1 || fail "apt-get update"
 # debootstrap knows no packages that are provided by others.
 chroot "$folder" apt-get install -y -q --no-install-recommends systemd dbus-user-session libpam-systemd >"$log" 2>&1 ||
     fail "apt-get install"
+mv "$folder" "$finished"
