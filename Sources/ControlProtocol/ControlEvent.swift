@@ -49,6 +49,8 @@ public struct ControlEvent: Codable, Hashable, Sendable {
     public var login: NeededLogin?
     /// How many events this subscriber missed, since it read too slowly.
     public var dropped: Int?
+    /// How many connections were refused for this cause since it was told of last.
+    public var refused: Int?
 
     public init(_ event: Kind, at time: Timestamp) {
         self.event = event
@@ -70,13 +72,14 @@ public struct ControlEvent: Codable, Hashable, Sendable {
         public static let endpointFull = Self(rawValue: "endpoint.full")
         /// For the first time a target is reached through an endpoint of another Availability Zone, which is billed.
         public static let zoneCrossed = Self(rawValue: "zone.crossed")
+        public static let connectionRefused = Self(rawValue: "connection.refused")
         public static let loginNeeded = Self(rawValue: "login.needed")
         public static let eventsDropped = Self(rawValue: "events.dropped")
 
         /// The kinds that this version knows.
         public static let all: [Self] = [
             .forwardAdded, .forwardRemoved, .forwardChanged, .tunnelOpened, .tunnelClosed, .tunnelExpiring,
-            .endpointFull, .zoneCrossed, .loginNeeded, .eventsDropped,
+            .endpointFull, .zoneCrossed, .connectionRefused, .loginNeeded, .eventsDropped,
         ]
     }
 }

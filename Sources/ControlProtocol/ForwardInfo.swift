@@ -24,6 +24,8 @@ public struct ForwardInfo: Codable, Hashable, Sendable {
     public var origin: Origin
     /// Whether others than this host can reach it.
     public var remoteAllowed: Bool
+    /// Connections that were refused, since whose they were may not use it. Nil from a daemon that does not tell.
+    public var refused: Int?
 
     public enum State: String, Codable, Hashable, Sendable {
         case listening, failed
@@ -38,7 +40,7 @@ public struct ForwardInfo: Codable, Hashable, Sendable {
         name: String, target: String, remotePort: UInt16, addresses: [String], profile: String? = nil,
         region: String? = nil, endpoint: String? = nil, state: State = .listening, lastFailure: FailureRecord? = nil,
         tunnels: Int = 0, maxDuration: Int, idleTimeout: Int? = nil, ephemeral: Bool = false,
-        priority: Priority = .normal, origin: Origin = .request, remoteAllowed: Bool = false
+        priority: Priority = .normal, origin: Origin = .request, remoteAllowed: Bool = false, refused: Int? = nil
     ) {
         self.name = name
         self.target = target
@@ -56,6 +58,7 @@ public struct ForwardInfo: Codable, Hashable, Sendable {
         self.priority = priority
         self.origin = origin
         self.remoteAllowed = remoteAllowed
+        self.refused = refused
     }
 }
 

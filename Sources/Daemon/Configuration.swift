@@ -1,5 +1,6 @@
 import ControlProtocol
 import Logging
+import SocketIO
 
 /// What the daemon was told in its configuration file, checked and complete: what the file leaves out has its default
 /// here. A value that the file's reader lets through is in range.
@@ -46,6 +47,10 @@ extension Configuration {
         public var maxDuration = Duration.seconds(3_600)
         /// Whole seconds. Nil: no limit.
         public var idleTimeout: Duration?
+        /// Users of this machine, by number, whom forwards serve beside the daemon's own.
+        public var allowUsers: Set<UInt32>?
+        /// Networks whose hosts may use forwards that other hosts can reach. Nil: all.
+        public var allowNetworks: [Network]?
 
         public init() {}
     }
@@ -87,6 +92,10 @@ extension Configuration {
         public var bind: String?
         /// Whether other hosts may reach the listener.
         public var allowRemote = false
+        /// Users of this machine, by number, whom it serves beside the daemon's own.
+        public var allowUsers: Set<UInt32> = []
+        /// Networks whose hosts may use it, where other hosts can reach it. Nil: all.
+        public var allowNetworks: [Network]?
         public var profile: String?
         public var region: String?
         /// An endpoint's id, to use it and no other.

@@ -10,6 +10,8 @@ enum ConfigurationKeys {
         .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isIPAddress),
         .maxDuration(\.maxDurationIfSet),
         .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
+        .users("allow_users", \.allowUsers),
+        .networks("allow_networks", \.allowNetworks),
     ]
 
     static let profile: [ConfigurationSetting<Configuration.Profile>] = [
@@ -34,6 +36,8 @@ enum ConfigurationKeys {
         .local,
         .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isIPAddress),
         .boolean("allow_remote", \.allowRemote),
+        .users("allow_users", \.allowUsers),
+        .networks("allow_networks", \.allowNetworks),
         .text("profile", \.profile, "the name of an AWS profile", where: ConfigurationText.isName),
         .text("region", \.region, "an AWS region such as \"eu-west-1\"", where: ConfigurationText.isRegion),
         .text(
@@ -81,6 +85,8 @@ struct ForwardDraft: Sendable {
     var local: LocalAddress?
     var bind: String?
     var allowRemote = false
+    var allowUsers: Set<UInt32>?
+    var allowNetworks: [Network]?
     var profile: String?
     var region: String?
     var endpoint: String?

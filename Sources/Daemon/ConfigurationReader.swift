@@ -158,6 +158,8 @@ struct ConfigurationReader {
         forward.local = draft.local ?? .port(0)
         if case .port = forward.local { forward.bind = draft.bind ?? defaults.bind }
         forward.allowRemote = draft.allowRemote
+        forward.allowUsers = draft.allowUsers ?? defaults.allowUsers ?? []
+        forward.allowNetworks = draft.allowNetworks ?? defaults.allowNetworks
         forward.profile = draft.profile ?? defaults.profile
         let standard = configuration.standard(for: forward.profile)
         forward.region = draft.region ?? standard.region

@@ -25,6 +25,11 @@ extension Configuration {
         return result
     }
 
+    /// Of forwards that were added by request.
+    var access: AccessRules {
+        AccessRules(users: defaults.allowUsers ?? [], networks: defaults.allowNetworks)
+    }
+
     var spareSettings: SpareSettings {
         var settings = SpareSettings()
         settings.count = pool.spares

@@ -260,7 +260,9 @@ final class ControlRequests: RequestHandler {
         return StatusResult(
             pid: Int(getpid()), uptime: Int(uptime), socket: socketPath, forwards: forwardInfos(),
             tunnels: tunnels.all.map(TunnelInfo.init), endpoints: endpointInfos(),
-            recentFailures: tunnels.failures.reversed().compactMap(FailureRecord.init),
+            recentFailures: (tunnels.failures.compactMap(FailureRecord.init)
+                + forwards.all.compactMap(FailureRecord.init(refusedBy:)))
+                .sorted { $0.when.milliseconds > $1.when.milliseconds },
             warnings: store.allWarnings + (passingWarning.map { [$0] } ?? []))
     }
 }

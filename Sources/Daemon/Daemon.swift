@@ -88,6 +88,7 @@ final class Daemon {
         kept = DescriptorStore(settings.service.adopted, notifier: notifier, logger: logger, on: loop)
         forwards = ForwardTable(tunnels: tunnels, keeper: kept, logger: logger)
         predecessors = Predecessors(pools: pools, notifier: notifier, logger: logger)
+        forwards.access = settings.configuration.access
         status = ServiceStatus(notifier: notifier, forwards: forwards, tunnels: tunnels, pools: pools)
         let store = ForwardStore(settings.saved.loaded, disk: settings.saved.disk, logger: logger)
         requests = ControlRequests(
@@ -347,6 +348,7 @@ final class Daemon {
         try forwards.commit(replacement, on: loop)
         configuration = fresh
         requests.configuration = fresh
+        forwards.access = fresh.access
         tunnels.apply(
             fresh.tunnelTimeouts, spares: fresh.spareSettings, warmTimeToLive: fresh.pool.warmTimeToLive)
         pools.apply(fresh.poolLimits, spares: fresh.spareSettings, on: loop)

@@ -50,6 +50,7 @@ struct RequestTranslation {
         specification.allowsRemoteClients = allowsRemote
         specification.priority = forward.priority == .interactive ? .interactive : .normal
         specification.warm = forward.warm
+        specification.access = AccessRules(users: forward.allowUsers, networks: forward.allowNetworks)
         specification.origin = ForwardSpecification.Origin.configuration
         return specification
     }

@@ -18,6 +18,8 @@ struct TOMLNode: Decodable, Sendable {
     var number: Int64?
     /// A boolean's.
     var flag: Bool?
+    /// An array's.
+    var elements: [TOMLNode]?
 
     struct Entry: Decodable, Sendable {
         var key: String

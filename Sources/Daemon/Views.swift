@@ -59,6 +59,17 @@ extension FailureRecord {
         let subject = end.handle.request.forward ?? end.handle.request.targetText
         self.init(when: Timestamp(end.at), failure: failure, subject: subject)
     }
+
+    /// The last connection that a forward refused; nil where it refused none.
+    init?(refusedBy forward: Forward) {
+        guard let refused = forward.lastRefused else { return nil }
+        let name = forward.specification.name
+        self.init(when: Timestamp(refused.at), failure: refused.refusal.failure(of: name), subject: name)
+    }
+
+    static func latest(_ records: [FailureRecord?]) -> FailureRecord? {
+        records.compactMap(\.self).max { $0.when.milliseconds < $1.when.milliseconds }
+    }
 }
 
 extension ForwardInfo {
@@ -70,13 +81,15 @@ extension ForwardInfo {
             profile: specification.route.profile, region: specification.route.region,
             endpoint: specification.route.endpointID, state: forward.listenFailure == nil ? .listening : .failed,
             lastFailure: forward.listenFailure.map { FailureRecord(when: Timestamp($0.since), failure: $0.failure) }
-                ?? forward.lastFailure.flatMap(FailureRecord.init), tunnels: tunnels,
+                ?? FailureRecord.latest(
+                    [forward.lastFailure.flatMap(FailureRecord.init), FailureRecord(refusedBy: forward)]),
+            tunnels: tunnels,
             maxDuration: Int(specification.maxDuration.components.seconds),
             idleTimeout: specification.idleTimeout.map { Int($0.components.seconds) },
             ephemeral: specification.isEphemeral,
             priority: specification.priority == .interactive ? .interactive : .normal,
             origin: specification.origin == .configuration ? .configuration : .request,
-            remoteAllowed: specification.allowsRemoteClients)
+            remoteAllowed: specification.allowsRemoteClients, refused: forward.refused)
     }
 }
 

@@ -33,6 +33,11 @@ enum EventText {
                 "\($0.id): \($0.slots.inUse) of \($0.slots.cap) slots in use, \($0.queued) waiting"
             } ?? ""
         case .zoneCrossed: return event.reason ?? ""
+        case .connectionRefused:
+            return event.failure.map { failure in
+                "\(event.forward?.name ?? "-"): \(failure.why)"
+                    + (event.refused.map { $0 > 1 ? ", \($0) times" : "" } ?? "")
+            } ?? ""
         case .loginNeeded:
             return event.login.map { "\($0.profile ?? "the default profile"): \($0.command)" } ?? ""
         case .eventsDropped: return event.dropped.map { "\($0) events were left out" } ?? ""

@@ -14,6 +14,12 @@ public enum PeerOwner {
 
         /// Some process still holds the socket. A peer that has half-closed keeps its inode; one that closed has none.
         public var isHeld: Bool { inode != 0 }
+
+        public init(uid: UInt32, inode: UInt32, state: UInt8) {
+            self.uid = uid
+            self.inode = inode
+            self.state = state
+        }
     }
 
     /// The peer's own socket, by the addresses of `descriptor` seen from the other side. Nil when the kernel has no

@@ -92,6 +92,15 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether it is an address of this host: what bind(2) takes. Where that cannot be found out (no descriptor is left) it
+    /// counts as one, since more is asked of those.
+    public var isOfThisHost: Bool {
+        if isLoopback { return true }
+        guard let probe = try? FileDescriptor.socket(domain, SOCK_DGRAM) else { return true }
+        defer { probe.close() }
+        return with(port: 0).withSockaddr { bind(probe.raw, $0, $1) } == 0 || errno != EADDRNOTAVAIL
+    }
+
     public var description: String {
         switch family {
         case .ipv4: "\(host):\(port)"

@@ -48,6 +48,13 @@ extension FileDescriptor {
         return .microseconds(Int64(information.tcpi_rtt))
     }
 
+    /// Closes with a reset instead of an end of file (socket(7), SO_LINGER), which a client takes for no answer.
+    public func closeWithReset() {
+        var setting = linger(l_onoff: 1, l_linger: 0)
+        _ = setsockopt(raw, SOL_SOCKET, SO_LINGER, &setting, socklen_t(MemoryLayout<linger>.size))
+        close()
+    }
+
     /// Options are wishes: a kernel that refuses one leaves a slower or less watchful socket, not a broken one.
     func set(_ level: CInt, _ option: CInt, _ value: CInt) {
         var value = value

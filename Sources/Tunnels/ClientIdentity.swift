@@ -27,21 +27,6 @@ public struct ClientIdentity: Hashable, Sendable {
         )
     }
 
-    /// Of an accepted connection. Of a TCP one the kernel tells the user, where the peer is on this host.
-    public init(ofPeerOf descriptor: FileDescriptor) {
-        self.init()
-        guard let local = SocketAddress.local(of: descriptor) else { return }
-        if local.family == .unix {
-            if let peer = try? PeerCredentials(of: descriptor) { self = ClientIdentity(peer) }
-            return
-        }
-        guard let peer = SocketAddress.peer(of: descriptor), peer.isLoopback || peer.ipBytes == local.ipBytes else {
-            return
-        }
-        // Without an inode the client is gone already, and the uid means nothing.
-        if let entry = try? PeerOwner.ofPeer(of: descriptor), entry.isHeld { uid = entry.uid }
-    }
-
     private static func command(of pid: Int32) -> String? {
         let raw = open("/proc/\(pid)/comm", O_RDONLY | O_CLOEXEC)
         guard raw >= 0 else { return nil }

@@ -1,5 +1,6 @@
 import AWS
 import Failures
+import Glibc
 import InstanceConnect
 import Logging
 import SocketIO
@@ -25,6 +26,8 @@ public struct ForwardSpecification: Hashable, Sendable {
     /// The IP address to listen on; nil for both loopback addresses.
     public var bindAddress: String?
     public var allowsRemoteClients = false
+    /// Whom it serves beside the daemon's user; nil: as the daemon's defaults say.
+    public var access: AccessRules?
     public var maxDuration: Duration
     public var idleTimeout: Duration?
     public var priority = TunnelPriority.normal
@@ -93,6 +96,12 @@ public final class Forward {
     public private(set) var listenFailure: ListenFailure?
     /// Told when it listens after it could not.
     var onListening: ((Forward) -> Void)?
+    /// The daemon's defaults of ``ForwardSpecification/access``.
+    var defaultAccess = AccessRules()
+    let doorkeeper = Doorkeeper()
+    /// Connections that were refused, since whose they are may not use the forward.
+    public var refused: Int { doorkeeper.refused }
+    public var lastRefused: RefusedConnection? { doorkeeper.lastRefused }
 
     private let name: ForwardName
     private var listeners: [Listener] = []
@@ -262,22 +271,20 @@ public final class Forward {
     // MARK: Connections
 
     private func accepted(_ connection: FileDescriptor, on loop: isolated Loop) {
-        let peer = SocketAddress.peer(of: connection)
-        let description = Self.describe(peer, connection)
+        // Before anything is dialed.
+        let caller = Caller(of: connection)
+        let admission = Admission(
+            owner: getuid(), rules: specification.access ?? defaultAccess,
+            allowsRemoteClients: specification.allowsRemoteClients)
+        guard doorkeeper.admit(connection, caller, by: admission) else { return }
         defer { warmTunnels.keepUp(specification, on: loop) }
-        if warmTunnels.join(LocalStream(connection), peer: description, on: loop) { return }
+        if warmTunnels.join(LocalStream(connection), of: caller, on: loop) { return }
         var request = TunnelRequest(
-            route: specification.route, forwardName: name, peer: description,
+            route: specification.route, forwardName: name, peer: caller.description,
             maxDuration: specification.maxDuration, idleTimeout: specification.idleTimeout)
         request.priority = specification.priority
-        request.identity = ClientIdentity(ofPeerOf: connection)
+        request.identity = caller.identity
         tunnels.open(request, local: LocalStream(connection), client: nil, on: loop)
-    }
-
-    private static func describe(_ peer: SocketAddress?, _ connection: FileDescriptor) -> String {
-        if let peer, peer.family != .unix { return peer.description }
-        guard let credentials = try? PeerCredentials(of: connection) else { return "a local socket" }
-        return "pid \(credentials.pid), uid \(credentials.uid)"
     }
 
     private func reportTrouble(_ error: SystemError, _ pause: Duration) {

@@ -18,6 +18,15 @@ public final class ForwardTable {
     public var onRemove: ((Forward) -> Void)?
     /// Told of each that was changed, with the name it had before, and of each that listens after it could not.
     public var onChange: ((Forward, String) -> Void)?
+    /// Told of each connection that a forward refused, with how many to tell people of: nil when it is too soon after the last
+    /// time.
+    public var onRefusal: ((Forward, RefusedConnection, _ toTell: Int?) -> Void)?
+    /// Told of each client that went before it could be looked up.
+    public var onGone: (() -> Void)?
+    /// Whom forwards serve that do not say otherwise.
+    public var access = AccessRules() {
+        didSet { for forward in forwards.values { forward.defaultAccess = access } }
+    }
 
     /// - Parameter keeper: keeps the sockets of forwards that last.
     public init(tunnels: TunnelTable, keeper: (any ListenerKeeper)? = nil, logger: Logger) {
@@ -103,8 +112,21 @@ public final class ForwardTable {
             log("forward listens at last", forward)
             onChange?(forward, forward.specification.name)
         }
+        forward.defaultAccess = access
+        forward.doorkeeper.onRefusal = { [unowned self, unowned forward] refused, toTell in
+            if let toTell { log(refused, toTell, of: forward) }
+            onRefusal?(forward, refused, toTell)
+        }
+        forward.doorkeeper.onGone = { [unowned self] in onGone?() }
         forwards[specification.name] = forward
         return forward
+    }
+
+    private func log(_ refused: RefusedConnection, _ count: Int, of forward: Forward) {
+        let name = forward.specification.name
+        logger.warning(
+            "\(refused.refusal.failure(of: name))",
+            metadata: ["forward": "\(name)", "reason": "\(refused.refusal.code)", "count": "\(count)"])
     }
 
     /// A port that was chosen for a request is the forward's from then on: the user's ssh configuration may name it.

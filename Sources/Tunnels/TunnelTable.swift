@@ -94,9 +94,8 @@ public final class TunnelTable {
     }
 
     /// Joins a connection to a warm tunnel. False when that is just ending; the connection is then untouched.
-    func join(_ local: LocalStream, to handle: TunnelHandle, peer: String, on loop: isolated Loop) -> Bool {
-        let identity = ClientIdentity(ofPeerOf: local.descriptor)
-        handle.update { $0.joinedBy = (peer, identity) }
+    func join(_ local: LocalStream, of caller: Caller, to handle: TunnelHandle, on loop: isolated Loop) -> Bool {
+        handle.update { $0.joinedBy = (caller.description, caller.identity) }
         guard handle.tunnel(on: loop)?.join(local, on: loop) == true else { return false }
         warm[handle.id] = nil
         return true

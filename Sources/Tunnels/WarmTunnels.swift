@@ -22,10 +22,10 @@ final class WarmTunnels {
     }
 
     /// Joins a connection to a warm tunnel and makes the next one. False when there is none ready.
-    func join(_ local: LocalStream, peer: String, on loop: isolated Loop) -> Bool {
+    func join(_ local: LocalStream, of caller: Caller, on loop: isolated Loop) -> Bool {
         while let handle = made.first(where: { $0.snapshot.state == .warm }) {
             made.removeAll { $0 === handle }
-            if tunnels.join(local, to: handle, peer: peer, on: loop) { return true }
+            if tunnels.join(local, of: caller, to: handle, on: loop) { return true }
         }
         return false
     }

@@ -39,7 +39,8 @@ enum Samples {
     static let forward = ForwardInfo(
         name: "web", target: "i-1", remotePort: 22, addresses: ["127.0.0.1:2222", "[::1]:2222"], profile: "dev",
         region: "eu-west-1", endpoint: "eice-1", state: .failed, lastFailure: record, tunnels: 2, maxDuration: 3600,
-        idleTimeout: 600, ephemeral: true, priority: .interactive, origin: .configuration, remoteAllowed: true)
+        idleTimeout: 600, ephemeral: true, priority: .interactive, origin: .configuration, remoteAllowed: true,
+        refused: 3)
     static let bareForward = ForwardInfo(
         name: "db", target: "10.0.0.1", remotePort: 3389, addresses: ["/tmp/db.sock"], maxDuration: 60)
     static let tunnel = TunnelInfo(
@@ -172,6 +173,10 @@ enum Samples {
             event.tunnel = tunnel
             event.expiresIn = 300
         case .endpointFull: event.endpoint = endpoint
+        case .connectionRefused:
+            event.forward = forward
+            event.failure = record.failure
+            event.refused = 7
         case .loginNeeded: event.login = NeededLogin(command: "aws sso login")
         default: event.dropped = 12
         }

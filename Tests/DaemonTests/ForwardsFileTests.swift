@@ -49,7 +49,7 @@ extension ForwardSpecification {
                 "name", "route", "local", "bindAddress", "allowsRemoteClients", "maxDuration", "idleTimeout",
                 "priority", "warm",
                 // Forwards that are saved have one value of these.
-                "isEphemeral", "origin",
+                "isEphemeral", "origin", "access",
             ])
         let route = Mirror(reflecting: specification.route).children.compactMap(\.label)
         #expect(

@@ -116,9 +116,10 @@ import Testing
         let report = Report<Int>()
         let target = try LoopbackServer { connection in report.add(try pattern.verify(from: connection)) }
         try await Scene.play(port: target.port) { scene in
-            let port = try await scene.add().port
+            // One that is gone before its tunnel is open is dropped.
+            let socket = try await Scene.connect(try await scene.add())
+            try await scene.daemon.waitForTunnels(open: 1)
             try await onThread {
-                let socket = try LoopbackSocket.connect(port: port)
                 try pattern.send(count, on: socket)
                 socket.close()
             }

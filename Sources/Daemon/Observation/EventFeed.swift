@@ -80,6 +80,14 @@ final class EventFeed {
         tell(event, on: loop)
     }
 
+    func refused(_ refused: RefusedConnection, _ count: Int, by forward: Forward, on loop: isolated Loop) {
+        var event = ControlEvent(.connectionRefused, at: Timestamp(refused.at))
+        event.forward = ForwardInfo(forward, tunnels: 0)
+        event.failure = refused.refusal.failure(of: forward.specification.name)
+        event.refused = count
+        tell(event, on: loop)
+    }
+
     func needsLogin(_ login: NeededLogin, on loop: isolated Loop) {
         var event = ControlEvent(.loginNeeded, at: .now())
         event.login = login

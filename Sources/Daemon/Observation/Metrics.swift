@@ -56,6 +56,16 @@ enum Metrics {
             }
         }
         metrics.family(
+            "eiced_connections_refused", .counter, help: "Connections that no forward served, by why."
+        ) { family in
+            for (reason, count) in tally.refused.sorted(by: { $0.key < $1.key }) {
+                family.add("_total", [("reason", reason)], count)
+            }
+        }
+        metrics.family(
+            "eiced_connections_gone", .counter, help: "Connections whose client went before it was known whose it is."
+        ) { $0.add("_total", [], tally.gone) }
+        metrics.family(
             "eiced_relayed_bytes", .counter, unit: "bytes", help: "Payload of all tunnels, by direction."
         ) { family in
             let up = status.tunnels.reduce(tally.localToRemote) { $0 &+ $1.bytesLocalToRemote }

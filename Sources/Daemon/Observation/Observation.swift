@@ -34,6 +34,11 @@ final class Observation {
             let name = forward.specification.name
             feed.changed(forward, was: oldName, tunnels: tunnels.all.count { $0.request.forward == name }, on: loop)
         }
+        forwards.onRefusal = { [unowned self] forward, refused, toTell in
+            tally.note(refused.refusal)
+            if let toTell { feed.refused(refused, toTell, by: forward, on: loop) }
+        }
+        forwards.onGone = { [unowned self] in tally.noteGone() }
         tunnels.onOpen = { [unowned self] handle, timings in
             for part in timings.parts { tally.note(connecting: part.length, phase: part.name) }
             feed.opened(handle, on: loop)

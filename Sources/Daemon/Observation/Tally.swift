@@ -15,6 +15,15 @@ struct Tally: Sendable {
 
     mutating func note(connecting length: Duration, phase: String) { phases[phase, default: Histogram()].add(length) }
 
+    /// Connections that no forward served, by the code of the refusal.
+    private(set) var refused: [String: Int] = [:]
+    /// Connections whose client went before it could be looked up.
+    private(set) var gone = 0
+
+    mutating func note(_ refusal: AccessRefusal) { refused[refusal.code, default: 0] += 1 }
+
+    mutating func noteGone() { gone += 1 }
+
     mutating func note(_ end: EndedTunnel) {
         ended[end.reason.code.rawValue, default: 0] += 1
         if let kind = end.reason.failure?.kind { failures[kind.rawValue, default: 0] += 1 }
