@@ -81,9 +81,15 @@ public struct RequestSigner: Sendable {
         let toSign =
             Self.algorithm + "\n" + date + "\n" + scope + "\n"
             + Digest.hexadecimal(Digest.sha256(request.text.utf8))
-        var key = Array("AWS4\(credentials.secretAccessKey)".utf8)
+        var key: [UInt8] = []
+        // At once, since growing leaves copies behind.
+        key.reserveCapacity(4 + credentials.secretAccessKey.utf8.count)
+        key += "AWS4".utf8
+        key += credentials.secretAccessKey.utf8
         for part in [String(date.prefix(8)), region, service, "aws4_request", toSign] {
-            key = Digest.hmacSHA256(key: key, message: part.utf8)
+            var spent = key
+            key = Digest.hmacSHA256(key: spent, message: part.utf8)
+            Digest.erase(&spent)
         }
         return Digest.hexadecimal(key)
     }

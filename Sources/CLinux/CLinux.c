@@ -81,6 +81,10 @@ int clinux_pipe(int ends[2]) {
     return pipe2(ends, O_CLOEXEC);
 }
 
+int clinux_forbid_dumps(void) {
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 int clinux_memory_file(const char *name) {
     return memfd_create(name, MFD_CLOEXEC);
 }

@@ -117,6 +117,15 @@ public final class ControlListener {
                 hint: "choose another path with --socket or EICED_SOCKET")
         }
         var status = stat()
+        // Another user's link would choose the folder for us: in /tmp everybody can plant one.
+        guard lstat(folder, &status) == 0,
+            status.st_mode & S_IFMT != S_IFLNK || status.st_uid == geteuid() || status.st_uid == 0
+        else {
+            throw Failure(
+                .configuration, "will not put the control socket into \(folder)",
+                why: "it is a symbolic link of another user",
+                hint: "choose a folder of your own with --socket or EICED_SOCKET")
+        }
         guard stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
             throw Failure(.cannotListen, "cannot listen on \(path)", why: "\(folder) is no folder")
         }

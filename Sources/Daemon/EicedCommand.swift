@@ -40,6 +40,8 @@ public struct EicedCommand: ParsableCommand {
     public init() {}
 
     public func run() throws {
+        // Before a credential is read: no core file has one, and no other process of this user may look for it (ptrace(2)).
+        ProcessMemory.makePrivate()
         // Before any thread exists, or that thread takes the signals.
         Signals.block()
         let program = SuccessorProgram.current()

@@ -18,6 +18,13 @@ public enum Digest {
         return result
     }
 
+    /// Overwrites key material that is not needed any more, in a way that no optimiser takes out. The caller's must be the only
+    /// reference: of shared storage a copy would be cleared.
+    public static func erase(_ secret: inout [UInt8]) {
+        secret.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) }
+        secret = []
+    }
+
     /// Whether two byte strings are equal, in a time that depends on their length alone.
     public static func constantTimeEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool {
         a.count == b.count && CRYPTO_memcmp(a, b, a.count) == 0

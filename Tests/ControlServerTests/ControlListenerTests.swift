@@ -113,6 +113,17 @@ import Testing
         #expect(failure?.why == "others can write there, and could replace it")
     }
 
+    @Test(.enabled(if: geteuid() == 0, "only root can give a link away"))
+    func aFolderThatIsAnotherUsersLinkIsNotFollowed() throws {
+        try folder.makeDirectory("run")
+        symlink(folder("run"), folder("link"))
+        #expect(failure(folder("link/control.sock")) == nil, "one's own link is as good as a folder")
+        lchown(folder("link"), 65_534, 65_534)
+        let failure = failure(folder("link/control.sock"))
+        #expect(failure?.kind == .configuration)
+        #expect(failure?.why == "it is a symbolic link of another user")
+    }
+
     @Test func missingParentAndLongPathAreExplained() {
         #expect(failure(folder("a/b/c.sock"))?.why == "no such file or directory")
         #expect(failure(folder(String(repeating: "x", count: 120)))?.kind == .configuration)

@@ -77,6 +77,17 @@ import Tunnels
         #expect(try text("other") == "kept")
     }
 
+    @Test func whatSomebodyPutInItsPlaceIsNotWrittenTo() throws {
+        #expect(mkfifo(folder("audit.jsonl"), 0o666) == 0)
+        #expect(AuditFile(folder: folder.path).append([line("a")]).error?.code == EPERM)
+        unlink(folder("audit.jsonl"))
+        try folder.write("audit.jsonl", "kept", mode: 0o666)
+        guard geteuid() == 0 else { return }
+        chown(folder("audit.jsonl"), 65_534, 65_534)
+        #expect(AuditFile(folder: folder.path).append([line("a")]).error?.code == EPERM)
+        #expect(try text("audit.jsonl") == "kept")
+    }
+
     @Test func aDiskThatFailsIsSaidOnceAndLosesNothingThatFits() async throws {
         // A file where the folder should be.
         try folder.write("state", "")

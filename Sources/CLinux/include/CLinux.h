@@ -55,6 +55,9 @@ int clinux_pidfd_open(pid_t pid);
 /// pipe2(2), close-on-exec: the reading end first.
 int clinux_pipe(int ends[2]);
 
+/// Forbids core dumps of this process and others' looks into it (PR_SET_DUMPABLE of prctl(2)). 0, or -1 with errno.
+int clinux_forbid_dumps(void);
+
 /// memfd_create(2), close-on-exec. Returns what memfd_create(2) returns.
 int clinux_memory_file(const char *name);
 

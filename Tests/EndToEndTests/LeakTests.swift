@@ -1,0 +1,128 @@
+import Glibc
+import SocketIO
+import TestSupport
+import Testing
+
+/// What must never leave the daemon, where an endpoint repeats what it was sent, and where the daemon crashes.
+@Suite struct LeakTests {
+    private static let secret = "plantedSecretThatMustNotBeShown/0123456789"
+    private static let token = "plantedTokenThatMustNotBeShown/abcdefghij"
+
+    /// An endpoint may repeat what it was sent, in an error and in the reason of a Close.
+    private func parrot() throws -> RogueEndpoint {
+        try RogueEndpoint { peer in
+            let request = try peer.readRequest()
+            let query = request.split(separator: " ").dropFirst().first.map(String.init) ?? ""
+            let body = "{\"ErrorCode\":\"Odd\",\"Message\":\"you sent \(query)\"}"
+            let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nX-Echo: \(query)\r\n"
+            try peer.write(Array("\(head)Content-Length: \(body.utf8.count)\r\n\r\n\(body)".utf8))
+            try peer.end()
+        }
+    }
+
+    private func files(below folder: String) throws -> [String] {
+        var found: [String] = []
+        guard let directory = opendir(folder) else { return [] }
+        defer { closedir(directory) }
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name == "." || name == ".." { continue }
+            var status = stat()
+            guard lstat("\(folder)/\(name)", &status) == 0 else { continue }
+            if status.st_mode & S_IFMT == S_IFDIR {
+                found += try files(below: "\(folder)/\(name)")
+            } else if status.st_mode & S_IFMT == S_IFREG {
+                found.append("\(folder)/\(name)")
+                #expect(status.st_mode & 0o077 == 0, "others may read \(folder)/\(name)")
+            }
+        }
+        return found
+    }
+
+    @Test func noSecretLeavesTheDaemonByAnyWay() async throws {
+        let rogue = try parrot()
+        var environment = rogue.environment
+        environment["AWS_SECRET_ACCESS_KEY"] = Self.secret
+        environment["AWS_SESSION_TOKEN"] = Self.token
+        try await Scene.onStage {
+            let daemon = try await EicedDaemon.start(
+                environment: environment, configuration: Scene.table(of: [:]), arguments: ["--log-level", "trace"])
+            let added = try await daemon.json(
+                ForwardAnswer.self, ["add", RogueEndpoint.address, "22", "--name", "p"] + RogueEndpoint.pinned)
+            #expect(added.forwards.count == 1)
+            let proxy = try await daemon.proxy()
+            #expect(proxy.code != 0)
+            var shown: [(String, String)] = [("proxy", proxy.errors + proxy.output)]
+            for arguments in [
+                ["status"], ["status", "--json"], ["ls", "--json"], ["events"], ["events", "--json"], ["tunnels"],
+                ["metrics"], ["endpoints", "--json"],
+            ] {
+                let result = try await daemon.startEicectl(arguments).result(of: arguments.joined(separator: " "))
+                shown.append((arguments.joined(separator: " "), result.output + result.errors))
+            }
+            shown.append(("the command line", contents(of: "/proc/\(daemon.process.pid)/cmdline") ?? ""))
+            // The audit is written when there is time.
+            try await eventually("the audit has the tunnel") {
+                try self.files(below: daemon.directory.path).contains { $0.hasSuffix("audit.jsonl") }
+            }
+            for file in try files(below: daemon.directory("state")) { shown.append((file, contents(of: file) ?? "")) }
+            shown.append(("the log", daemon.log))
+            for (what, text) in shown {
+                #expect(!text.isEmpty || what == "tunnels" || what.hasSuffix(".lock"), "\(what) was empty")
+                for secret in [Self.secret, Self.token] {
+                    #expect(!text.contains(secret), "\(what) shows a secret")
+                    #expect(!text.contains(secret.replacing("/", with: "%2F")), "\(what) shows a secret")
+                }
+                // What a presigned URL is worth is its signature.
+                for part in text.components(after: "X-Amz-Signature=") {
+                    #expect(part.prefix(1) == "…", "\(what) shows a signature")
+                }
+            }
+            #expect(shown.contains { $0.1.contains("you sent") }, "the endpoint's words are shown, without the secrets")
+        }
+    }
+
+    /// A program that dies of a signal, by the kernel's own word on whether it left a core file.
+    private func leavesCore(_ command: String) async throws -> Bool {
+        let folder = try TemporaryDirectory()
+        // `wait` gives 134 either way; perl has the flag (WCOREDUMP).
+        let script = """
+            ulimit -c unlimited 2>/dev/null; cd \(folder.path); exec perl -e '
+            my $pid = fork; if (!$pid) { exec("/bin/sh", "-c", $ARGV[0]) or die }
+            my $n = 0; until (-e "ready" || -e "run/eiced/control.sock" || $n++ > 3000) { select undef, undef, undef, 0.01 }
+            kill "ABRT", $pid; waitpid $pid, 0; print $? & 128 ? "core" : "none", " ", $? & 127;' "$0"
+            """
+        var environment = try EicedDaemon.environment(in: folder)
+        environment["PATH"] = "/usr/bin:/bin"
+        let child = try ChildProcess(
+            "/bin/sh", ["-c", script, command], environment: environment, diesWithParent: true)
+        guard try await child.exit() == .code(0) else { throw TestFailure(child.standardError) }
+        guard child.standardOutput.hasSuffix(" 6") else {
+            throw TestFailure("it did not die of SIGABRT: \(child.standardOutput) \(child.standardError)")
+        }
+        return child.standardOutput.hasPrefix("core")
+    }
+
+    @Test func aCrashLeavesNoCoreFile() async throws {
+        // Without this the test would pass wherever core files are switched off.
+        guard try await leavesCore("touch ready; exec sleep 60") else {
+            print("skipped: this machine makes no core files of anything")
+            return
+        }
+        #expect(try await !leavesCore("exec \(BuiltProducts.eiced)"))
+    }
+}
+
+private struct ForwardAnswer: Decodable {
+    struct Forward: Decodable { var name: String }
+    var forwards: [Forward]
+}
+
+extension String {
+    /// What stands after each occurrence of `mark`.
+    fileprivate func components(after mark: String) -> [Substring] {
+        ranges(of: mark).map { self[$0.upperBound...] }
+    }
+}
