@@ -19,13 +19,20 @@ public struct ProcessCredentials: CredentialSource {
                 .malformedFile, place, why: "credential_process is no command: a quote is not closed, or it is empty")
         }
         let origin = "the credential_process of profile \(context.profile.name)"
+        let environment = context.environment.withoutServiceManager
+        let launch = HelperLaunch(
+            words, environment: environment, timeout: timeout,
+            hasServiceManager: HelperLaunch.hasServiceManager(environment))
         func failed(_ why: String) -> Failure {
-            Failure(.helperFailed, what, why: "\(program): \(why)", hint: "run it yourself; it stands at \(place)")
+            let inside =
+                launch.sandbox.map { "; it ran inside of \($0), which hides the home: loosen or mask that" } ?? ""
+            return Failure(
+                .helperFailed, what, why: "\(program): \(why)", hint: "run it yourself; it stands at \(place)\(inside)")
         }
         let output: HelperProcess.Output
         do {
-            let environment = context.environment.withoutServiceManager
-            output = try await HelperProcess(arguments: words, environment: environment, timeout: timeout).run()
+            output = try await HelperProcess(arguments: launch.arguments, environment: environment, timeout: timeout)
+                .run()
         } catch {
             switch error {
             case .notStarted(let code): throw failed(String(cString: strerror(code)))

@@ -13,7 +13,7 @@ extension RequestTranslation {
         let options = parameters.options
         var new = old
         new.name = parameters.name ?? old.name
-        new.local = parameters.local.map { Self.local($0) } ?? old.local
+        if let local = parameters.local { new.local = try place(local) }
         new.bindAddress = parameters.bind ?? (unset.contains(.bind) ? configuration.defaults.bind : old.bindAddress)
         new.allowsRemoteClients = try checkBind(
             new.bindAddress, allowRemote: parameters.allowRemote ?? old.allowsRemoteClients)

@@ -25,7 +25,7 @@ struct RequestTranslation {
         for mapping in parameters.mappings {
             let route = try route(parameters.target, mapping.remotePort, parameters.options)
             var specification = ForwardSpecification(
-                name: name(parameters, mapping), route: route, local: Self.local(mapping.local), bindAddress: bind,
+                name: name(parameters, mapping), route: route, local: try place(mapping.local), bindAddress: bind,
                 maxDuration: try maxDuration(parameters.options, route.profile),
                 idleTimeout: try idleTimeout(parameters.options, route.profile))
             specification.allowsRemoteClients = allowsRemote
@@ -45,7 +45,7 @@ struct RequestTranslation {
             profile: forward.profile, region: forward.region, endpointID: forward.endpoint,
             endpointDNSName: forward.endpointDNSName)
         var specification = ForwardSpecification(
-            name: name, route: route, local: Self.local(forward.local), bindAddress: forward.bind,
+            name: name, route: route, local: try place(forward.local), bindAddress: forward.bind,
             maxDuration: forward.maxDuration, idleTimeout: forward.idleTimeout)
         specification.allowsRemoteClients = allowsRemote
         specification.priority = forward.priority == .interactive ? .interactive : .normal
@@ -157,6 +157,12 @@ struct RequestTranslation {
         case .path(let path): .path(path)
         case nil: .port(0)
         }
+    }
+
+    /// - Throws: when the service's sandbox would hide a socket there.
+    func place(_ address: LocalAddress?) throws(Failure) -> ForwardSpecification.Local {
+        if case .path(let path) = address { try Sandbox(environment)?.check(socket: path) }
+        return Self.local(address)
     }
 
     /// Other hosts may come in only where that was asked for in so many words.

@@ -122,6 +122,7 @@ final class ListenerBinding {
             switch error.code {
             case EADDRINUSE where address.family == .unix: "another program listens there: choose another path"
             case EADDRINUSE: "choose another port, or 0 for any free one; ss -ltnp shows who has this one"
+            case EROFS: "a service's sandbox protects this folder: choose one in $XDG_RUNTIME_DIR/eiced"
             case EACCES: "ports below 1024 need privileges: choose a higher one"
             case EADDRNOTAVAIL: "give an address of this host"
             default: nil

@@ -56,17 +56,19 @@ struct SystemdBox: Sendable {
     ///   - timeouts: changes to ``Scene/timeouts``.
     ///   - service: further lines of the service's `[Service]`.
     ///   - files: further files, by path in the box.
+    ///   - filesFor: the same, for those that depend on the emulator.
     ///   - root: a folder with a system that has the package installed; nil for this machine's with what was built.
     static func play(
         port: UInt16 = 1, emulator options: [String] = [], configuration: String = "",
         timeouts: [String: String] = [:], service: String = "", files: [String: String] = [:],
-        root: String? = nil, _ body: @Sendable (SystemdBox) async throws -> Void
+        filesFor: (Emulator) -> [String: String] = { _ in [:] }, root: String? = nil,
+        _ body: @Sendable (SystemdBox) async throws -> Void
     ) async throws {
         try await stage.pass {
             let emulator = try await Emulator.start(inventory: Scene.inventory(port: port), options: options)
             let box = try await SystemdBox(
                 emulator: emulator, configuration: Scene.table(of: timeouts) + configuration, service: service,
-                files: files, root: root)
+                files: files.merging(filesFor(emulator)) { $1 }, root: root)
             do {
                 try await body(box)
             } catch {
@@ -89,7 +91,7 @@ struct SystemdBox: Sendable {
                 try tree.copy(program, to: "/usr/bin/\(name)", mode: 0o755)
             }
             let units = "/usr/lib/systemd/user"
-            for unit in ["eiced.service", "eiced.socket"] {
+            for unit in ["eiced.service", "eiced.socket", "eiced.service.d/sandbox.conf"] {
                 try tree.copy("\(Self.repository)/systemd/\(unit)", to: "\(units)/\(unit)")
             }
         }

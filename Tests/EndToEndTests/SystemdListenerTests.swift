@@ -16,7 +16,7 @@ struct SystemdListenerTests {
             try await box.add(Scene.web, "22", "--name", "web")
             try await box.waitForStored(3)
             try await box.add(Scene.web, "22", "--name", "brief", "--ephemeral")
-            try await box.add(Scene.web, "22:/home/alice/web.sock", "--name", "unix")
+            try await box.add(Scene.web, "22:/run/user/5801/eiced/web.sock", "--name", "unix")
             try await box.waitForStored(4)
             try await box.eicectl("set", "web", "--name", "site")
             try await box.eicectl("rm", "unix", "brief")
@@ -53,12 +53,12 @@ struct SystemdListenerTests {
     @Test func aUnixSocketIsKeptAndItsFileIsRemovedInTheEnd() async throws {
         try await SystemdBox.play { box in
             try await box.start()
-            try await box.add(Scene.web, "22:/home/alice/web.sock", "--name", "web")
-            let file = try await box.alice("stat", "-c", "%i", "web.sock")
+            try await box.add(Scene.web, "22:/run/user/5801/eiced/web.sock", "--name", "web")
+            let file = try await box.alice("stat", "-c", "%i", "/run/user/5801/eiced/web.sock")
             try await box.crash()
-            #expect(try await box.alice("stat", "-c", "%i", "web.sock") == file)
+            #expect(try await box.alice("stat", "-c", "%i", "/run/user/5801/eiced/web.sock") == file)
             try await box.systemctl("stop", "eiced.service")
-            #expect(try await box.run(.alice, "test", "-e", "web.sock").code == 1)
+            #expect(try await box.run(.alice, "test", "-e", "/run/user/5801/eiced/web.sock").code == 1)
         }
     }
 
