@@ -53,6 +53,7 @@ test: deps build-eicectl
 	@scripts/test-summary.sh .build/test.log
 
 bench: build
+	scripts/install-dependencies.sh bench
 	$(SWIFT_BUILD) -c release --static-swift-stdlib --product eiced-bench
 	EICED_TEST_EICECTL=$(STATIC_EICECTL) $(RELEASE)/eiced-bench $(if $(JSON),--json) $(SCENARIO)
 

@@ -222,6 +222,7 @@ let package = Package(
                 "ControlClient",
                 "ControlProtocol",
                 "Failures",
+                "OpenSSL",
                 "SocketIO",
                 "TestSupport",
                 "Tunnels",

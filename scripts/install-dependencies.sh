@@ -19,6 +19,9 @@ packages=(
     shellcheck
 )
 
+# With the argument `bench`: what eiced is measured beside, and what counts its instructions.
+[ "${1:-}" = bench ] && packages+=(socat valgrind)
+
 missing=()
 for package in "${packages[@]}"; do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=

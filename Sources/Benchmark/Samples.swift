@@ -35,6 +35,7 @@ struct Figure: Codable, Hashable, Sendable {
         case nanoseconds = "ns"
         case kibibytes = "KiB"
         case mebibytes = "MiB"
+        case mebibytesPerSecond = "MiB/s"
         case percent = "%"
         /// A multiple of what another did in the same moment.
         case times = "×"

@@ -22,5 +22,6 @@ struct BenchSettings: Sendable {
 enum Scenarios {
     static let all: [any Scenario.Type] = [
         FirstByteScenario.self, ScaleScenario.self, PoolDecisionScenario.self, SharedEndpointScenario.self,
+        RelayScenario.self, PingScenario.self, StartScenario.self,
     ]
 }

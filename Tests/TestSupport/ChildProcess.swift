@@ -135,8 +135,11 @@ final class ChildRecord: Sendable {
         }
     }
 
-    /// Reaps `pid`, which has ended.
+    /// Waits for the end of `pid`, and reaps it.
     func reap(_ pid: pid_t) {
+        // Not under the lock, which whoever signals it needs.
+        var information = siginfo_t()
+        while waitid(P_PID, id_t(pid), &information, CInt(WEXITED | WNOWAIT)) < 0 && errno == EINTR {}
         let instant = ContinuousClock.now
         let (status, waiters) = state.withLock { state in
             var raw: CInt = 0
