@@ -32,8 +32,7 @@ import Testing
                 if told != nil { count.told += 1 }
             }
             let admission = Admission(owner: getuid(), rules: AccessRules(), allowsRemoteClients: false)
-            accepting = try Listener(adopting: listener, on: loop, onTrouble: { _, _ in }) {
-                [unowned self] connection in
+            let serve = { [unowned self] (connection: FileDescriptor) in
                 count.accepted += 1
                 let start = ContinuousClock.now
                 let caller = Caller(of: connection)
@@ -44,6 +43,7 @@ import Testing
                 _ = write(connection.raw, "welcome\n", 8)
                 connection.close()
             }
+            accepting = try Listener(adopting: listener, on: loop, onTrouble: { _, _ in }, onAccept: serve)
         }
 
         func close(on loop: isolated Loop) { accepting?.close(on: loop) }

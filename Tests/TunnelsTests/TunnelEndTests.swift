@@ -245,11 +245,11 @@ import WebSocket
         }
         let bench = try await Bench(endpoint)
         let port = try await bench.forward()
-        try await onThread {
-            let client = try LoopbackSocket.connect(port: port)
-            client.shutdownWrite()
-            client.close()
-        }
+        let client = try await onThread { try LoopbackSocket.connect(port: port) }
+        // One that is gone when it is looked at was nobody's.
+        try await eventually("it was taken") { await bench.handles().count == 1 }
+        client.shutdownWrite()
+        client.close()
         // Long before the drain timeout; whether it was in the queue or in the dial is a matter of luck.
         let reason = try await bench.end()
         #expect([.localClosed, .clientLeft].contains(reason))
