@@ -5,7 +5,6 @@ import Failures
 struct HandoverMessage: Codable, Hashable, Sendable {
     struct Kind: RawRepresentable, Codable, Hashable, Sendable {
         let rawValue: String
-        init(rawValue: String) { self.rawValue = rawValue }
 
         // From the old process, before the new one serves.
 
