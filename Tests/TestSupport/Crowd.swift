@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Many connections to one port as some user of the machine, one after another, in all the ways in which a client can
