@@ -34,6 +34,8 @@ package struct FairQueue {
 
     private var interactive = Class()
     private var normal = Class()
+    /// Those who had their turn and could not use it: before all others, and counted once.
+    private var returned = Line<Waiter>()
     private var alive: [Ticket: Waiter] = [:]
     /// Interactive waiters served since the last normal one, while both waited.
     private var streak = 0
@@ -49,10 +51,11 @@ package struct FairQueue {
         withClass(of: waiter) { $0.append(waiter) }
     }
 
-    /// To the front of everything in its class: someone who had his turn, and could not use it.
+    /// To the front of everything, behind those who came back before: someone who had his turn, and could not use it. It
+    /// moves nobody's turn, so that who is refused often falls behind no more than who never is.
     mutating func prepend(_ waiter: Waiter) {
         alive[waiter.ticket] = waiter
-        withClass(of: waiter) { $0.prepend(waiter) }
+        returned.append(waiter)
     }
 
     /// Harmless for a ticket that does not wait. Its place in line is skipped later.
@@ -60,6 +63,7 @@ package struct FairQueue {
 
     /// Whose turn it is.
     mutating func popFirst() -> Waiter? {
+        while let waiter = returned.popFirst() { if alive[waiter.ticket] != nil { return served(waiter) } }
         let takesNormal = streak >= Self.interactiveShare
         if takesNormal, let waiter = normal.popFirst(alive: alive) {
             streak = 0
@@ -99,12 +103,6 @@ package struct FairQueue {
             lines[waiter.key, default: Line()].append(waiter)
         }
 
-        mutating func prepend(_ waiter: Waiter) {
-            turns.removeAll { $0 == waiter.key }
-            turns.prepend(waiter.key)
-            lines[waiter.key, default: Line()].prepend(waiter)
-        }
-
         mutating func popFirst(alive: [Ticket: Waiter]) -> Waiter? {
             while let key = turns.popFirst() {
                 while let waiter = lines[key]?.popFirst() {
@@ -123,7 +121,7 @@ package struct FairQueue {
     }
 }
 
-/// First in, first out, with room at the front for one that comes back.
+/// First in, first out.
 private struct Line<Element> {
     private var elements: [Element?] = []
     private var head = 0
@@ -131,15 +129,6 @@ private struct Line<Element> {
     var isEmpty: Bool { head == elements.count }
 
     mutating func append(_ element: Element) { elements.append(element) }
-
-    mutating func prepend(_ element: Element) {
-        if head > 0 {
-            head -= 1
-            elements[head] = element
-        } else {
-            elements.insert(element, at: 0)
-        }
-    }
 
     mutating func popFirst() -> Element? {
         guard head < elements.count else { return nil }
@@ -152,10 +141,5 @@ private struct Line<Element> {
             head = 0
         }
         return element
-    }
-
-    mutating func removeAll(where isDoomed: (Element) -> Bool) {
-        elements = elements[head...].filter { element in element.map { !isDoomed($0) } ?? false }
-        head = 0
     }
 }

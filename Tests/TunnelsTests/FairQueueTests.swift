@@ -50,6 +50,38 @@ import Testing
         #expect(order(queue) == [1, 3, 2])
     }
 
+    /// A turn that could not be used is one turn, however often it is tried.
+    @Test func whoComesBackCostsNobodyATurn() {
+        var queue = queue([
+            (1, .normal, "a"), (2, .normal, "a"), (3, .normal, "a"), (4, .normal, "b"), (5, .normal, "c"),
+            (6, .normal, "b"),
+        ])
+        let first = queue.popFirst()
+        let second = queue.popFirst()
+        #expect(first?.ticket.number == 1 && second?.ticket.number == 4)
+        // "a" has moved on to c's left when its first one comes back: its next one does not fall behind for that.
+        #expect(queue.popFirst()?.ticket.number == 5)
+        if let first { queue.prepend(first) }
+        #expect(order(queue) == [1, 2, 6, 3])
+    }
+
+    @Test func aNormalWaiterThatComesBackKeepsItsTurnBeforeTheOtherClass() {
+        let interactive = (1...6).map { ($0, TunnelPriority.interactive, "i") }
+        var queue = queue([(11, .normal, "n"), (12, .normal, "n")] + interactive)
+        let served = (0..<4).compactMap { _ in queue.popFirst() }
+        #expect(served.map(\.ticket.number) == [1, 2, 3, 11])
+        queue.prepend(served[3])
+        #expect(order(queue) == [11, 4, 5, 6, 12])
+    }
+
+    @Test func thoseWhoComeBackAreServedInTheOrderOfTheirReturnAndCanGiveUp() {
+        var queue = queue([(1, .normal, "a"), (2, .interactive, "b"), (3, .normal, "c"), (4, .normal, "c")])
+        for waiter in (0..<3).compactMap({ _ in queue.popFirst() }) { queue.prepend(waiter) }
+        queue.remove(Ticket(number: 1))
+        #expect(queue.count == 3)
+        #expect(order(queue) == [2, 3, 4])
+    }
+
     @Test func thousandsComeAndGoWithoutLosingTheirOrder() {
         var queue = FairQueue()
         var served: [UInt64] = []
