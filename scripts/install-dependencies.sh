@@ -8,7 +8,7 @@ packages=(
     libssl-dev libsystemd-dev libcurl4-openssl-dev libexpat1-dev libtomlplusplus-dev libstdc++-12-dev
     # What tests and demo run: a private sshd, certificates, the unit check, and the tools that a script would
     # speak the control protocol with.
-    openssh-server openssh-client openssl systemd jq netcat-openbsd tinyproxy-bin stunnel4
+    openssh-server openssh-client openssl systemd jq netcat-openbsd tinyproxy-bin stunnel4 faketime iproute2
     # AWS's own library and a server with EC2 and STS are installed from PyPI (scripts/test-python.sh).
     python3 python3-venv
     # The box that boots a system (scripts/systemd-box.sh).

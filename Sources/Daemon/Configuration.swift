@@ -144,7 +144,7 @@ extension Configuration {
     /// `[pool]`
     public struct Pool: Sendable, Equatable {
         /// The most connections that wait for a slot of one endpoint.
-        public var queueLength = 100
+        public var queueLength = 256
         /// Connections kept ready for each endpoint in use; 0 for none.
         public var spares = 1
         /// How old a spare may become; less where the service closes it earlier.

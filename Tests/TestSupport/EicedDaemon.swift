@@ -13,13 +13,14 @@ public final class EicedDaemon: Sendable {
     /// - Parameters:
     ///   - environment: beside PATH, HOME and the XDG folders.
     ///   - configuration: the content of config.toml.
+    ///   - wrapper: a program with arguments that runs it in its own place, such as nsenter(1).
     public static func start(
         environment: [String: String] = [:], configuration: String? = nil, arguments: [String] = [],
-        in directory: TemporaryDirectory? = nil
+        in directory: TemporaryDirectory? = nil, wrapper: [String] = []
     ) async throws -> EicedDaemon {
         let daemon = try EicedDaemon(
             environment: environment, configuration: configuration, arguments: arguments,
-            directory: try directory ?? TemporaryDirectory())
+            directory: try directory ?? TemporaryDirectory(), wrapper: wrapper)
         try await eventually("eiced answers") {
             if daemon.process.exit != nil { throw TestFailure("eiced ended: \(daemon.log)") }
             return (try? LoopbackSocket.connect(path: daemon.socket)) != nil
@@ -29,7 +30,8 @@ public final class EicedDaemon: Sendable {
 
     /// Starts it and waits for nothing.
     public init(
-        environment: [String: String], configuration: String?, arguments: [String], directory: TemporaryDirectory
+        environment: [String: String], configuration: String?, arguments: [String], directory: TemporaryDirectory,
+        wrapper: [String] = []
     ) throws {
         self.directory = directory
         self.environment = try Self.environment(in: directory).merging(environment) { $1 }
@@ -38,8 +40,9 @@ public final class EicedDaemon: Sendable {
             try directory.write("config/eiced/config.toml", configuration)
         }
         socket = directory("run/eiced/control.sock")
+        let command = wrapper + [BuiltProducts.eiced] + arguments
         process = try ChildProcess(
-            BuiltProducts.eiced, arguments, environment: self.environment, diesWithParent: true)
+            command[0], Array(command.dropFirst()), environment: self.environment, diesWithParent: true)
     }
 
     /// An environment whose folders are all in `directory`; AWS's own files are named and absent.

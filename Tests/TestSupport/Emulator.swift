@@ -8,15 +8,19 @@ public final class Emulator: Sendable {
     /// - Parameters:
     ///   - inventory: JSON, as `eice-emulator --help` describes it.
     ///   - options: further arguments.
-    public static func start(inventory: String, options: [String] = []) async throws -> Emulator {
-        try await Emulator(inventory: inventory, options: options)
+    ///   - wrapper: a program with arguments that runs it in its own place, such as nsenter(1).
+    public static func start(
+        inventory: String, options: [String] = [], wrapper: [String] = []
+    ) async throws -> Emulator {
+        try await Emulator(inventory: inventory, options: options, wrapper: wrapper)
     }
 
-    private init(inventory: String, options: [String]) async throws {
+    private init(inventory: String, options: [String], wrapper: [String]) async throws {
         directory = try TemporaryDirectory("emulator")
         let file = try directory.write("inventory.json", inventory)
+        let command = wrapper + [BuiltProducts.emulator, "--inventory", file] + options
         let process = try ChildProcess(
-            BuiltProducts.emulator, ["--inventory", file] + options,
+            command[0], Array(command.dropFirst()),
             environment: ["PATH": "/usr/bin:/bin", "TMPDIR": directory.path, "HOME": directory.path],
             diesWithParent: true)
         self.process = process
