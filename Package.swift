@@ -238,9 +238,15 @@ let package = Package(
             dependencies: ["CLinux", "Failures", "SocketIO"],
             path: "Tests/TestSupport",
             swiftSettings: strict),
+        // TLS servers that must be refused, made of OpenSSL itself.
+        .target(
+            name: "BadTLS", dependencies: ["COpenSSL", "OpenSSL", "TestSupport"], path: "Tests/BadTLS",
+            swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["CLinux", "ControlProtocol", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
+            dependencies: [
+                "BadTLS", "CLinux", "ControlProtocol", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport",
+            ],
             swiftSettings: strict),
     ],
     cxxLanguageStandard: .cxx17

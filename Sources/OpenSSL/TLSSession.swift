@@ -195,6 +195,10 @@ public final class TLSSession {
             return .failed(TLSError(.alert, "the peer refused: \(first.reason)"))
         }
         if reason == SSL_R_UNEXPECTED_EOF_WHILE_READING { return .failed(truncation) }
+        // Plain HTTP on this port, most often.
+        if reason == SSL_R_WRONG_VERSION_NUMBER, !isEstablished {
+            return .failed(TLSError(.violation, "the answer is no TLS (\(first.reason))"))
+        }
         return .failed(TLSError(.violation, first.reason))
     }
 

@@ -57,11 +57,13 @@ final class RogueEndpoint: Sendable {
     }
 
     /// What the daemon needs to come here.
-    var environment: [String: String] {
+    var environment: [String: String] { Self.environment(roots: directory("ca.pem"), port: server.port) }
+
+    /// The same for a server of a test's own.
+    static func environment(roots: String, port: UInt16) -> [String: String] {
         [
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/EXAMPLEKEY",
-            "AWS_REGION": "eu-west-1", "AWS_CA_BUNDLE": directory("ca.pem"),
-            "EICED_CONNECT_TO": "127.0.0.1:\(server.port)",
+            "AWS_REGION": "eu-west-1", "AWS_CA_BUNDLE": roots, "EICED_CONNECT_TO": "127.0.0.1:\(port)",
         ]
     }
 

@@ -112,6 +112,12 @@ public final class LoopbackSocket: Sendable {
         }
     }
 
+    /// Whether something, the end among it, came within so long.
+    public func waitForInput(milliseconds: CInt) -> Bool {
+        var waiting = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
+        return poll(&waiting, 1, milliseconds) > 0
+    }
+
     public func readText(upTo count: Int = 1 << 16) throws -> String {
         String(decoding: try read(upTo: count), as: UTF8.self)
     }
@@ -147,6 +153,9 @@ public final class LoopbackSocket: Sendable {
 
     /// Sends the end of the stream; reading goes on.
     public func shutdownWrite() { shutdown(descriptor.raw, CInt(SHUT_WR)) }
+
+    /// Ends both directions; the descriptor stays open for whoever waits on it.
+    public func shutdownBoth() { shutdown(descriptor.raw, CInt(SHUT_RDWR)) }
 
     public func close() { descriptor.close() }
 
