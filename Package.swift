@@ -209,6 +209,14 @@ let package = Package(
             dependencies: ["EICEEmulator", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
             swiftSettings: strict),
 
+        // What conformance suites talk to; not installed.
+        .target(
+            name: "WebSocketEcho", dependencies: ["CLinux", "OpenSSL", "SocketIO", "WebSocket"], swiftSettings: strict),
+        .testTarget(
+            name: "WebSocketEchoTests", dependencies: ["WebSocketEcho", "WebSocket", "TestSupport"],
+            swiftSettings: strict),
+        .executableTarget(name: "wsecho", dependencies: ["WebSocketEcho"], swiftSettings: strict),
+
         // The programs: each main under 30 lines.
         .executableTarget(name: "eiced", dependencies: ["Daemon"], swiftSettings: strict),
         .executableTarget(name: "eicectl", dependencies: ["EicectlCommands"], swiftSettings: strict),

@@ -12,6 +12,9 @@ public enum BuiltProducts {
     /// The emulator, `$EICED_TEST_EMULATOR` or the one beside the tests.
     public static let emulator = path(of: "eice-emulator", variable: "EICED_TEST_EMULATOR")
 
+    /// The echo for conformance suites, beside the tests.
+    public static let wsecho = path(of: "wsecho", variable: "EICED_TEST_WSECHO")
+
     private static func path(of name: String, variable: String) -> String {
         if let named = getenv(variable) { return String(cString: named) }
         var buffer = [CChar](repeating: 0, count: 4096)
