@@ -1,4 +1,6 @@
 import Glibc
+import SocketIO
+import Synchronization
 
 /// Runs `body`, which may block, on a thread of its own, and waits for its result without holding a thread of Swift's
 /// pool: that pool has one thread a core, and all tests share it.
@@ -23,6 +25,29 @@ func startThread(_ body: @escaping @Sendable () -> Void) {
             return nil
         }, work.toOpaque())
     precondition(code == 0, "a test machine that cannot start a thread cannot run the tests")
+}
+
+/// A body that runs on a thread of its own while another one goes on, which waits for it in the end. For threads alone, since
+/// waiting blocks.
+public final class Joined: Sendable {
+    private let state = Mutex<Result<Void, any Error>?>(nil)
+    private let ends: (near: FileDescriptor, far: FileDescriptor)
+
+    public init(_ body: @escaping @Sendable () throws -> Void) throws {
+        ends = try FileDescriptor.socketPair()
+        startThread {
+            let result = Result { try body() }
+            self.state.withLock { $0 = result }
+            self.ends.far.close()
+        }
+    }
+
+    /// Throws what the body threw.
+    public func wait() throws {
+        var waiting = pollfd(fd: ends.near.raw, events: Int16(POLLIN), revents: 0)
+        while poll(&waiting, 1, -1) < 0 && errno == EINTR {}
+        try state.withLock { $0 }?.get()
+    }
 }
 
 private final class ThreadBody: Sendable {
