@@ -1,0 +1,189 @@
+import ControlProtocol
+import Failures
+import FoundationEssentials
+import SocketIO
+import Synchronization
+import TestSupport
+import Testing
+
+/// Each fault, at each moment of a connection's life, in each direction, with a proxy and without: a table of what became of
+/// it. The relay between daemon and emulator makes the faults.
+@Suite struct FaultMatrixTests {
+    private struct Cell {
+        let plan: FaultRelay.Plan
+        let viaProxy: Bool
+        var outcome = ""
+        var milliseconds = 0
+
+        var name: String {
+            "\(viaProxy ? "proxy " : "direct") \(plan.phase) \(plan.fault.rawValue) \(plan.direction.rawValue)"
+        }
+    }
+
+    private static let cells: [Cell] = [false, true].flatMap { viaProxy in
+        FaultRelay.Phase.allCases.filter { viaProxy || $0 != .connect }.flatMap { phase in
+            FaultRelay.Fault.allCases.flatMap { fault in
+                FaultRelay.Direction.allCases.map {
+                    Cell(plan: FaultRelay.Plan(fault, in: phase, $0), viaProxy: viaProxy)
+                }
+            }
+        }
+    }
+
+    /// The deadlines of a dial's parts, short; those of a tunnel follow from them.
+    private static let timeouts = [
+        "connect": "700ms", "tls": "700ms", "upgrade": "700ms", "dial": "3s", "close": "300ms", "drain": "500ms",
+    ]
+
+    @Test(.timeLimit(.minutes(10)))
+    func everyFaultEndsWithItsReasonAndHarmsNobodyElse() async throws {
+        #expect(Self.cells.count >= 150)
+        let lanes = 4
+        let results = try await withThrowingTaskGroup(of: [Cell].self) { group in
+            for lane in 0..<lanes {
+                let own = Self.cells.enumerated().filter { $0.offset % lanes == lane }.map(\.element)
+                for viaProxy in [false, true] {
+                    let share = own.filter { $0.viaProxy == viaProxy }
+                    group.addTask { try await Self.play(share, viaProxy: viaProxy) }
+                }
+            }
+            return try await group.reduce(into: []) { $0 += $1 }
+        }
+        #expect(results.count == Self.cells.count)
+        let lines = results.sorted { $0.name < $1.name }.map { "  \($0.name): \($0.outcome), \($0.milliseconds) ms" }
+        print("fault matrix: \(results.count) cells\n\(lines.joined(separator: "\n"))")
+    }
+
+    // MARK: One lane
+
+    private static func play(_ cells: [Cell], viaProxy: Bool) async throws -> [Cell] {
+        let echo = try LoopbackServer.echo()
+        let done = Mutex<[Cell]>([])
+        try await Scene.onStage {
+            let emulator = try await Emulator.start(inventory: Scene.inventory(port: echo.port))
+            let endpoint = try emulator.port(in: "EICED_CONNECT_TO")
+            let proxy = try ConnectProxy()
+            let relay = try FaultRelay(to: viaProxy ? proxy.port : endpoint)
+            var environment = emulator.environment
+            if viaProxy {
+                environment["https_proxy"] = "http://127.0.0.1:\(relay.port)"
+                environment["no_proxy"] = "127.0.0.1:\(try emulator.port(in: "AWS_ENDPOINT_URL_EC2"))"
+            } else {
+                environment["EICED_CONNECT_TO"] = "127.0.0.1:\(relay.port)"
+            }
+            let daemon = try await EicedDaemon.start(
+                environment: environment, configuration: Scene.table(of: timeouts))
+            let forward = try await daemon.add([Scene.web, "22", "--name", "victim", "--idle-timeout", "1s"])
+            let other = try await daemon.add([Scene.web, "22", "--name", "bystander"])
+            let bystander = try await Scene.connect(other)
+            try await expectEcho(on: bystander)
+            let before = try #require(daemon.process.facts.descriptorCount)
+            for cell in cells {
+                var cell = cell
+                let start = ContinuousClock.now
+                relay.plan(cell.plan)
+                let end = try await run(cell, through: forward, relay, daemon)
+                cell.milliseconds = Int(start.duration(to: .now) / .milliseconds(1))
+                cell.outcome = end.reasonCode.map { $0 == "failed" ? end.failure?.kind.rawValue ?? "" : $0 } ?? "?"
+                check(end, cell)
+                try await expectEcho(on: bystander)
+                try await eventually("\(cell.name): the slot is back") {
+                    try await daemon.status().endpoints.allSatisfy { $0.slots.inUse == 1 && $0.queued == 0 }
+                }
+                done.withLock { $0.append(cell) }
+            }
+            try await eventually("descriptors are back") {
+                try #require(daemon.process.facts.descriptorCount) <= before
+            }
+        }
+        return done.withLock { $0 }
+    }
+
+    /// One connection to its end: an exchange, a long transfer, a close. What it got must be the beginning of what was sent.
+    private static func run(
+        _ cell: Cell, through forward: ForwardInfo, _ relay: FaultRelay, _ daemon: EicedDaemon
+    ) async throws -> ControlEvent {
+        let length = 40_000
+        let plan = cell.plan
+        let socket = try await Scene.connect(forward)
+        let peer = try #require(SocketAddress.local(of: socket.descriptor)).description
+        let got = try await onThread { () -> Int in
+            defer { socket.close() }
+            let first = try exchange(100, over: socket)
+            guard first == 100 else { return first }
+            guard plan.phase != .close else {
+                relay.enter(.close)
+                return first
+            }
+            relay.enter(.streaming)
+            return first + (try exchange(length, over: socket))
+        }
+        if plan.phase == .close {
+            #expect(got == 100, "\(cell.name): \(got) bytes came before the fault")
+        } else if plan.fault.isHarmless {
+            #expect(got == 100 + length, "\(cell.name): \(got) bytes came back")
+        } else if plan.phase < .streaming {
+            #expect(got == 0, "\(cell.name): \(got) bytes came out of a dial that failed")
+        }
+        return try await eventually("\(cell.name): its end is told") {
+            let text = try await daemon.eicectl("events", "--json", "tunnel.closed").output
+            let events = try text.split(separator: "\n").map {
+                try JSONDecoder().decode(ControlEvent.self, from: Data($0.utf8))
+            }
+            return events.last { $0.tunnel?.peer == peer }
+        }
+    }
+
+    /// Sends the beginning of the pattern and counts what comes back of it, up to the end or the break of the connection. A
+    /// byte that is another one than was sent throws.
+    private static func exchange(_ length: Int, over socket: LoopbackSocket) throws -> Int {
+        let expected = pattern.bytes(0..<length)
+        do {
+            try socket.write(expected)
+        } catch is SystemError {
+            // What came back before may still be there to read.
+        }
+        var count = 0
+        do {
+            while count < length {
+                let more = try socket.read(upTo: length - count)
+                if more.isEmpty { break }
+                guard more.elementsEqual(expected[count..<count + more.count]) else {
+                    throw TestFailure("a byte after \(count) is not the one that was sent")
+                }
+                count += more.count
+            }
+        } catch is SystemError {
+            return count
+        }
+        return count
+    }
+
+    private static let pattern = Pattern(seed: 77)
+
+    private static func check(_ end: ControlEvent, _ cell: Cell) {
+        let kinds: Set<Failure.Kind>
+        switch cell.plan.fault {
+        case .delay, .trickle:
+            #expect(end.reasonCode == "local-closed", "\(cell.name): \(end.reason ?? "")")
+            return
+        case .reset, .truncation: kinds = [.connectionLost, .tls, .cannotConnect, .webSocket]
+        // A request for CONNECT whose end is damaged has none: its proxy waits.
+        case .corruption where cell.viaProxy && cell.plan.phase <= .connect:
+            kinds = [.deadline, .connectionLost, .webSocket, .upgradeRefused]
+        case .corruption: kinds = [.tls, .connectionLost, .webSocket, .upgradeRefused, .cannotConnect]
+        case .drop, .stall: kinds = [.deadline]
+        }
+        let code = end.reasonCode ?? ""
+        switch cell.plan.phase {
+        // The client has gone: whatever comes of the close handshake, that is why it ended.
+        case .close: #expect(code == "local-closed", "\(cell.name): \(end.reason ?? "")")
+        // Nobody can know that more would have come.
+        case .streaming where kinds == [.deadline]: #expect(code == "idle-timeout", "\(cell.name): \(end.reason ?? "")")
+        default:
+            #expect(code == "failed", "\(cell.name): \(end.reason ?? "")")
+            #expect(end.failure.map { kinds.contains($0.kind) } == true, "\(cell.name): \(end.reason ?? "")")
+        }
+        #expect(cell.milliseconds < 10_000, "\(cell.name) took \(cell.milliseconds) ms")
+    }
+}
