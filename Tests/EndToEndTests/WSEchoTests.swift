@@ -63,10 +63,12 @@ import WebSocket
 
     @Test func itEchoesOverTLSAndVerifiesTheServer() async throws {
         let report = Report<[UInt8]>()
-        let rogue = try RogueEndpoint(certificate: { $0.names = [.dns("localhost")] }) { peer in
-            report.add(try Self.converse(read: { try peer.read() }, write: { try peer.write($0) }))
-            try peer.end()
-        }
+        let rogue = try RogueEndpoint(
+            certificate: { $0.names = [.dns("localhost")] },
+            serve: { peer in
+                report.add(try Self.converse(read: { try peer.read() }, write: { try peer.write($0) }))
+                try peer.end()
+            })
         let roots = try #require(rogue.environment["AWS_CA_BUNDLE"])
         let url = "wss://localhost:\(rogue.server.port)/"
         let result = try await Self.run(url, roots)
