@@ -1,6 +1,8 @@
 # make build     the three programs, optimised: .build/release and, for eicectl, .build-static/release
 # make demo      the main job for all to see, against the emulator: ssh and scp into a "private instance"
 # make test      installs what it needs, builds, passes every test (FILTER=Name runs some of them)
+# make fuzz      SECONDS=600   the parsers under libFuzzer and the address sanitizer (TARGET=frames for one of them)
+# make autobahn  AUTOBAHN=PATH   the Autobahn test suite against wsecho, with the wstest at that path
 # make lint      formatting, shell scripts, imports, what the programs link, the systemd units
 # make bench     measures release builds and prints tables (SCENARIO="first-byte scale" some of them, JSON=1 as JSON)
 # make install   PREFIX=/usr/local DESTDIR=    (after `make build`)
@@ -27,7 +29,7 @@ STATIC_SCRATCH := .build-static
 STATIC_EICECTL := $(CURDIR)/$(STATIC_SCRATCH)/release/eicectl
 RELEASE := $(CURDIR)/.build/release
 
-.PHONY: build build-daemon build-eicectl test bench lint demo install deb deps clean
+.PHONY: build build-daemon build-eicectl test fuzz autobahn bench lint demo install deb deps clean
 .NOTPARALLEL:
 
 build: build-daemon build-eicectl
@@ -51,6 +53,15 @@ test: deps build-eicectl
 	    swift test --skip-build --disable-xctest \
 	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log
 	@scripts/test-summary.sh .build/test.log
+
+# Each target of Tests/Fuzz for so many seconds under the address sanitizer.
+fuzz: deps
+	scripts/fuzz.sh $(or $(SECONDS),600) $(TARGET)
+
+# Autobahn's own test suite against wsecho, over ws and wss; needs a Python 2.7 that has it.
+autobahn: deps
+	$(SWIFT_BUILD) -c release --product wsecho
+	scripts/autobahn.sh $(RELEASE)/wsecho $(AUTOBAHN)
 
 bench: build
 	scripts/install-dependencies.sh bench
@@ -78,4 +89,4 @@ deps:
 	@scripts/install-dependencies.sh
 
 clean:
-	rm -rf .build $(STATIC_SCRATCH)
+	rm -rf .build .build-fuzz $(STATIC_SCRATCH)

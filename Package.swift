@@ -259,3 +259,13 @@ let package = Package(
     ],
     cxxLanguageStandard: .cxx17
 )
+
+// Links with libFuzzer alone, which `make fuzz` brings (scripts/fuzz.sh).
+if Context.environment["EICED_FUZZ"] != nil {
+    package.products.append(.executable(name: "fuzz-targets", targets: ["fuzz-targets"]))
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz-targets",
+            dependencies: ["AWS", "ControlProtocol", "Daemon", "InstanceConnect", "WebSocket"], path: "Tests/Fuzz",
+            exclude: ["Corpus"], swiftSettings: strict))
+}
