@@ -1,3 +1,5 @@
+import AWS
+import Failures
 import Glibc
 import SocketIO
 import Synchronization
@@ -79,6 +81,33 @@ import Testing
         }
 
         func stop(on loop: isolated Loop) { bound.get(on: loop).stop(on: loop) }
+    }
+}
+
+@Suite struct VisibleUsersTests {
+    private func allowing(_ users: Set<UInt32>) -> Configuration {
+        var configuration = Configuration()
+        var forward = Configuration.Forward()
+        forward.allowUsers = users
+        configuration.forwards = ["web": forward]
+        return configuration
+    }
+
+    @Test func everybodyIsSeenWithoutANamespaceOfOnesOwn() throws {
+        let users = VisibleUsers(map: "         0          0 4294967295\n")
+        #expect(users.contains(0) && users.contains(4_000_000_000))
+        try users.check(allowing([0, 1_001]), sandbox: nil)
+    }
+
+    @Test func insideTheSandboxOnlyOneselfIs() throws {
+        let users = VisibleUsers(map: "      1000       1000          1\n")
+        #expect(users.contains(1_000) && !users.contains(1_001) && !users.contains(0))
+        try users.check(allowing([1_000]), sandbox: nil)
+        let sandbox = Sandbox(Environment(["EICED_SANDBOX": "eiced.service.d/sandbox.conf"]))
+        let failure = #expect(throws: Failure.self) { try users.check(self.allowing([1_001]), sandbox: sandbox) }
+        #expect(failure?.kind == .configuration)
+        #expect(
+            failure?.why.contains("1001") == true && failure?.hint?.contains("eiced.service.d/sandbox.conf") == true)
     }
 }
 

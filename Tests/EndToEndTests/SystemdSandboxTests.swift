@@ -136,6 +136,23 @@ struct SystemdSandboxTests {
         }
     }
 
+    @Test func insideItUsersCannotBeToldApartAndAllowUsersIsRefused() async throws {
+        let text = "[defaults]\nallow_users = [\"mallory\"]\n"
+        try await SystemdBox.play(configuration: text) { box in
+            let refused = try await box.run(.alice, "systemctl", "--user", "start", "eiced.service")
+            #expect(refused.code != 0)
+            #expect(try await box.property("ExecMainStatus") == "78")
+            let said = try await box.alice("journalctl", "--user", "-b", "--no-pager", "-o", "cat")
+            #expect(said.contains("allow_users cannot be honoured") && said.contains("sandbox.conf"), "\(said)")
+            let mask =
+                "mkdir -p ~/.config/systemd/user/eiced.service.d && "
+                + "ln -s /dev/null ~/.config/systemd/user/eiced.service.d/sandbox.conf && "
+                + "systemctl --user daemon-reload && systemctl --user restart eiced.service"
+            try await box.alice("sh", "-c", mask)
+            #expect(try await box.property("ActiveState") == "active")
+        }
+    }
+
     // MARK: credential_process
 
     private func credentials(_ box: Emulator) -> [String: String] {
