@@ -99,7 +99,10 @@ final class Daemon {
             logger: logger)
 
         observation.listen(to: forwards, tunnels, pools, on: loop)
-        feed.onEvent = { [status] in status.changed(on: loop) }
+        feed.onEvent = { [status, logger] event in
+            status.changed(on: loop)
+            EventLog.note(event, logger)
+        }
         let waitsForPredecessor = settings.inheritance != nil
         if waitsForPredecessor || settings.service.hold > .zero { forwards.hold() }
         Self.addConfiguredForwards(settings, to: forwards, logger, on: loop)
@@ -134,7 +137,7 @@ final class Daemon {
         }
         kept.dropUnclaimed()
         kept.settle()
-        logger.notice("eiced \(EICEDVersion.current) listens on \(server.path)")
+        logger.notice("eiced \(EICEDVersion.current) listens on \(server.path)", metadata: ["event": "started"])
         notifier.ready(status: status.line)
     }
 
@@ -199,7 +202,7 @@ final class Daemon {
     /// A daemon that keeps dying does not take connections only to drop them.
     private func hold(for length: Duration, on loop: isolated Loop) {
         let why = "connections wait for \(DurationText.format(length)), since eiced ended unexpectedly several times"
-        logger.warning("\(why)")
+        logger.warning("\(why)", metadata: ["event": "connections-held"])
         status.note = why
         requests.passingWarning = FailureRecord(
             when: .now(), failure: Failure(.internal, why, hint: "look for its last words: journalctl --user -u eiced"))
@@ -310,23 +313,10 @@ final class Daemon {
 
     private func received(_ signal: CInt, on loop: isolated Loop) {
         switch signal {
-        case SIGHUP: reloadForSignal(on: loop)
+        // Why it fails stands in the log; there is nobody else to tell.
+        case SIGHUP: _ = try? reload(on: loop)
         case Signals.restart: begin(.restart(drain: configuration.timeouts.restartDrain), on: loop)
         default: begin(.stop(drain: configuration.timeouts.shutdownDrain), on: loop)
-        }
-    }
-
-    private func reloadForSignal(on loop: isolated Loop) {
-        do throws(Failure) {
-            let result = try reload(on: loop)
-            logger.notice(
-                "configuration reloaded",
-                metadata: [
-                    "added": "\(result.added.count)", "changed": "\(result.changed.count)",
-                    "removed": "\(result.removed.count)",
-                ])
-        } catch {
-            logger.error("the configuration was not reloaded, the old one stays: \(error)")
         }
     }
 
@@ -334,7 +324,20 @@ final class Daemon {
     private func reload(on loop: isolated Loop) throws(Failure) -> ReloadResult {
         notifier.reloading()
         defer { notifier.ready(status: status.line) }
-        return try applyFreshConfiguration(on: loop)
+        do throws(Failure) {
+            let result = try applyFreshConfiguration(on: loop)
+            logger.notice(
+                "configuration reloaded",
+                metadata: [
+                    "event": "reloaded", "added": "\(result.added.count)", "changed": "\(result.changed.count)",
+                    "removed": "\(result.removed.count)",
+                ])
+            return result
+        } catch {
+            logger.error(
+                "the configuration was not reloaded, the old one stays: \(error)", metadata: ["event": "reload-failed"])
+            throw error
+        }
     }
 
     private func applyFreshConfiguration(on loop: isolated Loop) throws(Failure) -> ReloadResult {
@@ -391,7 +394,11 @@ final class Daemon {
             server.close(on: loop)
             settings.service.starts?.clear()
         }
-        _ = loop.schedule(after: .seconds(2)) { exit(0) }
-        observation.audit.flush { loop.submit { _ in exit(0) } }
+        @Sendable func leave() -> Never {
+            flushLog()
+            exit(0)
+        }
+        _ = loop.schedule(after: .seconds(2)) { leave() }
+        observation.audit.flush { loop.submit { _ in leave() } }
     }
 }

@@ -31,6 +31,12 @@ public struct EicedCommand: ParsableCommand {
         completion: .list(Logger.Level.allCases.map(\.rawValue)))
     var logLevel: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "text or json, a line an entry on stderr. Without it the journal gets fields, and any other stderr text.",
+            valueName: "format"))
+    var logFormat: String?
+
     @Flag(help: "Take over from the daemon that runs: nobody is refused, and its open tunnels go on.")
     var replace = false
 
@@ -68,7 +74,7 @@ public struct EicedCommand: ParsableCommand {
             print("the configuration is good")
             return
         }
-        bootstrapLogging(level: level)
+        bootstrapLogging(level: level, format: try format())
         let logger = Logger(label: "eiced")
         ResourceLimits.raiseDescriptorLimit(logger: logger)
         let environment = Environment.current()
@@ -135,6 +141,16 @@ public struct EicedCommand: ParsableCommand {
             throw Failure(.usage, "\"\(logLevel)\" is no log level", hint: "one of \(known)")
         }
         return level
+    }
+
+    private func format() throws(Failure) -> LogFormat? {
+        guard let logFormat else { return nil }
+        guard let format = LogFormat(rawValue: logFormat) else {
+            throw Failure(
+                .usage, "\"\(logFormat)\" is no log format",
+                hint: "one of \(LogFormat.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return format
     }
 
     private static func connectTo(_ environment: Environment) throws(Failure) -> HostAndPort? {

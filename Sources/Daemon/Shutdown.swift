@@ -93,7 +93,7 @@ final class Shutdown {
             case let count: "\(count) open tunnels have \(time) to end"
             }
         let status = "\(ending.word): \(rest)"
-        logger.notice("\(status)")
+        logger.notice("\(status)", metadata: ["event": "stopping"])
         notifier.stopping(status: status)
     }
 

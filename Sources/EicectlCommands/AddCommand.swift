@@ -48,6 +48,7 @@ struct AddCommand: ParsableCommand {
             Methods.ForwardAdd.self, parameters, common, timeout: .seconds(60), busy: "adding \(target)")
         Report.answer(common.json ? try Output.json(result) : Output.added(result.forwards))
         Report.warn(of: result.forwards)
+        if !ephemeral, !common.json, let hint = ServiceHint.current().text { Report.note(hint) }
     }
 
     func parameters(

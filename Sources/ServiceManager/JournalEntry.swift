@@ -1,20 +1,38 @@
 import Logging
 
-/// One entry of the journal as its fields, `NAME=value` each (systemd.journal-fields(7)).
+/// One entry of the journal as its fields (systemd.journal-fields(7)).
 enum JournalEntry {
     /// What each of our own fields begins with: `forward` is `EICED_FORWARD`.
     private static let prefix = "EICED_"
     /// The journal's bound on a name.
     private static let longestName = 64
 
-    static func fields(level: Logger.Level, message: String, metadata: Logger.Metadata) -> [String] {
-        let own = metadata.sorted { $0.key < $1.key }.compactMap { entry in
-            name(entry.key).map { "\($0)=\(entry.value)" }
+    static func fields(_ entry: LogEntry) -> [(name: String, value: String)] {
+        // The message names its fields, too: `journalctl` shows nothing else unless it is asked.
+        var fields = [
+            (name: "MESSAGE", value: entry.line), (name: "PRIORITY", value: "\(priority(entry.level))"),
+            (name: "SYSLOG_IDENTIFIER", value: "eiced"),
+        ]
+        if let kind = entry.kind, let id = LogKinds.ids[kind] { fields.append((name: "MESSAGE_ID", value: id)) }
+        fields += entry.fields.compactMap { field in name(field.name).map { (name: $0, value: field.value) } }
+        return fields
+    }
+
+    /// As the journal takes it: a line a field, and a length before a value that has lines itself.
+    static func bytes(_ entry: LogEntry) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for (name, value) in fields(entry) {
+            bytes += Array(name.utf8)
+            if value.utf8.contains(UInt8(ascii: "\n")) {
+                bytes.append(UInt8(ascii: "\n"))
+                withUnsafeBytes(of: UInt64(value.utf8.count).littleEndian) { bytes += $0 }
+            } else {
+                bytes.append(UInt8(ascii: "="))
+            }
+            bytes += Array(value.utf8)
+            bytes.append(UInt8(ascii: "\n"))
         }
-        // The message names them, too: `journalctl` shows nothing else unless it is asked.
-        return [
-            "MESSAGE=\(LogText.line(message, metadata))", "PRIORITY=\(priority(level))", "SYSLOG_IDENTIFIER=eiced",
-        ] + own
+        return bytes
     }
 
     /// syslog(3)'s numbers.

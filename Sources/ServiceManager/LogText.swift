@@ -1,11 +1,9 @@
-import Logging
-
 /// How a message and what belongs to it are written on one line.
 enum LogText {
-    /// `message key=value key="two words"`, the keys sorted.
-    static func line(_ message: String, _ metadata: Logger.Metadata) -> String {
-        metadata.sorted { $0.key < $1.key }.reduce(into: oneLine(message)) { line, entry in
-            line += " \(oneLine(entry.key))=\(value("\(entry.value)"))"
+    /// `message key=value key="two words"`.
+    static func line(_ message: String, _ fields: [(name: String, value: String)]) -> String {
+        fields.reduce(into: oneLine(message)) { line, field in
+            line += " \(oneLine(field.name))=\(value(field.value))"
         }
     }
 

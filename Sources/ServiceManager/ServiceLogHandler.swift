@@ -1,26 +1,42 @@
-import CSystemd
 import Glibc
 import Logging
 import Synchronization
 
-/// Writes log lines where the daemon's log belongs: to the journal, with fields, or as text to a descriptor.
-///
-/// A line is written at once, by the thread that logs: lines keep their order and are there after a crash. One system
-/// call a line; text of several threads is not mixed.
-struct ServiceLogHandler: LogHandler {
-    enum Destination: Sendable {
-        case journal
-        case text(CInt)
+/// Where the daemon's log belongs, and how it is written there. A call never waits, whatever the journal or a terminal does.
+struct LogDestination: Sendable {
+    private let outlet: LogOutlet
+    private let write: @Sendable (LogEntry) -> [UInt8]
+
+    /// The journal, with fields.
+    static func journal(_ sink: JournalSink) -> LogDestination { LogDestination(sink, JournalEntry.bytes) }
+
+    /// Lines on a descriptor.
+    static func descriptor(_ descriptor: CInt, _ format: LogFormat) -> LogDestination {
+        LogDestination(DescriptorSink(descriptor: descriptor)) { $0.bytes(format) }
     }
 
-    let destination: Destination
+    private init(_ sink: any LogSink, _ write: @escaping @Sendable (LogEntry) -> [UInt8]) {
+        self.write = write
+        outlet = LogOutlet(sink) { count in
+            write(LogEntry(.warning, "\(count) log entries were lost, since the log took none", ["event": "log-lost"]))
+        }
+    }
+
+    func send(_ entry: LogEntry) { outlet.send(write(entry)) }
+
+    var isIdle: Bool { outlet.isIdle }
+}
+
+/// swift-log's way to a ``LogDestination``.
+struct ServiceLogHandler: LogHandler {
+    let destination: LogDestination
     /// What the daemon's level is, for all loggers that have no level of their own.
     let threshold: LogThreshold
     var metadata: Logger.Metadata = [:]
     var metadataProvider: Logger.MetadataProvider?
     private var ownLevel: Logger.Level?
 
-    init(destination: Destination, threshold: LogThreshold) {
+    init(destination: LogDestination, threshold: LogThreshold) {
         self.destination = destination
         self.threshold = threshold
     }
@@ -40,49 +56,7 @@ struct ServiceLogHandler: LogHandler {
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
         if let own = event.metadata { all.merge(own) { $1 } }
         if let error = event.error { all["error"] = "\(error)" }
-        switch destination {
-        case .journal:
-            let fields = JournalEntry.fields(level: event.level, message: event.message.description, metadata: all)
-            // A journal that does not take it: stderr is its stream, or what is left.
-            if !Self.sendToJournal(fields) {
-                Self.write(event.level, event.message.description, all, to: STDERR_FILENO)
-            }
-        case .text(let descriptor):
-            Self.write(event.level, event.message.description, all, to: descriptor)
-        }
-    }
-
-    private static func sendToJournal(_ fields: [String]) -> Bool {
-        // All fields in one piece of memory, and a vector that points into it.
-        let bytes = fields.flatMap(\.utf8)
-        return bytes.withUnsafeBytes { memory in
-            var vector: [iovec] = []
-            var start = 0
-            for field in fields {
-                vector.append(
-                    iovec(
-                        iov_base: UnsafeMutableRawPointer(mutating: memory.baseAddress)?.advanced(by: start),
-                        iov_len: field.utf8.count))
-                start += field.utf8.count
-            }
-            return sd_journal_sendv(vector, CInt(vector.count)) >= 0
-        }
-    }
-
-    private static func write(
-        _ level: Logger.Level, _ message: String, _ metadata: Logger.Metadata, to descriptor: CInt
-    ) {
-        let line = Array("\(level.rawValue): \(LogText.line(message, metadata))\n".utf8)
-        line.withUnsafeBytes { bytes in
-            var written = 0
-            while written < bytes.count {
-                let count = Glibc.write(descriptor, bytes.baseAddress?.advanced(by: written), bytes.count - written)
-                if count < 0, errno == EINTR { continue }
-                // A log that cannot be written must not stop the daemon.
-                guard count > 0 else { return }
-                written += count
-            }
-        }
+        destination.send(LogEntry(event.level, event.message.description, all))
     }
 }
 

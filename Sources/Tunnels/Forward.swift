@@ -251,7 +251,7 @@ public final class Forward {
         if listenFailure == nil {
             logger.error(
                 "the forward is not served yet: \(failure); tried again until it is",
-                metadata: ["forward": "\(specification.name)"])
+                metadata: ["event": "forward-not-served", "forward": "\(specification.name)"])
         }
         listenFailure = ListenFailure(failure: failure, since: listenFailure?.since ?? .now())
         stopTrying(on: loop)

@@ -84,13 +84,13 @@ extension ForwardTable {
         for (forward, specification, binding) in replacement.changed {
             forward.specification = specification
             if let binding { forward.listen(on: binding, on: loop) }
-            log("forward changed", forward)
+            log("forward changed", as: "forward-changed", forward)
             onChange?(forward, specification.name)
         }
         for (specification, binding) in replacement.added {
             let forward = insert(specification)
             forward.listen(on: binding, on: loop)
-            log("forward added", forward)
+            log("forward added", as: "forward-added", forward)
             onAdd?(forward)
         }
         try remove(replacement.removed, on: loop)

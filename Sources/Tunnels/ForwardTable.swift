@@ -85,7 +85,7 @@ public final class ForwardTable {
         return reservation.entries.map { entry in
             let forward = insert(entry.specification)
             forward.listen(on: entry.binding, on: loop)
-            log("forward added", forward)
+            log("forward added", as: "forward-added", forward)
             onAdd?(forward)
             return forward
         }
@@ -101,7 +101,7 @@ public final class ForwardTable {
         try checkCount(adding: 1)
         let forward = insert(specification)
         forward.tryToListen(on: loop)
-        if forward.listenFailure == nil { log("forward added", forward) }
+        if forward.listenFailure == nil { log("forward added", as: "forward-added", forward) }
         onAdd?(forward)
         return forward
     }
@@ -109,7 +109,7 @@ public final class ForwardTable {
     func insert(_ specification: ForwardSpecification) -> Forward {
         let forward = Forward(specification, tunnels: tunnels, keeper: keeper, isHeld: isHeld, logger: logger)
         forward.onListening = { [unowned self] forward in
-            log("forward listens at last", forward)
+            log("forward listens at last", as: "forward-added", forward)
             onChange?(forward, forward.specification.name)
         }
         forward.defaultAccess = access
@@ -210,7 +210,8 @@ public final class ForwardTable {
         }
         change.forward.specification = change.specification
         if let binding = change.binding { change.forward.listen(on: binding, on: loop) }
-        logger.notice("forward changed", metadata: ["forward": "\(name)", "was": "\(change.oldName)"])
+        logger.notice(
+            "forward changed", metadata: ["event": "forward-changed", "forward": "\(name)", "was": "\(change.oldName)"])
         warnOfOtherHosts(change.forward)
         onChange?(change.forward, change.oldName)
     }
@@ -244,12 +245,13 @@ public final class ForwardTable {
         }
     }
 
-    func log(_ event: Logger.Message, _ forward: Forward) {
+    /// - Parameter kind: of the entry, as the journal knows it.
+    func log(_ message: Logger.Message, as kind: String, _ forward: Forward) {
         let specification = forward.specification
         logger.notice(
-            event,
+            message,
             metadata: [
-                "forward": "\(specification.name)",
+                "event": "\(kind)", "forward": "\(specification.name)",
                 "target": "\(specification.route.target):\(specification.route.remotePort)",
                 "listens_on": "\(forward.addresses.map(\.description).joined(separator: " "))",
             ])
@@ -277,7 +279,7 @@ public final class ForwardTable {
             for tunnel in tunnels.all where tunnel.request.forward == name {
                 tunnel.close(.requested("the forward \(name) was removed"))
             }
-            logger.notice("forward removed", metadata: ["forward": "\(name)"])
+            logger.notice("forward removed", metadata: ["event": "forward-removed", "forward": "\(name)"])
             if let forward { onRemove?(forward) }
         }
     }

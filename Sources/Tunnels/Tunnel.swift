@@ -353,7 +353,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         services.logger.info(
             "tunnel open",
             metadata: [
-                "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)", "endpoint": "\(endpointName)",
+                "event": "tunnel-opened", "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)",
+                "endpoint": "\(endpointName)",
                 "forward": "\(handle.request.forward ?? "-")", "peer": "\(handle.peer)",
                 "request_id": "\(handle.snapshot.requestID ?? "-")",
             ])

@@ -154,7 +154,7 @@ public final class TunnelTable {
             level: level(of: end),
             "tunnel closed: \(end.reason)",
             metadata: [
-                "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)",
+                "event": "tunnel-closed", "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)",
                 "endpoint": "\(snapshot.route?.endpoint.id ?? "-")", "forward": "\(handle.request.forward ?? "-")",
                 "peer": "\(handle.peer)", "reason": "\(end.reason.code.rawValue)",
                 "request_id": "\(snapshot.requestID ?? "-")",

@@ -19,7 +19,7 @@ struct SystemdBox: Sendable {
     private let process: ChildProcess
 
     private static var script: String { "\(repository)/scripts/systemd-box.sh" }
-    private static var repository: String {
+    static var repository: String {
         #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
     }
 
@@ -206,6 +206,12 @@ struct SystemdBox: Sendable {
             try? JSONDecoder().decode([String: String].self, from: Data($0.utf8))
         }
     }
+}
+
+/// A file of this repository.
+func repositoryFile(_ path: String) throws -> String {
+    guard let text = contents(of: "\(SystemdBox.repository)/\(path)") else { throw TestFailure("there is no \(path)") }
+    return text
 }
 
 /// Files that are copied over a box's root. Those of a home belong to its user.

@@ -16,6 +16,17 @@ struct SystemdTests {
         }
     }
 
+    @Test func addSaysWhereTheServiceIsNotEnabled() async throws {
+        try await SystemdBox.play { box in
+            try await box.systemctl("start", "eiced.socket")
+            let added = try await box.run(.alice, "eicectl", "add", Scene.web, "22", "--name", "web")
+            #expect(added.code == 0 && added.errors.contains("systemctl --user enable"), "\(added)")
+            try await box.systemctl("enable", "eiced.socket", "eiced.service")
+            let quiet = try await box.run(.alice, "eicectl", "add", Scene.web, "22", "--name", "other")
+            #expect(quiet.code == 0 && quiet.errors.isEmpty, "\(quiet)")
+        }
+    }
+
     @Test func anotherUserIsRefusedAtTheSocket() async throws {
         try await SystemdBox.play { box in
             try await box.systemctl("enable", "--now", "eiced.socket", "eiced.service")

@@ -6,13 +6,23 @@ import Testing
 
 @Suite struct JournalTests {
     @Test func anEntryHasItsPriorityAndFields() {
-        let fields = JournalEntry.fields(
-            level: .warning, message: "refused", metadata: ["forward": "db", "request_id": "a b", "reason": "x\ny"])
+        let entry = LogEntry(
+            .warning, "refused",
+            ["event": "tunnel-closed", "forward": "db", "request_id": "a b", "reason": "x\ny", "endpoint": "-"])
+        let fields = JournalEntry.fields(entry).map { "\($0.name)=\($0.value)" }
         #expect(
             fields == [
                 "MESSAGE=refused forward=db reason=x\\ny request_id=\"a b\"", "PRIORITY=4", "SYSLOG_IDENTIFIER=eiced",
-                "EICED_FORWARD=db", "EICED_REASON=x\ny", "EICED_REQUEST_ID=a b",
+                "MESSAGE_ID=0f1a1707eb3141e2b7ef0a71e8e936a3", "EICED_FORWARD=db", "EICED_REASON=x\ny",
+                "EICED_REQUEST_ID=a b",
             ])
+    }
+
+    /// https://systemd.io/JOURNAL_NATIVE_PROTOCOL
+    @Test func aValueOfSeveralLinesHasItsLengthBeforeIt() {
+        let bytes = JournalEntry.bytes(LogEntry(.info, "m", ["reason": "x\ny"]))
+        let text = Array("MESSAGE=m reason=x\\ny\nPRIORITY=6\nSYSLOG_IDENTIFIER=eiced\nEICED_REASON\n".utf8)
+        #expect(bytes == text + [3, 0, 0, 0, 0, 0, 0, 0] + Array("x\ny\n".utf8))
     }
 
     @Test(arguments: [

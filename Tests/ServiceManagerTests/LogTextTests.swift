@@ -4,17 +4,21 @@ import Testing
 @testable import ServiceManager
 
 @Suite struct LogTextTests {
+    private func entryLine(_ message: String, _ metadata: Logger.Metadata) -> String {
+        LogEntry(.info, message, metadata).line
+    }
+
     @Test func aLineHasItsMessageAndSortedFields() {
-        let line = LogText.line("tunnel closed", ["tunnel": "t-1", "forward": "db", "bytes": "5"])
+        let line = entryLine("tunnel closed", ["tunnel": "t-1", "forward": "db", "bytes": "5"])
         #expect(line == "tunnel closed bytes=5 forward=db tunnel=t-1")
-        #expect(LogText.line("ready", [:]) == "ready")
+        #expect(entryLine("ready", [:]) == "ready")
     }
 
     @Test func valuesAreQuotedWhereTheirEndWouldNotBeSeen() {
-        #expect(LogText.line("m", ["a": "two words"]) == "m a=\"two words\"")
-        #expect(LogText.line("m", ["a": ""]) == "m a=\"\"")
-        #expect(LogText.line("m", ["a": "x=y"]) == "m a=\"x=y\"")
-        #expect(LogText.line("m", ["a": "say \"hi\""]) == "m a=\"say \\\"hi\\\"\"")
+        #expect(entryLine("m", ["a": "two words"]) == "m a=\"two words\"")
+        #expect(entryLine("m", ["a": ""]) == "m a=\"\"")
+        #expect(entryLine("m", ["a": "x=y"]) == "m a=\"x=y\"")
+        #expect(entryLine("m", ["a": "say \"hi\""]) == "m a=\"say \\\"hi\\\"\"")
     }
 
     @Test(arguments: [
@@ -24,7 +28,7 @@ import Testing
     ])
     func nothingBeginsAnotherLineOrMovesTheCursor(text: String, shown: String) {
         #expect(LogText.oneLine(text) == shown)
-        #expect(LogText.line("m", ["k\(text)": "v"]).hasPrefix("m k"))
-        #expect(!LogText.line(text, ["k\(text)": "\(text)"]).unicodeScalars.contains { $0.value < 0x20 })
+        #expect(entryLine("m", ["k\(text)": "v"]).hasPrefix("m k"))
+        #expect(!entryLine(text, ["k\(text)": "\(text)"]).unicodeScalars.contains { $0.value < 0x20 })
     }
 }

@@ -10,7 +10,7 @@ import Testing
         var ends: [CInt] = [0, 0]
         try #require(pipe(&ends) == 0)
         let threshold = LogThreshold(level)
-        let handler = ServiceLogHandler(destination: .text(ends[1]), threshold: threshold)
+        let handler = ServiceLogHandler(destination: .descriptor(ends[1], .text), threshold: threshold)
         var logger = Logger(label: "test", factory: { _ in handler })
         body(&logger, threshold)
         close(ends[1])
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test func aDescriptorThatCannotBeWrittenStopsNobody() {
-        let handler = ServiceLogHandler(destination: .text(-1), threshold: LogThreshold(.info))
+        let handler = ServiceLogHandler(destination: .descriptor(-1, .text), threshold: LogThreshold(.info))
         Logger(label: "test", factory: { _ in handler }).critical("nobody hears this")
     }
 }

@@ -154,7 +154,7 @@ final class HandingOver {
     // MARK: Letting go
 
     private func letGo(to process: pid_t, over channel: HandoverChannel, on loop: isolated Loop) {
-        logger.notice("handed over", metadata: ["pid": "\(process)"])
+        logger.notice("handed over", metadata: ["event": "handed-over", "pid": "\(process)"])
         parts.forwards.handOver(on: loop)
         parts.server.letGo(on: loop)
         parts.disk.letGo()

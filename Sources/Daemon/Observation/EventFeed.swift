@@ -15,8 +15,8 @@ final class EventFeed {
 
     /// Set once the server exists, which needs the parts that tell of events.
     weak var server: ControlServer?
-    /// Told that something happened.
-    var onEvent: (() -> Void)?
+    /// Told of each event.
+    var onEvent: ((ControlEvent) -> Void)?
     private var ring: [ControlEvent] = []
     private var oldest = 0
 
@@ -113,6 +113,6 @@ final class EventFeed {
             oldest = (oldest + 1) % Self.capacity
         }
         server?.publish(event, on: loop)
-        onEvent?()
+        onEvent?(event)
     }
 }
