@@ -19,6 +19,9 @@ public struct BenchCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How often each thing is measured.", valueName: "n"))
     var pairs = 15
 
+    @Option(help: ArgumentHelp("Leave callgrind's profiles there, for callgrind_annotate(1).", valueName: "folder"))
+    var profiles: String?
+
     @Flag(help: "Print one JSON object instead of tables.")
     var json = false
 
@@ -52,7 +55,7 @@ public struct BenchCommand: AsyncParsableCommand {
         try Self.requireRelease()
         guard pairs >= 3 else { throw Failure(.usage, "cannot use --pairs \(pairs)", why: "it must be 3 or more") }
         Self.raiseDescriptorLimit()
-        let settings = BenchSettings(pairs: pairs, tell: Self.tell)
+        let settings = BenchSettings(pairs: pairs, profiles: profiles, tell: Self.tell)
         var report = Report(machine: .here())
         for scenario in chosen {
             Self.tell("\(scenario.name): \(scenario.summary)")

@@ -1,6 +1,4 @@
-import FoundationEssentials
 import Glibc
-import OpenSSL
 import TestSupport
 
 /// Another program that carries a local port to the target over TLS, for comparison.
@@ -30,71 +28,45 @@ final class Peer: Sendable {
     static func isInstalled(_ program: String) -> Bool { access("/usr/bin/\(program)", X_OK) == 0 }
 
     /// stunnel(8) as a client: plain TLS, a thread a connection.
-    static func stunnel(to server: TLSServer) async throws -> Peer {
+    ///
+    /// - Parameter server: the port of a TLS server on this host.
+    static func stunnel(to server: UInt16) async throws -> Peer {
         let folder = try TemporaryDirectory("stunnel")
         let port = try freePort()
         let file = try folder.write(
-            "client.conf", TLSServer.section(accept: port, connect: server.port, "client = yes"))
+            "client.conf",
+            """
+            foreground = yes
+            pid =
+            socket = l:TCP_NODELAY=1
+            socket = r:TCP_NODELAY=1
+            [bench]
+            client = yes
+            accept = 127.0.0.1:\(port)
+            connect = 127.0.0.1:\(server)
+
+            """)
         return try await Peer(
             "stunnel", port: port, client: try ChildProcess("/usr/bin/stunnel", [file], diesWithParent: true),
             isOneProcess: true, folder: folder)
     }
 
     /// socat(1): a process a connection.
-    static func socat(to server: TLSServer) async throws -> Peer {
+    static func socat(to server: UInt16) async throws -> Peer {
         let port = try freePort()
         let child = try ChildProcess(
             "/usr/bin/socat",
             [
                 "-b", "65536", "TCP-LISTEN:\(port),bind=127.0.0.1,reuseaddr,fork,nodelay",
-                "OPENSSL:127.0.0.1:\(server.port),verify=0,nodelay",
+                "OPENSSL:127.0.0.1:\(server),verify=0,nodelay",
             ], diesWithParent: true)
         return try await Peer("socat", port: port, client: child, isOneProcess: false, folder: TemporaryDirectory())
     }
 }
 
-/// What the peers connect to: stunnel as a TLS server before the target.
-final class TLSServer: Sendable {
-    let port: UInt16
-    private let child: ChildProcess
-    private let folder: TemporaryDirectory
-
-    init(before target: UInt16) async throws {
-        folder = try TemporaryDirectory("server")
-        let port = try freePort()
-        self.port = port
-        let now = Int64(Date().timeIntervalSince1970)
-        let authority = try CertificateIssuer.issue(.authority(commonName: "Bench CA", now: now))
-        let leaf = try CertificateIssuer.issue(
-            .server(commonName: "bench", names: [.address([127, 0, 0, 1])], now: now), by: authority)
-        let certificate = try folder.write("server.pem", leaf.certificate + leaf.privateKey)
-        let file = try folder.write(
-            "server.conf", Self.section(accept: port, connect: target, "cert = \(certificate)"))
-        child = try ChildProcess("/usr/bin/stunnel", [file], diesWithParent: true)
-        try await eventually("the TLS server listens") { (try? LoopbackSocket.connect(port: port)) != nil }
-    }
-
-    static func section(accept: UInt16, connect: UInt16, _ further: String) -> String {
-        """
-        foreground = yes
-        pid =
-        socket = l:TCP_NODELAY=1
-        socket = r:TCP_NODELAY=1
-        [bench]
-        accept = 127.0.0.1:\(accept)
-        connect = 127.0.0.1:\(connect)
-        \(further)
-
-        """
-    }
-}
-
-/// A target and three ways to it: eiced through the emulator, and the peers that are installed.
+/// One server and three ways to it: eiced, and the peers that are installed.
 struct Paths: Sendable {
-    static let instance = "i-0be1c000000000001"
-
-    let target: WorkTarget
-    let emulator: Emulator
+    let server: WorkServer
     let daemon: EicedDaemon
     let port: UInt16
     /// The one that the bars name.
@@ -102,23 +74,17 @@ struct Paths: Sendable {
     let socat: Peer?
 
     init() async throws {
-        target = try WorkTarget()
-        guard Peer.isInstalled("stunnel") else { throw TestFailure("stunnel is not installed: make deps") }
-        emulator = try await Emulator.start(
-            inventory: #"{"instances": [{"id": "\#(Self.instance)", "privateIp": "10.0.0.5"}],"#
-                + #" "targets": {"10.0.0.5:22": "127.0.0.1:\#(target.port)"}}"#)
-        daemon = try await EicedDaemon.start(environment: emulator.environment, configuration: "")
-        port = try await daemon.forward(Self.instance, name: "bench")
-        let server = try await TLSServer(before: target.port)
-        self.server = server
-        stunnel = try await Peer.stunnel(to: server)
-        socat = Peer.isInstalled("socat") ? try await Peer.socat(to: server) : nil
+        guard Peer.isInstalled("stunnel") else { throw TestFailure("stunnel is not installed: make bench installs it") }
+        server = try WorkServer()
+        daemon = try await EicedDaemon.start(environment: server.environment, configuration: "")
+        port = try await daemon.forward(to: server, WorkServer.workPort, name: "bench")
+        stunnel = try await Peer.stunnel(to: server.plain.port)
+        socat = Peer.isInstalled("socat") ? try await Peer.socat(to: server.plain.port) : nil
     }
-
-    private let server: TLSServer
 
     /// Who was left out, for the notes.
     var leftOut: String {
-        "Not compared: websocat and the AWS CLI\(socat == nil ? ", and socat, which is not installed here" : "")."
+        let missing = socat == nil ? ", and socat, which is not installed here" : ""
+        return "Not compared: websocat and the AWS CLI's open-tunnel, which Debian 12 does not have\(missing)."
     }
 }

@@ -14,6 +14,8 @@ protocol Scenario: Sendable {
 struct BenchSettings: Sendable {
     /// How often each thing is measured, interleaved with what it is compared with.
     var pairs: Int
+    /// A folder for callgrind's profiles, where somebody wants them.
+    var profiles: String?
     /// Says where a long run is.
     var tell: @Sendable (String) -> Void
 }
@@ -22,6 +24,6 @@ struct BenchSettings: Sendable {
 enum Scenarios {
     static let all: [any Scenario.Type] = [
         FirstByteScenario.self, ScaleScenario.self, PoolDecisionScenario.self, SharedEndpointScenario.self,
-        RelayScenario.self, PingScenario.self, StartScenario.self,
+        RelayScenario.self, PingScenario.self, StartScenario.self, InstructionScenario.self,
     ]
 }

@@ -20,10 +20,26 @@ extension EicedDaemon {
     func forward(_ target: String, name: String, warm: Int? = nil) async throws -> UInt16 {
         let parameters = ForwardAddParameters(
             name: name, target: target, mappings: [Mapping(remotePort: 22)], warm: warm, ephemeral: true)
+        return try await listeningPort(of: parameters)
+    }
+
+    private func listeningPort(of parameters: ForwardAddParameters) async throws -> UInt16 {
         let added = try await call(Methods.ForwardAdd.self, parameters)
         guard let text = added.forwards.first?.addresses.first?.split(separator: ":").last, let port = UInt16(text)
-        else { throw TestFailure("the forward \(name) listens on no port") }
+        else { throw TestFailure("the forward \(parameters.name ?? "-") listens on no port") }
         return port
+    }
+
+    /// Adds a forward to a port of the bench's own server, and returns the port that it listens on.
+    ///
+    /// - Parameter endpoint: of which there may be many, so that no slot is waited for.
+    func forward(
+        to server: WorkServer, _ remotePort: UInt16, name: String, endpoint: String = WorkServer.endpoint
+    ) async throws -> UInt16 {
+        let parameters = ForwardAddParameters(
+            name: name, target: "10.0.0.5", mappings: [Mapping(remotePort: remotePort)],
+            options: TunnelOptions(endpoint: endpoint, endpointDNSName: WorkServer.name), ephemeral: true)
+        return try await listeningPort(of: parameters)
     }
 
     func status() async throws -> StatusResult { try await call(Methods.Status.self, NoParameters()) }

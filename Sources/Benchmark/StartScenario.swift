@@ -7,23 +7,25 @@ struct StartScenario: Scenario {
     static let name = "proxy"
     static let summary = "eicectl proxy from its start to the target's first byte, handed over and as a pipe, beside nc"
 
+    private static let arguments = [
+        "proxy", "10.0.0.5", "\(WorkServer.greetingPort)", "--endpoint", WorkServer.endpoint, "--endpoint-dns",
+        WorkServer.name,
+    ]
+
     func run(_ settings: BenchSettings) async throws -> [ReportTable] {
         let target = try ParkedTarget()
-        let instance = "i-0be1c000000000001"
-        let emulator = try await Emulator.start(
-            inventory: #"{"instances": [{"id": "\#(instance)", "privateIp": "10.0.0.5"}],"#
-                + #" "targets": {"10.0.0.5:22": "127.0.0.1:\#(target.port)"}}"#)
-        let daemon = try await EicedDaemon.start(environment: emulator.environment, configuration: "")
-        _ = try await Self.handedOver(daemon, instance)
+        let server = try WorkServer()
+        let daemon = try await EicedDaemon.start(environment: server.environment, configuration: "")
+        _ = try await Self.handedOver(daemon)
         var handed: [Duration] = []
         var piped: [Duration] = []
         var others: [Duration] = []
         for _ in 0..<settings.pairs * 3 {
             try await eventually("there is a spare") { try await daemon.status().endpoints.first?.spares?.ready == 1 }
-            handed.append(try await Self.handedOver(daemon, instance))
+            handed.append(try await Self.handedOver(daemon))
             try await eventually("there is a spare") { try await daemon.status().endpoints.first?.spares?.ready == 1 }
             piped.append(
-                try await Self.piped(BuiltProducts.eicectl, ["proxy", instance, "22", "--stdio"], daemon.environment))
+                try await Self.piped(BuiltProducts.eicectl, Self.arguments + ["--stdio"], daemon.environment))
             others.append(try await Self.piped("/usr/bin/nc", ["127.0.0.1", "\(target.port)"], [:]))
         }
         let other = Samples(others, per: .milliseconds(1))
@@ -43,11 +45,11 @@ struct StartScenario: Scenario {
         return [table]
     }
 
-    private static func handedOver(_ daemon: EicedDaemon, _ instance: String) async throws -> Duration {
+    private static func handedOver(_ daemon: EicedDaemon) async throws -> Duration {
         let (mine, theirs) = try makeSocketPair()
         let start = ContinuousClock.now
         let child = try daemon.startEicectl(
-            ["proxy", instance, "22"], input: .descriptor(theirs), output: .descriptor(theirs))
+            Self.arguments, input: .descriptor(theirs), output: .descriptor(theirs))
         theirs.close()
         let length = try await onThread {
             guard let stream = try mine.receiveDescriptors().descriptors.first else {

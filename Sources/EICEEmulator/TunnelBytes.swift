@@ -129,6 +129,7 @@ extension TunnelConnection {
             loop.buffers.giveBack(buffer)
             plainIn = nil
         }
+        tls.releaseBuffers()
     }
 
     func returnAllBuffers(on loop: isolated Loop) {

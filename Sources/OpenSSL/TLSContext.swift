@@ -93,10 +93,10 @@ public final class TLSContext: @unchecked Sendable {
             throw ErrorQueue.configurationError("this OpenSSL lacks ECDHE with AEAD")
         }
         SSL_CTX_set_security_level(context, 2)
-        // Idle connections give their 16 KiB buffers back; a write that the staging area cuts short may go on from
-        // other memory. Partial writes stay off: one call then encrypts a whole batch of records.
-        let modes = SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
-        _ = shim_SSL_CTX_set_mode(context, Int(modes))
+        // A write that the staging area cuts short may go on from other memory. Partial writes stay off: one call then
+        // encrypts a whole batch of records. SSL_MODE_RELEASE_BUFFERS stays off too: it asks for 33 KiB and gives them back at
+        // every message; TLSSession.releaseBuffers does so once a connection rests.
+        _ = shim_SSL_CTX_set_mode(context, Int(SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER))
         // Renegotiation is a TLS 1.2 relic that no endpoint needs.
         _ = SSL_CTX_set_options(context, UInt64(1) << 30)
         return context

@@ -31,7 +31,10 @@ public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
 /// OpenSSL's queue of errors, which belongs to the thread: it must be empty before each call whose result is asked
 /// with SSL_get_error (SSL_get_error(3)).
 enum ErrorQueue {
-    static func clear() { ERR_clear_error() }
+    static func clear() {
+        // Nearly always empty, which costs far less to see than to make.
+        if ERR_peek_error() != 0 { ERR_clear_error() }
+    }
 
     /// Empties the queue; the words of its first entry, which is where the trouble began.
     static func drain() -> (reason: String, code: UInt)? {

@@ -169,6 +169,10 @@ public final class TLSSession {
     /// Decrypted bytes that wait inside OpenSSL for the next `read`.
     public var hasPendingPlaintext: Bool { SSL_pending(ssl) > 0 }
 
+    /// Gives back OpenSSL's own buffers, 33 KiB, unless bytes are in them; the next call asks for them anew. For a connection
+    /// that rests.
+    public func releaseBuffers() { SSL_free_buffers(ssl) }
+
     /// "TLSv1.3".
     public var protocolVersion: String { String(cString: SSL_get_version(ssl)) }
 

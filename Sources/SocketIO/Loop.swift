@@ -21,6 +21,13 @@ public protocol ReadinessHandler: AnyObject {
     /// Readiness came, edge-triggered: it is told once, so whoever stops before EAGAIN must remember that, or ask to
     /// be called again with ``Loop/callAgain(_:)``. An empty set is the answer to that request.
     func isReady(_ readiness: Readiness, on loop: isolated Loop)
+    /// The loop is about to sleep, or has more to do than memory for it: the answer to ``Loop/tellWhenQuiet(_:)``. What only
+    /// traffic needs is to be given back.
+    func isQuiet(on loop: isolated Loop)
+}
+
+extension ReadinessHandler {
+    public func isQuiet(on loop: isolated Loop) {}
 }
 
 /// The heart: one serial queue, one readiness set, one heap of deadlines.
@@ -43,18 +50,19 @@ public actor Loop {
     private var armedFor: ContinuousClock.Instant?
     private var again: [Registration] = []
     private var soon: [() -> Void] = []
+    private var active: [Registration] = []
     private var events = [epoll_event](repeating: epoll_event(), count: Loop.eventsPerTurn)
 
     /// Buffers that connections of this loop borrow while bytes are in flight.
     public let buffers = BufferPool()
 
     private static let eventsPerTurn = 256
-    /// How long a loop that just had traffic waits for more before it sleeps: a sleep and its wake-up by Dispatch cost
-    /// more than a round trip on the local host.
-    private static let linger: CInt = 1
-    /// Turns that one call of the source's handler may take before other work of the queue gets its chance.
-    private static let turnsPerCall = 64
-
+    /// How long a loop that just had traffic waits for more before it sleeps. A sleep and its wake-up by Dispatch cost more
+    /// than a round trip on the local host, and somebody who types presses the next key well within this time. The wait is
+    /// in the kernel and costs nothing but a thread.
+    private static let linger = Duration.seconds(1)
+    /// How many handlers may hold what only traffic needs.
+    private static let activeLimit = 64
     private static let wakeUpKey: UInt64 = .max
     private static let timerKey: UInt64 = .max - 1
 
@@ -128,6 +136,28 @@ public actor Loop {
         if !isRunning { scheduleRun() }
     }
 
+    /// Tells the handler once when the loop has become quiet: for memory that is dear to a thousand connections at rest, and
+    /// that those with traffic should not ask for at every message. Where too many ask, they are told at once.
+    public func tellWhenQuiet(_ registration: Registration) {
+        guard registrations.markActive(registration) else { return }
+        if active.count == Self.activeLimit { tellActive() }
+        active.append(registration)
+        guard lingersUntil == nil else { return }
+        lingersUntil = .now + Self.linger
+        if !isRunning { scheduleRun() }
+    }
+
+    private func tellActive() {
+        let listed = active
+        active.removeAll(keepingCapacity: true)
+        for registration in listed { registrations.takeActive(registration)?.isQuiet(on: self) }
+    }
+
+    private func becomeQuiet() {
+        lingersUntil = nil
+        tellActive()
+    }
+
     // MARK: Deadlines
 
     /// Calls `body` on the loop at `instant`, on a clock that counts sleep.
@@ -159,6 +189,8 @@ public actor Loop {
     /// Looks at the readiness set so far: at rest it stands still, which a test and `status` can see.
     public private(set) var turnCount: UInt64 = 0
     private var isRunning = false
+    /// Set from the last traffic on, until the loop is quiet.
+    private var lingersUntil: ContinuousClock.Instant?
     private var runIsScheduled = false
 
     /// Someone waits for the next turn.
@@ -173,29 +205,35 @@ public actor Loop {
         }
     }
 
+    /// Turns as long as there is something to do or to wait for. Other work of the queue goes first, and this goes on after it.
     private func run() {
         isRunning = true
         defer {
             isRunning = false
-            // No new edge will come for those on the list.
-            if hasMore { scheduleRun() }
+            // No new edge will come for those on the lists, nor for a wait that was cut short.
+            if hasMore || lingersUntil != nil { scheduleRun() }
         }
-        for _ in 0..<Self.turnsPerCall {
-            let hadWork = turn(waiting: 0)
-            if hadWork || hasMore {
-                if executor.hasPendingWork { return }
-                continue
+        while !executor.hasPendingWork {
+            let hadTraffic: Bool
+            if let end = lingersUntil, !hasMore {
+                let rest = ContinuousClock.now.duration(to: end)
+                guard rest > .zero else { return becomeQuiet() }
+                guard executor.beginLingering() else { return }
+                hadTraffic = turn(waiting: rest)
+                executor.endLingering()
+            } else {
+                hadTraffic = turn(waiting: .zero)
             }
-            guard executor.beginLingering() else { return }
-            let gotWork = turn(waiting: Self.linger)
-            executor.endLingering()
-            if !gotWork || executor.hasPendingWork { return }
+            if hadTraffic {
+                lingersUntil = .now + Self.linger
+            } else if lingersUntil == nil, !hasMore {
+                return
+            }
         }
-        // The epoll descriptor is still readable if there is more: Dispatch calls again after other work.
     }
 
     /// - Returns: whether a descriptor had something: only traffic makes lingering worth while.
-    private func turn(waiting: CInt) -> Bool {
+    private func turn(waiting limit: Duration) -> Bool {
         turnCount &+= 1
         let bodies = soon
         soon.removeAll(keepingCapacity: true)
@@ -206,7 +244,7 @@ public actor Loop {
             guard let handler = registrations.takeAgain(registration) else { continue }
             handler.isReady([], on: self)
         }
-        let count = epoll_wait(poll.raw, &events, CInt(Self.eventsPerTurn), hasMore ? 0 : waiting)
+        let count = epoll_wait(poll.raw, &events, CInt(Self.eventsPerTurn), hasMore ? 0 : limit.wholeMilliseconds)
         guard count > 0 else { return !listed.isEmpty }
         var traffic = !listed.isEmpty
         for index in 0..<Int(count) {
@@ -252,6 +290,11 @@ public actor Loop {
             throw SystemError("watch a descriptor")
         }
     }
+}
+
+extension Duration {
+    /// As epoll_wait(2) takes a time: rounded up, so that a wait does not end before its time.
+    fileprivate var wholeMilliseconds: CInt { CInt(clamping: Int64((self / .milliseconds(1)).rounded(.up))) }
 }
 
 extension ContinuousClock.Instant {

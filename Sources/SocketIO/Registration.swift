@@ -14,6 +14,7 @@ struct RegistrationTable {
         var handler: (any ReadinessHandler)?
         var descriptor: CInt = -1
         var isAgain = false
+        var isActive = false
     }
 
     private var entries: [Entry] = []
@@ -60,6 +61,20 @@ struct RegistrationTable {
     mutating func takeAgain(_ registration: Registration) -> (any ReadinessHandler)? {
         guard isCurrent(registration) else { return nil }
         entries[Int(registration.slot)].isAgain = false
+        return entries[Int(registration.slot)].handler
+    }
+
+    /// Puts the descriptor on the list of those that are told when the loop is quiet. False when it is there already, or gone.
+    mutating func markActive(_ registration: Registration) -> Bool {
+        guard isCurrent(registration), !entries[Int(registration.slot)].isActive else { return false }
+        entries[Int(registration.slot)].isActive = true
+        return true
+    }
+
+    /// Takes it off that list.
+    mutating func takeActive(_ registration: Registration) -> (any ReadinessHandler)? {
+        guard isCurrent(registration) else { return nil }
+        entries[Int(registration.slot)].isActive = false
         return entries[Int(registration.slot)].handler
     }
 

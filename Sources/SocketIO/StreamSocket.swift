@@ -7,6 +7,12 @@ import Glibc
 public protocol StreamSocketOwner: AnyObject {
     /// The socket can do something it could not do before, or was asked to be called again.
     func isReady(_ socket: StreamSocket, on loop: isolated Loop)
+    /// The answer to ``StreamSocket/tellWhenQuiet(on:)``.
+    func isQuiet(_ socket: StreamSocket, on loop: isolated Loop)
+}
+
+extension StreamSocketOwner {
+    public func isQuiet(_ socket: StreamSocket, on loop: isolated Loop) {}
 }
 
 /// A connected, non-blocking stream socket, confined to one loop.
@@ -137,6 +143,13 @@ public final class StreamSocket: ReadinessHandler {
     public func callAgain(on loop: isolated Loop) {
         if let registration { loop.callAgain(registration) }
     }
+
+    /// Asks to be told when the loop has become quiet: for an owner with memory that it needs for traffic alone.
+    public func tellWhenQuiet(on loop: isolated Loop) {
+        if let registration { loop.tellWhenQuiet(registration) }
+    }
+
+    public func isQuiet(on loop: isolated Loop) { owner?.isQuiet(self, on: loop) }
 
     /// Closes the socket. Harmless the second time.
     public func close(on loop: isolated Loop) {

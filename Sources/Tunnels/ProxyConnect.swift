@@ -65,6 +65,10 @@ final class ProxyConnect: StreamSocketOwner {
         }
     }
 
+    func isQuiet(_ socket: StreamSocket, on loop: isolated Loop) {
+        if case .tls(let connection) = layer { connection.rest() }
+    }
+
     // MARK: Request
 
     /// Returns whether all of it is on its way.

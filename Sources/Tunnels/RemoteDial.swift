@@ -26,6 +26,8 @@ extension RemoteConnection {
         }
     }
 
+    func isQuiet(_ socket: StreamSocket, on loop: isolated Loop) { connection?.rest() }
+
     private func shakeHands(on loop: isolated Loop) {
         guard let connection else { return }
         switch connection.handshake(on: loop) {

@@ -32,6 +32,8 @@ final class TLSConnection {
     private var outgoing: Buffer?
     /// How the stream ended, found while bytes before it were still to be handed out.
     private var end: ReadResult?
+    /// A read could not go on before something was sent.
+    private var owesAnswer = false
 
     init(over carrier: Carrier, session: TLSSession) {
         self.carrier = carrier
@@ -82,8 +84,14 @@ final class TLSConnection {
         return result
     }
 
+    /// OpenSSL would find out too that there is nothing to read, but dearly.
+    private var mayDecrypt: Bool {
+        !session.incoming.isEmpty || session.hasPendingPlaintext || session.incomingEnded || owesAnswer
+    }
+
     private func decrypt(into memory: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> ReadResult {
         var filled = 0
+        defer { if session.outgoing.isEmpty { owesAnswer = false } }
         func stop(_ result: ReadResult) -> ReadResult {
             guard filled > 0 else { return result }
             if result != .wouldBlock { end = result }
@@ -91,12 +99,13 @@ final class TLSConnection {
         }
         while filled < memory.count {
             let free = UnsafeMutableRawBufferPointer(rebasing: memory[filled...])
-            switch session.read(into: free) {
+            switch mayDecrypt ? session.read(into: free) : .needsIncoming {
             case .bytes(let count): filled += count
             case .ended: return stop(.ended)
             case .failed(let error): return stop(.failed(.tls(error)))
             case .needsOutgoing:
                 // A key update wants an answer first (RFC 8446, section 4.6.3).
+                owesAnswer = true
                 if case .failed(let error) = sendOutgoing(on: loop) { return stop(.failed(error)) }
                 guard session.outgoing.isEmpty else { return stop(.wouldBlock) }
             case .needsIncoming:
@@ -237,7 +246,14 @@ final class TLSConnection {
         }
     }
 
+    /// Gives back what OpenSSL holds for traffic; to be called when the loop is quiet.
+    func rest() {
+        session.releaseBuffers()
+        if case .proxy(let outer) = carrier { outer.rest() }
+    }
+
     private func lendBuffers(on loop: isolated Loop) {
+        socket.tellWhenQuiet(on: loop)
         if incoming == nil {
             let buffer = loop.buffers.borrow()
             incoming = buffer

@@ -16,11 +16,11 @@ public final class EicedDaemon: Sendable {
     ///   - wrapper: a program with arguments that runs it in its own place, such as nsenter(1).
     public static func start(
         environment: [String: String] = [:], configuration: String? = nil, arguments: [String] = [],
-        in directory: TemporaryDirectory? = nil, wrapper: [String] = []
+        in directory: TemporaryDirectory? = nil, wrapper: [String] = [], program: String = BuiltProducts.eiced
     ) async throws -> EicedDaemon {
         let daemon = try EicedDaemon(
             environment: environment, configuration: configuration, arguments: arguments,
-            directory: try directory ?? TemporaryDirectory(), wrapper: wrapper)
+            directory: try directory ?? TemporaryDirectory(), wrapper: wrapper, program: program)
         try await eventually("eiced answers") {
             if daemon.process.exit != nil { throw TestFailure("eiced ended: \(daemon.log)") }
             return (try? LoopbackSocket.connect(path: daemon.socket)) != nil
@@ -31,7 +31,7 @@ public final class EicedDaemon: Sendable {
     /// Starts it and waits for nothing.
     public init(
         environment: [String: String], configuration: String?, arguments: [String], directory: TemporaryDirectory,
-        wrapper: [String] = []
+        wrapper: [String] = [], program: String = BuiltProducts.eiced
     ) throws {
         self.directory = directory
         self.environment = try Self.environment(in: directory).merging(environment) { $1 }
@@ -40,7 +40,7 @@ public final class EicedDaemon: Sendable {
             try directory.write("config/eiced/config.toml", configuration)
         }
         socket = directory("run/eiced/control.sock")
-        let command = wrapper + [BuiltProducts.eiced] + arguments
+        let command = wrapper + [program] + arguments
         process = try ChildProcess(
             command[0], Array(command.dropFirst()), environment: self.environment, diesWithParent: true)
     }
