@@ -34,8 +34,8 @@ public final class Buffer {
     }
 }
 
-/// The buffers of one loop. An idle connection holds none; the pool keeps a few, so that traffic does not allocate,
-/// and gives the rest back to the system.
+/// The buffers of one loop. An idle connection holds none; the pool keeps a few as long as there is traffic, so that it does
+/// not allocate, and none on a loop that is quiet.
 public final class BufferPool {
     /// Room for a message of 64 KiB with its WebSocket header, or for the same as TLS records.
     public static let capacity = 64 * 1_024 + 4 * 1_024
@@ -52,6 +52,9 @@ public final class BufferPool {
         lent += 1
         return spare.popLast() ?? Buffer(capacity: Self.capacity)
     }
+
+    /// Gives back to the system what nobody has borrowed.
+    func becomeQuiet() { spare = [] }
 
     public func giveBack(_ buffer: Buffer) {
         lent -= 1

@@ -81,7 +81,9 @@ public actor Loop {
         source = DispatchSource.makeReadSource(fileDescriptor: set, queue: executor.queue)
         let source = source
         let poll = poll
-        source.setEventHandler { [weak self] in self?.assumeIsolated { $0.run() } }
+        let run: LoopExecutor.Work = { [weak self] in self?.assumeIsolated { $0.run() } }
+        executor.setRun(run)
+        source.setEventHandler(handler: run)
         // The set is closed only here: a descriptor closed before its source is cancelled may be somebody else's
         // when the source still looks at it. The closure keeps it open until then.
         source.setCancelHandler { poll.close() }
@@ -99,10 +101,7 @@ public actor Loop {
 
     /// Runs `body` on the loop after what is running now: for callbacks that must not come from within the call that
     /// causes them. From the loop itself.
-    public func soon(_ body: @escaping () -> Void) {
-        soon.append(body)
-        if !isRunning { scheduleRun() }
-    }
+    public func soon(_ body: @escaping () -> Void) { soon.append(body) }
 
     // MARK: Descriptors
 
@@ -132,8 +131,6 @@ public actor Loop {
     public func callAgain(_ registration: Registration) {
         guard registrations.markAgain(registration) else { return }
         again.append(registration)
-        // Within `run` the list is looked at anyway; called from other work, the loop has to be started.
-        if !isRunning { scheduleRun() }
     }
 
     /// Tells the handler once when the loop has become quiet: for memory that is dear to a thousand connections at rest, and
@@ -142,9 +139,7 @@ public actor Loop {
         guard registrations.markActive(registration) else { return }
         if active.count == Self.activeLimit { tellActive() }
         active.append(registration)
-        guard lingersUntil == nil else { return }
-        lingersUntil = .now + Self.linger
-        if !isRunning { scheduleRun() }
+        if lingersUntil == nil { lingersUntil = now + Self.linger }
     }
 
     private func tellActive() {
@@ -156,6 +151,7 @@ public actor Loop {
     private func becomeQuiet() {
         lingersUntil = nil
         tellActive()
+        buffers.becomeQuiet()
     }
 
     // MARK: Deadlines
@@ -186,55 +182,44 @@ public actor Loop {
 
     // MARK: The turn
 
-    /// Looks at the readiness set so far: at rest it stands still, which a test and `status` can see.
-    public private(set) var turnCount: UInt64 = 0
-    private var isRunning = false
+    /// What descriptors and deadlines have brought so far: at rest it stands still, which a test can see.
+    public private(set) var eventCount: UInt64 = 0
+    /// The time, by a clock that counts sleep: when the events of the present turn came, so that not every message asks for it.
+    public private(set) var now = ContinuousClock.now
     /// Set from the last traffic on, until the loop is quiet.
     private var lingersUntil: ContinuousClock.Instant?
-    private var runIsScheduled = false
+    private var submitted: [LoopExecutor.Work] = []
 
     /// Someone waits for the next turn.
     private var hasMore: Bool { !again.isEmpty || !soon.isEmpty }
 
-    private func scheduleRun() {
-        guard !runIsScheduled else { return }
-        runIsScheduled = true
-        submit { loop in
-            loop.runIsScheduled = false
-            loop.run()
-        }
-    }
-
-    /// Turns as long as there is something to do or to wait for. Other work of the queue goes first, and this goes on after it.
+    /// Takes turns as long as there is something to do or to wait for. All that happens on the loop happens in here.
     private func run() {
-        isRunning = true
-        defer {
-            isRunning = false
-            // No new edge will come for those on the lists, nor for a wait that was cut short.
-            if hasMore || lingersUntil != nil { scheduleRun() }
-        }
-        while !executor.hasPendingWork {
-            let hadTraffic: Bool
-            if let end = lingersUntil, !hasMore {
-                let rest = ContinuousClock.now.duration(to: end)
-                guard rest > .zero else { return becomeQuiet() }
-                guard executor.beginLingering() else { return }
-                hadTraffic = turn(waiting: rest)
-                executor.endLingering()
-            } else {
-                hadTraffic = turn(waiting: .zero)
+        now = .now
+        while true {
+            work()
+            if hasMore {
+                look(waiting: .zero)
+                continue
             }
-            if hadTraffic {
-                lingersUntil = .now + Self.linger
-            } else if lingersUntil == nil, !hasMore {
-                return
+            guard let end = lingersUntil else {
+                if look(waiting: .zero) == 0, executor.fallAsleep() { return }
+                continue
             }
+            let rest = now.duration(to: end)
+            guard rest > .zero else {
+                becomeQuiet()
+                continue
+            }
+            look(waiting: executor.beginWaiting() ? rest : .zero)
         }
     }
 
-    /// - Returns: whether a descriptor had something: only traffic makes lingering worth while.
-    private func turn(waiting limit: Duration) -> Bool {
-        turnCount &+= 1
+    /// What others submitted, and what was put off.
+    private func work() {
+        executor.takeWork(into: &submitted)
+        for body in submitted { body() }
+        submitted.removeAll(keepingCapacity: true)
         let bodies = soon
         soon.removeAll(keepingCapacity: true)
         for body in bodies { body() }
@@ -242,30 +227,40 @@ public actor Loop {
         again.removeAll(keepingCapacity: true)
         for registration in listed {
             guard let handler = registrations.takeAgain(registration) else { continue }
+            lingersUntil = now + Self.linger
             handler.isReady([], on: self)
         }
-        let count = epoll_wait(poll.raw, &events, CInt(Self.eventsPerTurn), hasMore ? 0 : limit.wholeMilliseconds)
-        guard count > 0 else { return !listed.isEmpty }
-        var traffic = !listed.isEmpty
-        for index in 0..<Int(count) {
+    }
+
+    /// Looks at the readiness set. Only traffic makes lingering worth while: neither deadlines nor others' work prolong it.
+    ///
+    /// - Returns: how many descriptors had something.
+    @discardableResult
+    private func look(waiting limit: Duration) -> Int {
+        let count = Int(max(0, epoll_wait(poll.raw, &events, CInt(Self.eventsPerTurn), limit.wholeMilliseconds)))
+        now = .now
+        for index in 0..<count {
             let event = events[index]
             switch event.data.u64 {
             case Self.wakeUpKey: executor.acknowledgeWakeUp()
-            case Self.timerKey: fireDeadlines()
+            case Self.timerKey:
+                eventCount &+= 1
+                fireDeadlines()
             case let key:
+                eventCount &+= 1
                 guard let handler = registrations.handler(forKey: key) else { continue }
-                traffic = true
+                lingersUntil = now + Self.linger
                 handler.isReady(Readiness(rawValue: event.events), on: self)
             }
         }
-        return traffic
+        return count
     }
 
     private func fireDeadlines() {
         var expirations: UInt64 = 0
         _ = read(timer.raw, &expirations, MemoryLayout<UInt64>.size)
         armedFor = nil
-        while let body = deadlines.popDue(at: .now) { body() }
+        while let body = deadlines.popDue(at: now) { body() }
         arm()
     }
 
@@ -294,7 +289,10 @@ public actor Loop {
 
 extension Duration {
     /// As epoll_wait(2) takes a time: rounded up, so that a wait does not end before its time.
-    fileprivate var wholeMilliseconds: CInt { CInt(clamping: Int64((self / .milliseconds(1)).rounded(.up))) }
+    fileprivate var wholeMilliseconds: CInt {
+        let (seconds, attoseconds) = components
+        return CInt(clamping: seconds * 1_000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+    }
 }
 
 extension ContinuousClock.Instant {

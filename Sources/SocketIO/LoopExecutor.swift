@@ -2,13 +2,33 @@ import CLinux
 import Dispatch
 import Synchronization
 
-/// Runs a ``Loop``'s work on its serial queue, and wakes the loop when it lingers so that work never waits for that.
+/// Runs a ``Loop``'s work on its serial queue.
+///
+/// Work is collected here instead of in the queue: a loop that is awake takes it in its next turn, and one that waits for
+/// traffic is woken by an eventfd, so that neither has to leave the queue and be called by Dispatch anew. Only for a loop at
+/// rest is the queue asked for a call.
 final class LoopExecutor: SerialExecutor {
+    typealias Work = @Sendable () -> Void
+
+    private enum Phase {
+        /// Nobody looks for work: the queue must be asked.
+        case asleep
+        /// The loop will look for work before it waits or sleeps, or the queue was asked already.
+        case awake
+        /// The loop waits in the kernel: the eventfd must be written.
+        case waiting
+    }
+
+    private struct State {
+        var work: [Work] = []
+        var phase = Phase.asleep
+        var run: Work = {}
+    }
+
     let queue: DispatchQueue
     /// An eventfd in the loop's readiness set.
     let wakeUp: FileDescriptor
-    private let isLingering = Atomic(false)
-    private let pending = Atomic(0)
+    private let state = Mutex(State())
 
     init(label: String) throws(SystemError) {
         queue = DispatchQueue(label: label)
@@ -17,39 +37,53 @@ final class LoopExecutor: SerialExecutor {
         wakeUp = FileDescriptor(takingOwnership: event)
     }
 
+    /// What the queue calls when there is work for a loop at rest. To be set before there is any.
+    func setRun(_ run: @escaping Work) { state.withLock { $0.run = run } }
+
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         enqueue { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
     }
 
-    func enqueue(_ body: @escaping @Sendable () -> Void) {
-        // Sequentially consistent on both sides: either the lingering loop sees this work as pending, or this sees
-        // the loop lingering (beginLingering below does the same two steps the other way round).
-        pending.add(1, ordering: .sequentiallyConsistent)
-        queue.async {
-            self.pending.subtract(1, ordering: .relaxed)
-            body()
+    func enqueue(_ body: @escaping Work) {
+        let (phase, run) = state.withLock { state in
+            state.work.append(body)
+            defer { state.phase = .awake }
+            return (state.phase, state.run)
         }
-        if isLingering.load(ordering: .sequentiallyConsistent) { wake() }
+        switch phase {
+        case .asleep: queue.async(execute: run)
+        case .awake: break
+        case .waiting: _ = eventfd_write(wakeUp.raw, 1)
+        }
     }
 
-    var hasPendingWork: Bool { pending.load(ordering: .relaxed) > 0 }
+    // MARK: For the loop, on the queue
 
-    /// Announces that the queue is about to wait. False when there is work, and nothing may wait.
-    func beginLingering() -> Bool {
-        isLingering.store(true, ordering: .sequentiallyConsistent)
-        guard pending.load(ordering: .sequentiallyConsistent) == 0 else {
-            isLingering.store(false, ordering: .relaxed)
-            return false
+    /// The loop is awake. Exchanges the work there is for `taken`, which is empty: two arrays take turns, and neither is ever
+    /// allocated anew.
+    func takeWork(into taken: inout [Work]) {
+        state.withLock { state in
+            state.phase = .awake
+            swap(&state.work, &taken)
         }
-        return true
     }
 
-    func endLingering() { isLingering.store(false, ordering: .relaxed) }
+    /// False when there is work: then the loop stays awake.
+    func fallAsleep() -> Bool { enter(.asleep) }
+
+    /// The same before a wait in the kernel that an eventfd can end.
+    func beginWaiting() -> Bool { enter(.waiting) }
+
+    private func enter(_ phase: Phase) -> Bool {
+        state.withLock { state in
+            guard state.work.isEmpty else { return false }
+            state.phase = phase
+            return true
+        }
+    }
 
     func checkIsolated() { dispatchPrecondition(condition: .onQueue(queue)) }
-
-    private func wake() { _ = eventfd_write(wakeUp.raw, 1) }
 
     /// Empties the eventfd, so that the next wake-up is a new edge.
     func acknowledgeWakeUp() {

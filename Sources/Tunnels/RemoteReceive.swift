@@ -93,7 +93,7 @@ extension RemoteConnection {
         switch connection.read(into: buffer.memory, on: loop) {
         case .bytes(let count):
             buffer.end = count
-            lastHeard = .now
+            lastHeard = loop.now
             return nil
         case .wouldBlock: return .drained
         case .ended:

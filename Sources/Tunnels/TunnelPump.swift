@@ -30,7 +30,7 @@ extension Tunnel {
         let delivery = remote.receive(
             into: local, rounds: Self.roundsPerTurn, count: { handle.statistics.addRemoteToLocal($0) }, on: loop)
         if handle.statistics.remoteToLocal != before {
-            silentSince = .now
+            silentSince = loop.now
             lastActivity = silentSince
         }
         switch machine.state {
@@ -72,7 +72,7 @@ extension Tunnel {
             case .bytes(let count):
                 buffer.end += count
                 handle.statistics.addLocalToRemote(count)
-                lastActivity = .now
+                lastActivity = loop.now
                 remote.send(buffer, on: loop)
             case .wouldBlock: return .drained
             case .endOfFile:

@@ -63,9 +63,9 @@ import Testing
         try await eventually("nothing is left to wake up for") {
             await onLoop(loop) { renewals.get(on: $0).isAtRest }
         }
-        let (web, turns) = (desk.count("web"), await onLoop(loop) { $0.turnCount })
+        let (web, turns) = (desk.count("web"), await onLoop(loop) { $0.eventCount })
         try await letPass(.milliseconds(300))
         #expect(desk.count("web") == web)
-        #expect(await onLoop(loop) { $0.turnCount } == turns)
+        #expect(await onLoop(loop) { $0.eventCount } == turns)
     }
 }
