@@ -4,6 +4,7 @@
 #include "CLinux.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/mman.h>
 
 ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count) {
@@ -83,6 +84,14 @@ int clinux_pipe(int ends[2]) {
 
 int clinux_forbid_dumps(void) {
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+void clinux_map_large_blocks(int bytes) {
+    mallopt(M_MMAP_THRESHOLD, bytes);
+}
+
+void clinux_trim_heap(void) {
+    malloc_trim(0);
 }
 
 int clinux_memory_file(const char *name) {

@@ -29,6 +29,8 @@ public final class TunnelTable {
     /// Those that no connection has joined yet.
     private var warm: [UInt64: (CloseReason) -> Void] = [:]
     private var whenEmpty: [() -> Void] = []
+    private var reclaim = MemoryReclaim()
+    private var pendingReclaim: Deadline?
     public private(set) var failures: [EndedTunnel] = []
     /// Told of each tunnel that is open now. Set once, before the first tunnel, as the two below.
     public var onOpen: ((TunnelHandle, DialTimings) -> Void)?
@@ -67,9 +69,10 @@ public final class TunnelTable {
         let handle = TunnelHandle(id: nextID, request: request, since: .now())
         nextID += 1
         live[handle.id] = handle
+        _ = reclaim.changed(toOpen: live.count)
         let table = LoopBound(self, on: loop)
         let tunnel = Tunnel(handle, services: services, client: client) { handle, news, loop in
-            table.get(on: loop).hear(news, of: handle)
+            table.get(on: loop).hear(news, of: handle, on: loop)
         }
         tunnel.start(local: local, on: loop)
         return handle
@@ -115,11 +118,22 @@ public final class TunnelTable {
         if live.isEmpty { completion() } else { whenEmpty.append(completion) }
     }
 
-    private func hear(_ news: TunnelNews, of handle: TunnelHandle) {
+    private func hear(_ news: TunnelNews, of handle: TunnelHandle, on loop: isolated Loop) {
         switch news {
         case .opened(let timings): onOpen?(handle, timings)
         case .expiring(let left): onExpiring?(handle, left)
-        case .ended(let reason): ended(handle, reason)
+        case .ended(let reason):
+            ended(handle, reason)
+            reclaimMemory(on: loop)
+        }
+    }
+
+    /// Gives memory back a little later, when those that end together have.
+    private func reclaimMemory(on loop: isolated Loop) {
+        guard reclaim.changed(toOpen: live.count), pendingReclaim == nil else { return }
+        pendingReclaim = loop.schedule(after: .seconds(5)) { [weak self] in
+            self?.pendingReclaim = nil
+            Heap.giveBack()
         }
     }
 
