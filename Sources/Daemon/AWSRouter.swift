@@ -37,10 +37,15 @@ struct AWSRouter: TunnelRouter {
 
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route { try await discovery.resolve(request) }
 
-    func prepareToSign(_ request: RouteRequest) async throws(Failure) {
-        _ = try await context.credentials.credentials(profile: request.profile)
+    func prepareToSign(_ request: RouteRequest) async throws(Failure) -> TunnelSigner? {
+        let credentials = try await context.credentials.credentials(profile: request.profile)
         let renewals = renewals
         renewals.loop.submit { loop in renewals.get(on: loop).used(request, on: loop) }
+        return { [clock = context.clock] route, maxDuration in
+            let now = clock.now()
+            guard !credentials.isExpired(at: now) else { return nil }
+            return Self.sign(route, maxDuration: maxDuration, with: credentials, at: now)
+        }
     }
 
     func awaited(by request: RouteRequest) -> String? {
@@ -50,8 +55,13 @@ struct AWSRouter: TunnelRouter {
 
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {
         let credentials = try await context.credentials.credentials(profile: route.profile)
-        let url = OpenTunnelURL(
-            route: route, maxDuration: maxDuration, credentials: credentials, at: context.clock.now())
+        return Self.sign(route, maxDuration: maxDuration, with: credentials, at: context.clock.now())
+    }
+
+    private static func sign(
+        _ route: Route, maxDuration: Int, with credentials: Credentials, at time: WallTime
+    ) -> SignedTunnel {
+        let url = OpenTunnelURL(route: route, maxDuration: maxDuration, credentials: credentials, at: time)
         return SignedTunnel(url: url, credentials: credentials)
     }
 

@@ -61,6 +61,8 @@ extension RemoteConnection {
     private func sendRequest(_ request: UpgradeRequest, on loop: isolated Loop) {
         guard let connection else { return }
         stage = .upgrading(UpgradeResponseParser(for: request))
+        // Secret, and of no use any more.
+        self.request = nil
         let sent = request.bytes.withUnsafeBytes { connection.write($0, on: loop) }
         if case .failed(let error) = sent {
             fail(names.connectionLost("during the upgrade", error), on: loop)

@@ -14,6 +14,11 @@ final class Spares {
     private var underWay: Spare?
     private var lastUse = ContinuousClock.now
     private var check: Deadline?
+    private var refill: Deadline?
+
+    /// How long the place of a spare that was taken stays empty: a handshake is work, and is not to be in the way of the dial
+    /// that the spare was taken for.
+    private static let refillDelay = Duration.milliseconds(5)
 
     init(_ endpoint: Endpoint, services: TunnelServices) {
         self.endpoint = endpoint
@@ -27,9 +32,18 @@ final class Spares {
     func take(on loop: isolated Loop) -> RemoteConnection? {
         lastUse = .now
         let spare = ready.popLast()
-        if spare != nil { policy.used() }
-        keepUp(on: loop)
-        return spare?.give()
+        guard let spare else {
+            keepUp(on: loop)
+            return nil
+        }
+        policy.used()
+        if refill == nil {
+            refill = loop.schedule(after: Self.refillDelay) { [weak self] in
+                self?.refill = nil
+                self?.keepUp(on: loop)
+            }
+        }
+        return spare.give()
     }
 
     /// The endpoint is in use: makes what is missing, drops what is too old.

@@ -64,6 +64,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     var failedEndpoints: Set<String> = []
     var route: Route?
     var signed: SignedTunnel?
+    /// Signs the first dial, as long as it comes soon.
+    var signer: (sign: TunnelSigner, until: ContinuousClock.Instant)?
     /// What the endpoint said against the signature.
     var refusal: Refusal?
     var work: Task<Void, Never>?

@@ -34,12 +34,17 @@ extension Tunnel {
         let request = handle.request.route
         self.await(on: loop) { () throws(Failure) in
             let route = try await router.resolve(request)
-            try await router.prepareToSign(request)
-            return route
+            return (route, try await router.prepareToSign(request))
         } then: { tunnel, result, loop in
-            tunnel.resolved(result, on: loop)
+            if case .success((_, let signer?)) = result {
+                tunnel.signer = (signer, loop.now + Self.signerTimeToLive)
+            }
+            tunnel.resolved(result.map(\.0), on: loop)
         }
     }
+
+    /// After a wait for a slot that is longer, credentials are asked for anew.
+    private static let signerTimeToLive = Duration.seconds(5)
 
     private func resolved(_ result: Result<Route, Failure>, on loop: isolated Loop) {
         guard machine.state == .resolving else { return }
@@ -184,6 +189,7 @@ extension Tunnel {
             remote = spare
             spare.give(to: self)
             run(machine.reached(.upgrade), on: loop)
+            sendRequestIfReady(on: loop)
             return
         }
         spares.keepUp(on: loop)
@@ -214,6 +220,12 @@ extension Tunnel {
     private func sign(_ route: Route, on loop: isolated Loop) {
         let router = services.router
         let seconds = Int(handle.request.maxDuration.components.seconds)
+        let prepared = signer
+        signer = nil
+        if let prepared, loop.now < prepared.until, let signed = prepared.sign(route, seconds) {
+            self.signed = signed
+            return
+        }
         self.await(on: loop) { () throws(Failure) in
             try await router.sign(route, maxDuration: seconds)
         } then: { tunnel, result, loop in

@@ -11,8 +11,8 @@ import Synchronization
 public protocol TunnelRouter: Sendable {
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route
     /// Gets what signing needs, before a dial asks for a slot: a source of credentials that hangs or needs a person holds none, and
-    /// no endpoint is blamed for it.
-    func prepareToSign(_ request: RouteRequest) async throws(Failure)
+    /// no endpoint is blamed for it. Returns what signs without waiting, for a dial that follows soon, if there is such a thing.
+    func prepareToSign(_ request: RouteRequest) async throws(Failure) -> TunnelSigner?
     /// What the two above wait for, where they take long and it is known: "the source of the credentials". At once, from any thread.
     func awaited(by request: RouteRequest) -> String?
     /// - Parameter maxDuration: seconds, 1…3600.
@@ -25,6 +25,9 @@ public protocol TunnelRouter: Sendable {
     /// What is known of the target may be wrong: the next `resolve` asks anew.
     func forget(_ request: RouteRequest) async
 }
+
+/// Signs at once, for a life of so many seconds, 1…3600; nil where the credentials have expired meanwhile.
+public typealias TunnelSigner = @Sendable (_ route: Route, _ maxDuration: Int) -> SignedTunnel?
 
 /// A signed request for one tunnel. Secret: it must not be logged.
 public struct SignedTunnel: Sendable {

@@ -185,6 +185,8 @@ final class ScriptedRouter: TunnelRouter {
         /// Neither comes back before it is cancelled.
         var holdsResolve = false
         var holdsSign = false
+        /// Whether signing needs no waiting.
+        var signsAtOnce = false
         var forgotten = 0
         /// Whether a refused signature is put right, or why not.
         var correction: Result<Bool, Failure> = .success(false)
@@ -213,7 +215,10 @@ final class ScriptedRouter: TunnelRouter {
             endpoint: Endpoint(id: "eice-0123", dnsName: TestCertificates.name, nearness: .sameSubnet))
     }
 
-    func prepareToSign(_ request: RouteRequest) async throws(Failure) {}
+    func prepareToSign(_ request: RouteRequest) async throws(Failure) -> TunnelSigner? {
+        guard script.withLock(\.signsAtOnce) else { return nil }
+        return { route, maxDuration in self.signature(route, maxDuration) }
+    }
 
     func awaited(by request: RouteRequest) -> String? { script.withLock { $0.holdsResolve ? "the script" : nil } }
 
@@ -221,7 +226,11 @@ final class ScriptedRouter: TunnelRouter {
         let script = script.withLock { $0 }
         if script.holdsSign { await Self.hold() }
         if let failure = script.signFailure { throw failure }
-        self.script.withLock { $0.signatures += 1 }
+        return signature(route, maxDuration)
+    }
+
+    private func signature(_ route: Route, _ maxDuration: Int) -> SignedTunnel {
+        script.withLock { $0.signatures += 1 }
         let credentials = Credentials(accessKeyID: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "secret")
         let url = OpenTunnelURL(route: route, maxDuration: maxDuration, credentials: credentials, at: .now())
         return SignedTunnel(url: url, credentials: credentials)

@@ -49,6 +49,19 @@ import WebSocket
         #expect(try await fail(endpoint, router: router) == cause)
     }
 
+    @Test func aDialThatFollowsSoonIsSignedWithoutWaiting() async throws {
+        let router = ScriptedRouter(.init(holdsSign: true, signsAtOnce: true))
+        let bench = try await Bench(ScriptedEndpoint.echo(), router: router)
+        let port = try await bench.forward()
+        let echoed = try await onThread {
+            let client = try LoopbackSocket.connect(port: port)
+            try client.write("hello")
+            return try client.read(exactly: 5)
+        }
+        #expect(echoed == Array("hello".utf8))
+        #expect(router.signatures == 1)
+    }
+
     @Test func aResolverThatHangsMeetsItsDeadline() async throws {
         let router = ScriptedRouter(.init(holdsResolve: true))
         let failure = try await fail(ScriptedEndpoint.echo(), timeouts: impatient(in: \.resolve), router: router)
