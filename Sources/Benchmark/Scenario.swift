@@ -24,6 +24,6 @@ struct BenchSettings: Sendable {
 enum Scenarios {
     static let all: [any Scenario.Type] = [
         FirstByteScenario.self, ScaleScenario.self, PoolDecisionScenario.self, SharedEndpointScenario.self,
-        RelayScenario.self, PingScenario.self, StartScenario.self, InstructionScenario.self,
+        RelayScenario.self, PingScenario.self, ConnectScenario.self, StartScenario.self, InstructionScenario.self,
     ]
 }
