@@ -232,10 +232,12 @@ let package = Package(
         .target(
             name: "Benchmark",
             dependencies: [
+                "AWS",
                 "CLinux",
                 "ControlClient",
                 "ControlProtocol",
                 "Failures",
+                "InstanceConnect",
                 "OpenSSL",
                 "SocketIO",
                 "TestSupport",

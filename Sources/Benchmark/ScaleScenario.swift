@@ -7,19 +7,25 @@ import TestSupport
 struct ScaleScenario: Scenario {
     static let name = "scale"
     static let summary =
-        "5,000 idle tunnels over 250 endpoints: time per new tunnel, memory per tunnel, and what remains"
+        "20 to 5,000 idle tunnels: time per new tunnel, memory per tunnel, what remains, and the cost of rest"
 
     private static let endpoints = 250
     private static let slots = 20
-    private static let steps = [100, 1_000, 5_000]
+    /// Up to a thousand tunnels over 50 endpoints and back, then 5,000 over 250 and back.
+    private static let climbs = [[20, 200, 1_000], [5_000]]
     /// The time of a new tunnel is that of the last ones of a step.
     private static let timed = 100
+    private static let rest = Duration.seconds(30)
+    /// After the last end, until the daemon has given memory back.
+    private static let reclaim = Duration.seconds(8)
 
     func run(_ settings: BenchSettings) async throws -> [ReportTable] {
         let target = try ParkedTarget()
         let emulator = try await Emulator.start(inventory: Self.inventory(port: target.port))
         let daemon = try await EicedDaemon.start(environment: emulator.environment, configuration: "")
         let fresh = try await daemon.settledMemory()
+        settings.tell("at rest, never used")
+        let unused = try await Self.atRest(daemon)
         var ports: [UInt16] = []
         for number in 0..<Self.endpoints {
             ports.append(try await daemon.forward(Self.instance(number), name: "f\(number)"))
@@ -31,43 +37,96 @@ struct ScaleScenario: Scenario {
         let base = try await daemon.settledMemory()
 
         var table = ReportTable(
-            "Idle tunnels over \(Self.endpoints) endpoints of \(Self.slots) slots",
+            "Idle tunnels over endpoints of \(Self.slots) slots",
             columns: ["one more tunnel", "memory (PSS) per tunnel", "PSS of the daemon", "descriptors"],
             notes: [
                 "One more tunnel: local connect to the target's first byte, the last \(Self.timed) of a step, one after another.",
-                "A tunnel's memory includes its share of the spares, one for each endpoint in use. The daemon alone has",
-                "\(Figure.number(fresh / 1_024)) MiB before its first API call, and with \(Self.endpoints) forwards and after its",
-                "first tunnel \(Figure.number(base / 1_024)) MiB.",
+                "A tunnel's memory includes its share of the spares, one for each endpoint in use; those are open when all tunnels",
+                "are closed, too.",
             ])
-        var clients: [LoopbackSocket] = []
-        for step in Self.steps {
-            var lengths: [Duration] = []
-            while clients.count < step {
-                let port = ports[clients.count / Self.slots]
-                let opened = try await onThread { try connectToFirstByte(port) }
-                clients.append(opened.socket)
-                lengths.append(opened.length)
+        table.add("none, before the first API call", nil, nil, Figure(fresh / 1_024, .mebibytes).atMost(14), nil)
+        table.add(
+            "none, \(Self.endpoints) forwards, after the first tunnel", nil, nil,
+            Figure(base / 1_024, .mebibytes).atMost(22), nil)
+        var idle: Rest?
+        for steps in Self.climbs {
+            var clients: [LoopbackSocket] = []
+            for step in steps {
+                var lengths: [Duration] = []
+                while clients.count < step {
+                    let port = ports[clients.count / Self.slots]
+                    let opened = try await onThread { try connectToFirstByte(port) }
+                    clients.append(opened.socket)
+                    lengths.append(opened.length)
+                }
+                try await daemon.waitForTunnels(open: step)
+                // A loop that had traffic a moment ago still holds what it needs for that.
+                try await letPass(.seconds(2))
+                let memory = try await daemon.settledMemory()
+                settings.tell("\(step) tunnels are open")
+                let share = Figure((memory - base) / Double(step), .kibibytes)
+                table.add(
+                    "\(Figure.number(Double(step))) tunnels",
+                    Samples(Array(lengths.suffix(Self.timed)), per: .milliseconds(1)).figure(.milliseconds),
+                    step >= 1_000 ? share.atMost(24) : share, Figure(memory / 1_024, .mebibytes),
+                    Figure(Double(daemon.process.facts.descriptorCount ?? 0), .none))
+                if step == 1_000 { idle = try await Self.atRest(daemon) }
             }
-            try await daemon.waitForTunnels(open: step)
-            let memory = try await daemon.settledMemory()
-            settings.tell("\(step) tunnels are open")
-            let share = Figure((memory - base) / Double(step), .kibibytes)
+            let count = clients.count
+            for client in clients { client.close() }
+            clients = []
+            try await daemon.waitForTunnels(open: 0)
+            try await letPass(Self.reclaim)
+            let left = Figure(try await daemon.settledMemory() / 1_024, .mebibytes)
             table.add(
-                "\(Figure.number(Double(step))) tunnels",
-                Samples(Array(lengths.suffix(Self.timed)), per: .milliseconds(1)).figure(.milliseconds),
-                step >= 1_000 ? share.atMost(24) : share, Figure(memory / 1_024, .mebibytes),
+                "those \(Figure.number(Double(count))) closed", nil, nil,
+                count == 1_000 ? left.atMost(base / 1_024 * 1.2) : left,
                 Figure(Double(daemon.process.facts.descriptorCount ?? 0), .none))
         }
-        let closing = ContinuousClock.now
-        for client in clients { client.close() }
-        clients = []
-        try await daemon.waitForTunnels(open: 0)
-        settings.tell("all closed after \(closing.duration(to: .now))")
-        let left = try await daemon.settledMemory()
-        table.add(
-            "all closed", nil, nil, Figure(left / 1_024, .mebibytes).atMost(base / 1_024 * 1.2),
-            Figure(Double(daemon.process.facts.descriptorCount ?? 0), .none))
-        return [table]
+        return [table, Self.restTable(unused, idle)]
+    }
+
+    // MARK: At rest
+
+    /// What the daemon does for nobody, by second.
+    private struct Rest {
+        var processor: Duration
+        var wakeUps: Double
+    }
+
+    private static func atRest(_ daemon: EicedDaemon) async throws -> Rest {
+        // Past the second for which a loop waits for more traffic.
+        try await letPass(.seconds(3))
+        let facts = daemon.process.facts
+        func look() throws -> (processor: Duration, wakeUps: [String: Int]) {
+            guard let processor = facts.processorTime, let wakeUps = facts.wakeUpCounts else {
+                throw TestFailure("eiced has ended: \(daemon.log)")
+            }
+            return (processor, wakeUps)
+        }
+        let before = try look()
+        try await letPass(Self.rest)
+        let after = try look()
+        let seconds = Self.rest / .seconds(1)
+        let wakeUps = after.wakeUps.reduce(0) { $0 + $1.value - (before.wakeUps[$1.key] ?? 0) }
+        return Rest(processor: (after.processor - before.processor) / seconds, wakeUps: Double(wakeUps) / seconds)
+    }
+
+    private static func restTable(_ unused: Rest, _ idle: Rest?) -> ReportTable {
+        var table = ReportTable(
+            "At rest, over \(Int(rest / .seconds(1))) s", columns: ["processor time a second", "wake-ups a second"],
+            notes: [
+                "Wake-ups are voluntary switches of all threads. The thousand tunnels are asked whether they live every 30 s of silence,",
+                "at times rounded to 5 s, and their 50 endpoints' spares are renewed every minute.",
+            ])
+        func add(_ name: String, _ rest: Rest, isNothing: Bool) {
+            let processor = Figure(rest.processor / .milliseconds(1), .milliseconds)
+            let wakeUps = Figure(rest.wakeUps, .none)
+            table.add(name, isNothing ? processor.atMost(0) : processor, isNothing ? wakeUps.atMost(0) : wakeUps)
+        }
+        add("no tunnels, never used", unused, isNothing: true)
+        if let idle { add("1,000 idle tunnels", idle, isNothing: false) }
+        return table
     }
 
     private static func instance(_ number: Int) -> String { "i-0be1c0000\(String(number + 10_000_000))" }

@@ -25,5 +25,6 @@ enum Scenarios {
     static let all: [any Scenario.Type] = [
         FirstByteScenario.self, ScaleScenario.self, PoolDecisionScenario.self, SharedEndpointScenario.self,
         RelayScenario.self, PingScenario.self, ConnectScenario.self, StartScenario.self, InstructionScenario.self,
+        SignScenario.self,
     ]
 }

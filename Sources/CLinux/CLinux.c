@@ -86,8 +86,9 @@ int clinux_forbid_dumps(void) {
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-void clinux_map_large_blocks(int bytes) {
-    mallopt(M_MMAP_THRESHOLD, bytes);
+void clinux_tune_heap(int large) {
+    mallopt(M_MMAP_THRESHOLD, large);
+    mallopt(M_ARENA_MAX, 1);
 }
 
 void clinux_trim_heap(void) {

@@ -48,7 +48,7 @@ public struct EicedCommand: ParsableCommand {
     public func run() throws {
         // Before a credential is read: no core file has one, and no other process of this user may look for it (ptrace(2)).
         ProcessMemory.makePrivate()
-        Heap.keepBuffersApart()
+        Heap.tune()
         // Before any thread exists, or that thread takes the signals.
         Signals.block()
         let program = SuccessorProgram.current()

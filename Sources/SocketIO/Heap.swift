@@ -2,8 +2,10 @@ import CLinux
 
 /// The process's heap.
 public enum Heap {
-    /// For a process with buffer pools: the buffers then lie apart from what lives long, and leave no holes. Once, at its start.
-    public static func keepBuffersApart() { clinux_map_large_blocks(CInt(BufferPool.capacity)) }
+    /// For a process with buffer pools and a few busy threads: buffers lie apart from what lives long and leave no holes there,
+    /// and there is one heap, since what a thread leaves free in its own is of no use to the others. Once, before there are
+    /// threads.
+    public static func tune() { clinux_tune_heap(CInt(BufferPool.capacity)) }
 
     /// Gives free memory back to the system, which the allocator does not by itself where it lies between what is in use. On a
     /// thread of its own, since it looks at all of the heap: from a loop.

@@ -27,9 +27,23 @@ public struct ProcessFacts: Sendable {
         return .seconds(1) * (user + system) / Int(sysconf(CInt(_SC_CLK_TCK)))
     }
 
+    /// By thread, how often it waited for something and was woken.
+    public var wakeUpCounts: [String: Int]? {
+        guard let folder = opendir("/proc/\(pid)/task") else { return nil }
+        defer { closedir(folder) }
+        var counts: [String: Int] = [:]
+        while let entry = readdir(folder) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if !name.hasPrefix(".") { counts[name] = field("voluntary_ctxt_switches:", of: "task/\(name)/status") }
+        }
+        return counts
+    }
+
     private func field(_ name: String, of file: String) -> Int? {
         contents(of: "/proc/\(pid)/\(file)")?.split(separator: "\n").first { $0.hasPrefix(name) }
-            .flatMap { $0.split(separator: " ").dropFirst().first.flatMap { Int($0) } }
+            .flatMap { $0.split { $0 == " " || $0 == "\t" }.dropFirst().first.flatMap { Int($0) } }
     }
 
     private static func entries(_ path: String) -> Int? {

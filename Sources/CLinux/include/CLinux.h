@@ -58,9 +58,9 @@ int clinux_pipe(int ends[2]);
 /// Forbids core dumps of this process and others' looks into it (PR_SET_DUMPABLE of prctl(2)). 0, or -1 with errno.
 int clinux_forbid_dumps(void);
 
-/// Has the allocator take what is at least so large straight from the system, and give it back at once when it is freed
-/// (M_MMAP_THRESHOLD of mallopt(3)).
-void clinux_map_large_blocks(int bytes);
+/// Has the allocator take what is at least so large straight from the system, and give it back at once when it is freed; and
+/// keep one heap for all threads (M_MMAP_THRESHOLD and M_ARENA_MAX of mallopt(3)).
+void clinux_tune_heap(int large);
 
 /// Gives the allocator's free memory back to the system (malloc_trim(3)). Takes milliseconds where the heap is large.
 void clinux_trim_heap(void);
