@@ -95,8 +95,8 @@ struct ScaleScenario: Scenario {
     }
 
     private static func atRest(_ daemon: EicedDaemon) async throws -> Rest {
-        // Past the second for which a loop waits for more traffic.
-        try await letPass(.seconds(3))
+        // Past the second for which a loop waits for more traffic, and the few that idle threads live on.
+        try await letPass(.seconds(15))
         let facts = daemon.process.facts
         func look() throws -> (processor: Duration, wakeUps: [String: Int]) {
             guard let processor = facts.processorTime, let wakeUps = facts.wakeUpCounts else {
