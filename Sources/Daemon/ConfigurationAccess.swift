@@ -18,7 +18,8 @@ extension ConfigurationSetting {
                 }
                 values[keyPath: path] = users
                 return true
-            })
+            },
+            element: ("a user of this machine, by name or number", { UserNumber.of($0) != nil }))
     }
 
     static func networks(_ name: String, _ path: Path<[Network]?>) -> Self {
@@ -31,7 +32,8 @@ extension ConfigurationSetting {
                 guard networks.count == elements.count else { return false }
                 values[keyPath: path] = networks
                 return true
-            })
+            },
+            element: ("a network such as \"10.0.0.0/8\"", { $0.text.flatMap(Network.init(parsing:)) != nil }))
     }
 }
 

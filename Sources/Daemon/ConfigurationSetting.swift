@@ -12,6 +12,8 @@ struct ConfigurationSetting<Values>: Sendable {
     let read: @Sendable (TOMLNode, inout Values) -> Bool
     /// The values that are allowed where they are few, so that a mistyped one can be corrected.
     var choices: [String] = []
+    /// What each element of an array must be, so that the wrong one can be pointed at.
+    var element: (expected: String, isValid: @Sendable (TOMLNode) -> Bool)?
 }
 
 extension ConfigurationSetting {
@@ -115,6 +117,13 @@ extension [TOMLNode.Entry] {
                 continue
             }
             guard !setting.read(entry.value, &values) else { continue }
+            if let element = setting.element,
+                let wrong = entry.value.elements?.first(where: { !element.isValid($0) })
+            {
+                problems.add(
+                    ConfigurationPlace(wrong, key: key), "expected \(element.expected), found \(wrong.found)")
+                continue
+            }
             let nearest = entry.value.text.flatMap { NearestName.of($0, among: setting.choices) }
             problems.add(
                 ConfigurationPlace(entry.value, key: key),

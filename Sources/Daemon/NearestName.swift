@@ -1,15 +1,16 @@
 /// The right name for a mistyped one.
 enum NearestName {
     /// The name of `names` that is nearest to `text`: the same but for case and for `-` and `_`, or with few changes of
-    /// single letters (insert, remove, replace, swap two neighbours). Nil where none is near.
+    /// single letters (insert, remove, replace, swap two neighbours), or the only one that begins so. Nil where none is near.
     static func of(_ text: String, among names: [String]) -> String? {
         let plain = folded(text)
         let allowed = max(1, plain.count / 3)
         // Nobody types so long a name by mistake, and the comparison takes the product of both lengths.
         guard plain.count <= 64 else { return nil }
         let nearest = names.map { (name: $0, distance: distance(plain, folded($0))) }.min { $0.distance < $1.distance }
-        guard let nearest, nearest.distance <= allowed else { return nil }
-        return nearest.name
+        if let nearest, nearest.distance <= allowed { return nearest.name }
+        let begun = names.filter { folded($0).starts(with: plain) }
+        return plain.count > 2 && begun.count == 1 ? begun.first : nil
     }
 
     private static func folded(_ text: String) -> [UInt8] {

@@ -142,7 +142,7 @@ import Testing
                         + "string \"1d\"",
                     "c.toml:8:8: timeouts.dial: expected a length of time from 100ms to 5m, such as \"10s\", found true",
                     "c.toml:10:9: log.level: expected one of \"trace\", \"debug\", \"info\", \"notice\", \"warning\", "
-                        + "\"error\", \"critical\", found the string \"warn\"",
+                        + "\"error\", \"critical\", found the string \"warn\"; did you mean \"warning\"?",
                 ])
     }
 
@@ -179,6 +179,14 @@ import Testing
             "c.toml:2:16: pool.queue_length: expected a whole number from 0 to 10000, found a float"
         ),
         ("[log]\nlevel = \"wraning\"", "c.toml:2:9: log.level: expected one of"),
+        (
+            "[defaults]\nallow_users = [\"root\", \"nobody-of-that-name\"]",
+            "c.toml:2:24: defaults.allow_users: expected a user of this machine, by name or number, found the string \"nobody"
+        ),
+        (
+            "[defaults]\nallow_networks = [\"10.0.0.0/8\", 5]",
+            "c.toml:2:33: defaults.allow_networks: expected a network such as \"10.0.0.0/8\", found the number 5"
+        ),
         ("[log\n", "c.toml:1:5: "),
         ("\"\\u001b[31m\" = 1", "c.toml:1:1: \"\\u{1B}[31m\": there is no such table"),
     ])
@@ -189,7 +197,9 @@ import Testing
     }
 
     @Test func aMistypedChoiceIsCorrected() {
-        #expect(mistakes("[log]\nlevel = \"wraning\"").first?.hasSuffix("; did you mean \"warning\"?") == true)
+        for level in ["wraning", "warn"] {
+            #expect(mistakes("[log]\nlevel = \"\(level)\"").first?.hasSuffix("; did you mean \"warning\"?") == true)
+        }
     }
 
     static let forward = "[forwards.a]\ntarget = \"t\"\nremote_port = 22\n"
