@@ -105,12 +105,15 @@ public struct StatusResult: Codable, Hashable, Sendable {
     /// What stands until somebody does something about it: a state file that was set aside or cannot be written. Nil from a
     /// daemon that does not tell.
     public var warnings: [FailureRecord]?
+    /// Earlier processes of this daemon that handed over and go on until their tunnels have ended. Nil from a daemon that does
+    /// not tell.
+    public var draining: [DrainingProcess]?
 
     public init(
         version: String = EICEDVersion.current, pid: Int, uptime: Int, socket: String, forwards: [ForwardInfo] = [],
         tunnels: [TunnelInfo] = [], endpoints: [EndpointInfo] = [], recentFailures: [FailureRecord] = [],
         needsLogin: [NeededLogin] = [], credentials: [CredentialInfo]? = nil, audit: AuditInfo? = nil,
-        warnings: [FailureRecord]? = nil
+        warnings: [FailureRecord]? = nil, draining: [DrainingProcess]? = nil
     ) {
         self.version = version
         self.pid = pid
@@ -124,6 +127,18 @@ public struct StatusResult: Codable, Hashable, Sendable {
         self.credentials = credentials
         self.audit = audit
         self.warnings = warnings
+        self.draining = draining
+    }
+}
+
+/// A process that handed over to this daemon, and what it still holds of the endpoints' slots.
+public struct DrainingProcess: Codable, Hashable, Sendable {
+    public var pid: Int
+    public var slots: Int
+
+    public init(pid: Int, slots: Int) {
+        self.pid = pid
+        self.slots = slots
     }
 }
 

@@ -40,6 +40,8 @@ final class ControlRequests: RequestHandler {
     let handovers = HandoverState()
     /// What stands for a while.
     var passingWarning: FailureRecord?
+    /// The processes that handed over to this one.
+    var draining: () -> [DrainingProcess] = { [] }
     /// Set by the wiring, which knows how to do these.
     var onReload: (() throws(Failure) -> ReloadResult)?
     var onShutdown: ((Duration) -> Void)?
@@ -263,6 +265,6 @@ final class ControlRequests: RequestHandler {
             recentFailures: (tunnels.failures.compactMap(FailureRecord.init)
                 + forwards.all.compactMap(FailureRecord.init(refusedBy:)))
                 .sorted { $0.when.milliseconds > $1.when.milliseconds },
-            warnings: store.allWarnings + (passingWarning.map { [$0] } ?? []))
+            warnings: store.allWarnings + (passingWarning.map { [$0] } ?? []), draining: draining())
     }
 }

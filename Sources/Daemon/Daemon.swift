@@ -224,6 +224,7 @@ final class Daemon {
         requests.onHandover = { [weak self] path, completion in
             self?.handOver(to: path, on: loop, completion: completion)
         }
+        requests.draining = { [predecessors] in predecessors.counts }
         predecessors.onChange = { [status] in status.changed(on: loop) }
         requests.onShutdown = { [weak self] drain in self?.begin(.stop(drain: drain), on: loop) }
     }

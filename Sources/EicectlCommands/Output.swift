@@ -112,18 +112,12 @@ enum Output {
 
     static func status(_ status: StatusResult, at now: Timestamp, _ style: Style) -> String {
         var text = "eiced \(status.version), pid \(status.pid), up \(shortly(status.uptime)), \(status.socket)\n"
-        if status.version != EICEDVersion.current {
-            text +=
-                "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown --handover\n"
-        }
-        for warning in status.warnings ?? [] { text += style.bad("warning") + ": \(one(warning.failure))\n" }
-        for login in status.needsLogin {
-            text += style.bad("login needed") + " for \(login.profile ?? "the default profile"): \(login.command)\n"
-        }
+        text += notices(status, style)
         text += "\n" + forwards(status.forwards, style)
         text += "\n" + tunnels(status.tunnels, at: now, style)
         text += waiting(status, at: now, style)
         if !status.endpoints.isEmpty { text += "\n" + endpoints(status.endpoints, style) }
+        text += draining(status)
         text += credentials(status, at: now, style)
         if let audit = status.audit, let record = audit.failure {
             text += "\n\(style.bad("audit")): \(one(record.failure)), \(audit.lost) tunnels lost\n"
@@ -136,6 +130,27 @@ enum Output {
             }
         }
         return text
+    }
+
+    /// What somebody should do something about.
+    static func notices(_ status: StatusResult, _ style: Style) -> String {
+        var text = ""
+        if status.version != EICEDVersion.current {
+            text +=
+                "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown --handover\n"
+        }
+        for warning in status.warnings ?? [] { text += style.bad("warning") + ": \(one(warning.failure))\n" }
+        for login in status.needsLogin {
+            text += style.bad("login needed") + " for \(login.profile ?? "the default profile"): \(login.command)\n"
+        }
+        return text
+    }
+
+    /// Who else holds slots: processes that handed over.
+    static func draining(_ status: StatusResult) -> String {
+        (status.draining ?? []).map {
+            "pid \($0.pid) has handed over and still holds \($0.slots) slot\($0.slots == 1 ? "" : "s")\n"
+        }.joined()
     }
 
     static func reloaded(_ result: ReloadResult) -> String {

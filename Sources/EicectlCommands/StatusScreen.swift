@@ -39,10 +39,8 @@ enum StatusScreen {
         var text =
             style.heading("eiced \(status.version)") + ", pid \(status.pid), up \(Output.shortly(status.uptime))\n"
         if let trouble { text += style.bad(trouble) + "\n" }
-        for login in status.needsLogin {
-            text += style.bad("login needed") + " for \(login.profile ?? "the default profile"): \(login.command)\n"
-        }
-        text += "\n" + endpoints(status.endpoints, style)
+        text += Output.notices(status, style)
+        text += "\n" + endpoints(status.endpoints, style) + Output.draining(status)
         text += Output.waiting(status, at: now, style)
         text += "\n" + tunnels(status.tunnels, rates, at: now, style)
         text += "\n" + forwards(status.forwards, style)

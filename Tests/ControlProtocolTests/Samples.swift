@@ -131,7 +131,7 @@ enum Samples {
                     NeededLogin(command: "aws sso login"),
                 ], credentials: [CredentialInfo(), CredentialInfo(profile: "dev", expiresAt: time)],
                 audit: AuditInfo(path: "/state/eiced/audit.jsonl", lost: 2, failure: record),
-                warnings: [record])),
+                warnings: [record], draining: [DrainingProcess(pid: 41, slots: 3)])),
         Reply(Methods.Connect.self, ConnectResult(tunnel: "t1", handoff: false)),
         Reply(
             Methods.Connect.self,

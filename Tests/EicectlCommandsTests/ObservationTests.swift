@@ -96,14 +96,20 @@ import Testing
             credentials: [CredentialInfo(profile: "dev", expiresAt: now.adding(seconds: 90)), CredentialInfo()],
             audit: AuditInfo(
                 path: "/a",
-                failure: FailureRecord(when: now, failure: Failure(.stateNotSaved, "cannot write", why: "full"))))
+                failure: FailureRecord(when: now, failure: Failure(.stateNotSaved, "cannot write", why: "full"))),
+            warnings: [FailureRecord(when: now, failure: Failure(.internal, "connections wait"))],
+            draining: [DrainingProcess(pid: 6, slots: 11), DrainingProcess(pid: 5, slots: 1)])
         #expect(
             StatusScreen.text(status, rates, trouble: nil, at: now, .plain) == """
                 eiced 1, pid 7, up 1m
+                eiced 1 is running, \(EICEDVersion.current) is installed: eicectl shutdown --handover
+                warning: connections wait
                 login needed for dev: aws sso login --profile dev
 
                 ENDPOINT  REGION  SLOTS  WARM  SPARES  WAITING
                 eice-1    eu      12/20  -     -       1
+                pid 6 has handed over and still holds 11 slots
+                pid 5 has handed over and still holds 1 slot
 
                 WAITING  TARGET     FOR               AGE   PEER
                 t2       web (i-1)  a slot of eice-1  1m5s  127.0.0.1:5

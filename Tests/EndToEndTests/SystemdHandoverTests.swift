@@ -36,10 +36,11 @@ struct SystemdHandoverTests {
             #expect(
                 Set(status.forwards.flatMap(\.addresses)) == Set(forward.addresses + brief.addresses),
                 "\(status.forwards)")
-            // Ten places of the endpoint are the old process's.
+            // Ten places of the endpoint are the old process's, and it is said.
             try await eventually("the old one's slots are counted") {
-                let endpoints = try await box.json(StatusResult.self, "status").endpoints
-                return endpoints.first.map { $0.slots.inUse >= 10 } ?? false
+                let status = try await box.json(StatusResult.self, "status")
+                return status.draining == [DrainingProcess(pid: old, slots: 10)]
+                    && status.endpoints.first.map { $0.slots.inUse >= 10 } ?? false
             }
             #expect(try await box.run(.root, "kill", "-0", "\(old)").code == 0)
 
@@ -53,7 +54,8 @@ struct SystemdHandoverTests {
             let (connected, refused) = try await clients.stop()
             #expect(refused.isEmpty && connected > 0, "\(refused)")
             try await eventually("its slots are free") {
-                try await box.json(StatusResult.self, "status").endpoints.allSatisfy { $0.slots.inUse == 0 }
+                let status = try await box.json(StatusResult.self, "status")
+                return status.draining == [] && status.endpoints.allSatisfy { $0.slots.inUse == 0 }
             }
             #expect(try await box.mainProcess() == new)
             #expect(try await box.property("NRestarts") == "0")

@@ -1,3 +1,4 @@
+import ControlProtocol
 import Glibc
 import Logging
 import ServiceManager
@@ -30,8 +31,8 @@ final class Predecessors {
     }
 
     /// Their processes, and how many slots each holds.
-    var counts: [(process: Int, slots: Int)] {
-        all.map { (Int($0.process), $0.slots.reduce(0) { $0 + $1.count }) }
+    var counts: [DrainingProcess] {
+        all.map { DrainingProcess(pid: Int($0.process), slots: $0.slots.reduce(0) { $0 + $1.count }) }
     }
 
     private static func name(_ process: pid_t) -> String { "\(HandoverName.predecessor)\(process)" }
