@@ -151,9 +151,11 @@ final class Daemon {
             channel.onMessage = { [weak self] message in
                 if message.kind == .go { self?.takeOver(channel, on: loop) }
             }
-            channel.onEnd = { [logger] in
-                logger.error("the eiced that runs did not hand over, and goes on")
-                exit(Failure.Kind.handoverFailed.exitCode)
+            channel.onEnd = { [logger, notifier] in
+                logger.error("the eiced that runs did not hand over")
+                // If it has ended, it may have named this process as the service's before: then the service manager must start
+                // another one, which it does not after a code that no restart mends.
+                exit((notifier.hasListener ? Failure.Kind.internal : .handoverFailed).exitCode)
             }
             channel.send(HandoverMessage(.ready), on: loop)
         } catch {

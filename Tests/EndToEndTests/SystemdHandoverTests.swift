@@ -1,5 +1,7 @@
+import CLinux
 import ControlProtocol
 import Glibc
+import SocketIO
 import TestSupport
 import Testing
 
@@ -191,6 +193,33 @@ struct SystemdHandoverTests {
             new.signal(SIGTERM)
             #expect(try await new.exit() == .code(0), "\(new.standardError)")
             #expect(access(path, F_OK) != 0 && access(scene.daemon.socket, F_OK) != 0)
+        }
+    }
+
+    /// The old process ended before it let go: it may have named the new one as the service's, which must then be restarted, and
+    /// is not after 75.
+    @Test(arguments: [(true, 70), (false, 75)] as [(Bool, Int32)])
+    func aNewProcessWhosePredecessorIsGoneEnds(isService: Bool, code: Int32) async throws {
+        try await Scene.onStage {
+            let directory = try TemporaryDirectory()
+            var environment = try EicedDaemon.environment(in: directory)
+            environment["EICED_HANDOVER"] = "0"
+            if isService { environment["NOTIFY_SOCKET"] = directory("nobody") }
+            var ends: [CInt] = [-1, -1]
+            #expect(socketpair(AF_UNIX, CInt(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0)
+            let (here, there) = (FileDescriptor(takingOwnership: ends[0]), FileDescriptor(takingOwnership: ends[1]))
+            let new = try ChildProcess(
+                BuiltProducts.eiced, environment: environment, input: .descriptor(there), diesWithParent: true)
+            there.close()
+            let complete = #"{"kind":"complete"}"#
+            #expect(send(here.raw, complete, complete.utf8.count, 0) == complete.utf8.count)
+            try await eventually("it is ready") {
+                var buffer = [UInt8](repeating: 0, count: 4_096)
+                let count = recv(here.raw, &buffer, buffer.count, CInt(MSG_DONTWAIT))
+                return count > 0 && String(decoding: buffer.prefix(count), as: UTF8.self).contains("ready")
+            }
+            here.close()
+            #expect(try await new.exit() == .code(code), "\(new.standardError)")
         }
     }
 
