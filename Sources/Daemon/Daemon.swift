@@ -337,8 +337,12 @@ final class Daemon {
                 ])
             return result
         } catch {
-            logger.error(
-                "the configuration was not reloaded, the old one stays: \(error)", metadata: ["event": "reload-failed"])
+            // A file may have several mistakes: an entry for each, since an entry is one line.
+            for mistake in error.description.split(separator: "\n") {
+                logger.error(
+                    "the configuration was not reloaded, the old one stays: \(mistake)",
+                    metadata: ["event": "reload-failed"])
+            }
             throw error
         }
     }

@@ -45,6 +45,19 @@ public struct EicedCommand: ParsableCommand {
 
     public init() {}
 
+    /// The program: parses its command line and runs. Does not return.
+    public static func start() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            if exitCode(for: error) == .validationFailure {
+                FailedStart.answer(Failure(.usage, message(for: error), hint: "systemctl --user cat eiced.service"))
+            }
+            exit(withError: error)
+        }
+    }
+
     public func run() throws {
         // Before a credential is read: no core file has one, and no other process of this user may look for it (ptrace(2)).
         ProcessMemory.makePrivate()
@@ -58,8 +71,12 @@ public struct EicedCommand: ParsableCommand {
             if let channel = Inheritance.channelFromEnvironment() { inheritance = try .receive(from: channel) }
             try serve(program, inheritance)
         } catch {
-            if let inheritance { Inheritance.refuse(error, over: inheritance.channel) }
             Self.report(error)
+            if let inheritance {
+                Inheritance.refuse(error, over: inheritance.channel)
+            } else {
+                FailedStart.answer(error)
+            }
             throw ExitCode(error.kind.exitCode)
         }
     }
@@ -70,8 +87,12 @@ public struct EicedCommand: ParsableCommand {
     private func serve(_ program: SuccessorProgram?, _ passed: Inheritance?) throws(Failure) {
         let (configuration, warnings) = try ConfigurationLoading.load(path: config)
         let level = try level(configuration.log.level)
-        for warning in warnings { Self.say("warning: \(warning)") }
+        for warning in warnings { Self.say("warning: \(warning)", .warning) }
         if check {
+            let service = InstalledSandbox(.current())
+            for objection in service.objections(to: configuration, of: geteuid()) {
+                Self.say("warning: as a service eiced refuses this: \(objection)", .warning)
+            }
             print("the configuration is good")
             return
         }
@@ -108,11 +129,14 @@ public struct EicedCommand: ParsableCommand {
             configurationPath: config, configuration: configuration, logLevel: logLevel,
             environment: environment, connectTo: connectTo,
             saved: (disk, disk.load(at: .now())), service: service, inheritance: inheritance, program: program)
+        let socket = listener.descriptor
         let loop: Loop
         do throws(SystemError) {
             loop = try Loop(label: "eiced.control")
         } catch {
-            throw Failure(.internal, "cannot start the control loop", why: error.description)
+            let failure = Failure(.internal, "cannot start the control loop", why: error.description)
+            if inheritance == nil { FailedStart.answer(failure, at: socket) }
+            throw failure
         }
         let handover = Handover(listener)
         loop.submit { loop in
@@ -121,7 +145,11 @@ public struct EicedCommand: ParsableCommand {
                 Self.keepAlive(daemon, on: loop)
             } catch {
                 Self.report(error)
-                if let inheritance { Inheritance.refuse(error, over: inheritance.channel) }
+                if let inheritance {
+                    Inheritance.refuse(error, over: inheritance.channel)
+                } else {
+                    FailedStart.answer(error, at: socket)
+                }
                 Glibc.exit(error.kind.exitCode)
             }
         }
@@ -187,12 +215,10 @@ public struct EicedCommand: ParsableCommand {
     }
 
     private static func report(_ failure: Failure) {
-        say("error: \(failure.sentence)")
-        if let hint = failure.hint { say("hint: \(hint)") }
+        // A configuration may have several mistakes, each on a line of its own.
+        for line in failure.sentence.split(separator: "\n") { say("error: \(line)", .error) }
+        if let hint = failure.hint { say("hint: \(hint)", .error) }
     }
 
-    private static func say(_ line: String) {
-        let bytes = Array("eiced: \(line)\n".utf8)
-        _ = write(STDERR_FILENO, bytes, bytes.count)
-    }
+    private static func say(_ line: String, _ level: Logger.Level) { sayWithoutLogger("eiced: \(line)", level) }
 }

@@ -14,16 +14,27 @@ private let current = Mutex<LogDestination?>(nil)
 /// - Parameter format: nil for the journal's own where there is one, and text elsewhere.
 public func bootstrapLogging(level: Logger.Level, format: LogFormat? = nil) {
     setLogLevel(level)
-    let variable = getenv("JOURNAL_STREAM").map { String(cString: $0) }
     var destination = LogDestination.descriptor(STDERR_FILENO, format ?? .text)
-    if format == nil, JournalStream.isConnected(descriptor: STDERR_FILENO, variable: variable), let sink = JournalSink()
-    {
+    if format == nil, stderrLeadsToTheJournal(), let sink = JournalSink() {
         destination = .journal(sink)
     }
     let chosen = destination
     current.withLock { $0 = chosen }
     let handler = ServiceLogHandler(destination: chosen, threshold: threshold)
     LoggingSystem.bootstrap { _ in handler }
+}
+
+private func stderrLeadsToTheJournal() -> Bool {
+    JournalStream.isConnected(
+        descriptor: STDERR_FILENO, variable: getenv("JOURNAL_STREAM").map { String(cString: $0) })
+}
+
+/// Writes a line to stderr, for what must be said where there is no logger yet. The journal takes its priority from it
+/// (sd-daemon(3)).
+public func sayWithoutLogger(_ line: String, _ level: Logger.Level) {
+    let prefix = stderrLeadsToTheJournal() ? "<\(JournalEntry.priority(level))>" : ""
+    let bytes = Array("\(prefix)\(line)\n".utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
 }
 
 /// Waits until what was logged has been written, but no longer than a second: for the end of the process.

@@ -3,5 +3,5 @@ import Daemon
 /// The daemon's entry: everything is in the Daemon module.
 @main
 enum Eiced {
-    static func main() { EicedCommand.main() }
+    static func main() { EicedCommand.start() }
 }

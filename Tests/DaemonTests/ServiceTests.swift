@@ -111,6 +111,37 @@ import Testing
     }
 }
 
+/// What `eiced --check` knows of the sandbox that the service will be in.
+@Suite struct InstalledSandboxTests {
+    private let configuration: Configuration = {
+        var configuration = Configuration()
+        var forward = Configuration.Forward()
+        forward.local = .path("/tmp/web.sock")
+        configuration.forwards = ["web": forward]
+        configuration.defaults.allowUsers = [1_000, 1_001]
+        return configuration
+    }()
+
+    private func kinds(_ folders: TemporaryDirectory) -> [Failure.Kind] {
+        InstalledSandbox(folders: [folders("own"), folders("usr")]).objections(to: configuration, of: 1_000).map(\.kind)
+    }
+
+    @Test func whatTheServiceWouldRefuseIsSaidWhereItsDropInIsInForce() throws {
+        let folders = try TemporaryDirectory()
+        try folders.makeDirectory("usr")
+        try folders.makeDirectory("usr/eiced.service.d")
+        try folders.write("usr/eiced.service.d/sandbox.conf", "[Service]\n")
+        #expect(kinds(folders) == [], "there is no service")
+        try folders.write("usr/eiced.service", "[Service]\n")
+        #expect(kinds(folders) == [.configuration, .cannotListen])
+
+        try folders.makeDirectory("own")
+        try folders.makeDirectory("own/eiced.service.d")
+        #expect(symlink("/dev/null", folders("own/eiced.service.d/sandbox.conf")) == 0)
+        #expect(kinds(folders) == [], "it is masked")
+    }
+}
+
 @Suite struct KeptNamesTests {
     @Test func onlyWhatChangedIsTold() {
         var names = KeptNames()

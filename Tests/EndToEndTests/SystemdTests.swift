@@ -16,6 +16,42 @@ struct SystemdTests {
         }
     }
 
+    /// Whoever waits for a daemon that cannot start hears why, and does not have it started again and again.
+    @Test(arguments: ["configuration", "trust roots", "command line"])
+    func aStartThatFailsTellsWhoeverAsks(for what: String) async throws {
+        let mistakes: (service: String, configuration: String, code: Int32, said: [String]) =
+            switch what {
+            case "configuration":
+                (
+                    "", "[log]\nlevel = \"loud\"\nlevl = 3\n", 78,
+                    ["log.level: expected one of", "log.levl: there is no such key"]
+                )
+            case "trust roots": ("Environment=AWS_CA_BUNDLE=/nowhere.pem", "", 78, ["/nowhere.pem"])
+            default: ("ExecStart=\nExecStart=/usr/bin/eiced --chek", "", 64, ["Unknown option '--chek'"])
+            }
+        try await SystemdBox.play(service: mistakes.service) { box in
+            try await box.write(mistakes.configuration, to: "/home/alice/.config/eiced/config.toml")
+            try await box.systemctl("enable", "--now", "eiced.socket")
+            for _ in 1...2 {
+                let status = try await box.run(.alice, "eicectl", "status")
+                #expect(status.code == mistakes.code, "\(status)")
+                for text in ["eiced cannot start"] + mistakes.said {
+                    #expect(status.errors.contains(text), "\(status)")
+                }
+            }
+            let starts = try await box.alice("journalctl", "--user", "-b", "--no-pager", "-o", "cat")
+            #expect(starts.ranges(of: "Failed with result").count == 2, "\(starts)")
+            #expect(try await box.systemctl("is-active", "eiced.socket") == "active\n")
+            guard what == "configuration" else { return }
+            let errors = try await box.journal("PRIORITY=3").compactMap { $0["MESSAGE"] }
+            for text in mistakes.said { #expect(errors.count { $0.contains(text) } == 2, "\(errors)") }
+
+            // With the mistakes gone the next call is served.
+            try await box.write("", to: "/home/alice/.config/eiced/config.toml")
+            _ = try await box.json(StatusResult.self, "status")
+        }
+    }
+
     @Test func addSaysWhereTheServiceIsNotEnabled() async throws {
         try await SystemdBox.play { box in
             try await box.systemctl("start", "eiced.socket")

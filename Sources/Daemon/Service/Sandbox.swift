@@ -8,6 +8,8 @@ struct Sandbox {
     /// The drop-in to loosen.
     let dropIn: String
 
+    init(dropIn: String) { self.dropIn = dropIn }
+
     /// Nil where the process is not in one.
     init?(_ environment: Environment) {
         guard let dropIn = environment["EICED_SANDBOX"] else { return nil }
@@ -50,6 +52,59 @@ struct VisibleUsers {
                 ? "run eiced where it sees all users"
                 : "mask the drop-in: ln -s /dev/null ~/.config/systemd/user/\(dropIn), then systemctl --user daemon-reload"
         )
+    }
+}
+
+/// The sandbox that the service will be in, seen by `eiced --check` from outside: the drop-in's files, as systemd.unit(5)
+/// finds them.
+struct InstalledSandbox {
+    private static let unit = "eiced.service"
+    private static let dropIn = "\(unit).d/sandbox.conf"
+
+    /// Where units of users are; what stands in an earlier one counts.
+    let folders: [String]
+
+    init(folders: [String]) { self.folders = folders }
+
+    init(_ environment: Environment) {
+        let own = environment["XDG_CONFIG_HOME"] ?? environment.homeDirectory.map { "\($0)/.config" }
+        folders =
+            (own.map { ["\($0)/systemd/user"] } ?? [])
+            + ["/etc/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"]
+    }
+
+    /// Whether there is the service, and its drop-in is neither absent nor masked.
+    var isInForce: Bool {
+        guard folders.contains(where: { access("\($0)/\(Self.unit)", F_OK) == 0 }) else { return false }
+        for folder in folders {
+            var status = stat()
+            // An empty file masks as a link to /dev/null does.
+            if stat("\(folder)/\(Self.dropIn)", &status) == 0 {
+                return status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
+            }
+        }
+        return false
+    }
+
+    /// What of a configuration that is right as such the service would refuse, or not serve.
+    func objections(to configuration: Configuration, of user: UInt32) -> [Failure] {
+        guard isInForce else { return [] }
+        let sandbox = Sandbox(dropIn: Self.dropIn)
+        var objections: [Failure] = []
+        do throws(Failure) {
+            try VisibleUsers(map: "\(user) \(user) 1").check(configuration, sandbox: sandbox)
+        } catch {
+            objections.append(error)
+        }
+        for (_, forward) in configuration.forwards.sorted(by: { $0.key < $1.key }) {
+            guard case .path(let path) = forward.local else { continue }
+            do throws(Failure) {
+                try sandbox.check(socket: path)
+            } catch {
+                objections.append(error)
+            }
+        }
+        return objections
     }
 }
 
