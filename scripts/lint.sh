@@ -59,9 +59,9 @@ units=$(mktemp -d)
 trap 'rm -rf "$units"' EXIT
 sed "s#=/usr/bin/#=$PWD/.build/debug/#" systemd/eiced.service > "$units/eiced.service"
 cp systemd/eiced.socket "$units/"
-if ! said=$(XDG_RUNTIME_DIR=$units systemd-analyze --user verify "$units/eiced.service" "$units/eiced.socket" 2>&1) ||
+if ! said=$(XDG_RUNTIME_DIR=$units systemd-analyze --user --man=no verify "$units/eiced.service" "$units/eiced.socket" 2>&1) ||
     [ -n "$said" ]; then
-    complain "systemd-analyze --user verify:" "$said"
+    complain "systemd-analyze verify:" "$said"
 fi
 
 [ $failed -eq 0 ] && echo "lint: clean"

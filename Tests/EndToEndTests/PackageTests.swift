@@ -135,8 +135,12 @@ struct PackageTests {
         #expect(version.contains("eicectl \(EICEDVersion.current)"), "\(version)")
         #expect(try await root.run("eiced", "--check").contains("good"))
         let verified = try await root.run(
-            "sh", "-c", "XDG_RUNTIME_DIR=/tmp systemd-analyze --user verify eiced.service eiced.socket 2>&1")
+            "sh", "-c", "XDG_RUNTIME_DIR=/tmp systemd-analyze --user --man=no verify eiced.service eiced.socket 2>&1")
         #expect(verified == "")
+        // What the units name as their documentation is installed.
+        for page in ["man1/eiced.1.gz", "man1/eicectl.1.gz", "man5/eiced-config.toml.5.gz"] {
+            _ = try await root.run("gzip", "-t", "/usr/share/man/\(page)")
+        }
         try await root.run("sh", "-c", "cd / && md5sum -c --quiet /var/lib/dpkg/info/eiced.md5sums")
         #expect(try await root.files() != before)
 

@@ -101,7 +101,7 @@ struct SystemdSandboxTests {
                 .alice, "systemd-analyze", "--user", "security", "--offline=yes", "--threshold=20", "--no-pager", unit)
             // The threshold is in tenths.
             #expect(analysis.code == 0, "\(analysis)")
-            let said = try await box.run(.alice, "systemd-analyze", "--user", "verify", unit)
+            let said = try await box.run(.alice, "systemd-analyze", "--user", "--man=no", "verify", unit)
             #expect(said.code == 0 && said.errors.isEmpty, "\(said)")
             let text = try await box.alice("cat", "\(unit).d/sandbox.conf")
             for ignored in [
