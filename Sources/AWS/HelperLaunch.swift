@@ -14,27 +14,34 @@ struct HelperLaunch: Sendable {
     let arguments: [String]
     /// The sandbox's drop-in, where the helper is in it too.
     let sandbox: String?
+    /// What ends a helper that is a unit and no child, so that killing what was started does not end it.
+    let ending: [String]?
 
-    /// - Parameter hasServiceManager: whether the user manager can be asked.
-    init(_ words: [String], environment: Environment, timeout: Duration, hasServiceManager: Bool) {
+    /// - Parameters:
+    ///   - unit: a name for its unit, where it is one.
+    ///   - hasServiceManager: whether the user manager can be asked.
+    init(_ words: [String], unit: String, environment: Environment, timeout: Duration, hasServiceManager: Bool) {
         guard let sandbox = environment[Self.sandboxVariable] else {
             arguments = words
             self.sandbox = nil
+            ending = nil
             return
         }
         guard hasServiceManager else {
             arguments = words
             self.sandbox = sandbox
+            ending = nil
             return
         }
         self.sandbox = nil
+        ending = ["systemctl", "--user", "kill", "--signal=KILL", "\(unit).service"]
         // By name alone: a value in an argument list could be read by other users.
         let variables = environment.values.keys.filter { !Self.own.contains($0) }.sorted().map { "--setenv=\($0)" }
         arguments =
             [
                 "systemd-run", "--user", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec",
-                "--description=credential_process of eiced",
-                // The deadline ends systemd-run; this ends the unit.
+                "--unit=\(unit)", "--description=credential_process of eiced",
+                // Where nobody is left who could end it.
                 "--property=RuntimeMaxSec=\(timeout.components.seconds + 1)",
             ] + variables
             // The helper is looked for out there, where the home is to be seen.

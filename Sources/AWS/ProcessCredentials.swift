@@ -21,7 +21,8 @@ public struct ProcessCredentials: CredentialSource {
         let origin = "the credential_process of profile \(context.profile.name)"
         let environment = context.environment.withoutServiceManager
         let launch = HelperLaunch(
-            words, environment: environment, timeout: timeout,
+            words, unit: "eiced-credentials-\(String(UInt64.random(in: 0...UInt64.max), radix: 16))",
+            environment: environment, timeout: timeout,
             hasServiceManager: HelperLaunch.hasServiceManager(environment))
         func failed(_ why: String) -> Failure {
             let inside =
@@ -34,6 +35,13 @@ public struct ProcessCredentials: CredentialSource {
             output = try await HelperProcess(arguments: launch.arguments, environment: environment, timeout: timeout)
                 .run()
         } catch {
+            if let ending = launch.ending {
+                // Not by this task, which may have been cancelled; and nobody has to wait for it.
+                Task.detached {
+                    _ = try? await HelperProcess(arguments: ending, environment: environment, timeout: .seconds(5))
+                        .run()
+                }
+            }
             switch error {
             case .notStarted(let code): throw failed(String(cString: strerror(code)))
             case .tooLate: throw failed("it did not end within \(timeout.components.seconds) s and was killed")

@@ -44,8 +44,9 @@ struct AddCommand: ParsableCommand {
 
     func run() throws {
         let parameters = try parameters(environment: environmentVariable, folder: currentFolder())
+        // Longer than a credential_process may take: the daemon's reason is to arrive.
         let result = try Session.call(
-            Methods.ForwardAdd.self, parameters, common, timeout: .seconds(60), busy: "adding \(target)")
+            Methods.ForwardAdd.self, parameters, common, timeout: .seconds(90), busy: "adding \(target)")
         Report.answer(common.json ? try Output.json(result) : Output.added(result.forwards))
         Report.warn(of: result.forwards)
         if !ephemeral, !common.json, let hint = ServiceHint.current().text { Report.note(hint) }

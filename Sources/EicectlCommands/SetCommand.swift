@@ -58,7 +58,7 @@ struct SetCommand: ParsableCommand {
     func run() throws {
         let parameters = try parameters(folder: currentFolder())
         let result = try Session.call(
-            Methods.ForwardSet.self, parameters, common, timeout: .seconds(60), busy: "changing \(forward)")
+            Methods.ForwardSet.self, parameters, common, timeout: .seconds(90), busy: "changing \(forward)")
         Report.answer(common.json ? try Output.json(result) : Output.added(result.forwards))
         Report.warn(of: result.forwards)
     }

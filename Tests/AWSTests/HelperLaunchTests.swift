@@ -10,13 +10,15 @@ import Testing
 
     @Test func outsideOfASandboxItIsAChild() {
         let launch = HelperLaunch(
-            words, environment: Environment(["A": "b"]), timeout: .seconds(60), hasServiceManager: true)
-        #expect(launch.arguments == words && launch.sandbox == nil)
+            words, unit: "u", environment: Environment(["A": "b"]), timeout: .seconds(60), hasServiceManager: true)
+        #expect(launch.arguments == words && launch.sandbox == nil && launch.ending == nil)
     }
 
     @Test func insideItIsAUnitThatGetsItsVariablesByName() throws {
-        let launch = HelperLaunch(words, environment: sandboxed, timeout: .seconds(60), hasServiceManager: true)
+        let launch = HelperLaunch(
+            words, unit: "u", environment: sandboxed, timeout: .seconds(60), hasServiceManager: true)
         #expect(launch.sandbox == nil && launch.arguments.first == "systemd-run")
+        #expect(launch.arguments.contains("--unit=u") && launch.ending?.last == "u.service")
         #expect(launch.arguments.contains("--setenv=AWS_SECRET_ACCESS_KEY"))
         #expect(
             !launch.arguments.contains {
@@ -32,7 +34,8 @@ import Testing
     }
 
     @Test func withoutAServiceManagerItIsAChildAndTheSandboxIsNamed() {
-        let launch = HelperLaunch(words, environment: sandboxed, timeout: .seconds(60), hasServiceManager: false)
-        #expect(launch.arguments == words && launch.sandbox == "drop-in")
+        let launch = HelperLaunch(
+            words, unit: "u", environment: sandboxed, timeout: .seconds(60), hasServiceManager: false)
+        #expect(launch.arguments == words && launch.sandbox == "drop-in" && launch.ending == nil)
     }
 }

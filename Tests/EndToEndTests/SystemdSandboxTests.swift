@@ -32,6 +32,10 @@ struct SystemdSandboxTests {
         try packet-socket perl -e 'socket(my $s, 17, 3, 0) or exit 1'
         try netlink-socket perl -e 'socket(my $s, 16, 3, 0) or exit 1'
         try mount-call perl -e 'exit(syscall(165, 0, 0, 0, 0, 0) == -1 && $! == 1)'
+        try personality perl -e 'exit(syscall(135, 0x0040000) == -1)'
+        try be-traced perl -e 'exit(syscall(101, 0, 0, 0, 0) == -1)'
+        try control-group sh -c 'mkdir "/sys/fs/cgroup$(grep ^0:: /proc/self/cgroup | cut -d: -f3)/made"'
+        try write-tmp touch /tmp/probe
         try set-uid sh -c 'touch ~/.aws/suid && chmod u+s ~/.aws/suid'
         grep -E '^(NoNewPrivs|CapBnd|Seccomp):' /proc/self/status
         echo "users $(cat /proc/self/uid_map | tr -s ' ')"
@@ -61,18 +65,22 @@ struct SystemdSandboxTests {
             }
             for name in [
                 "read-aws", "write-aws", "write-state", "read-configuration", "write-memory", "netlink-socket",
+                "write-tmp",
             ] {
                 #expect(found[name] == "yes", "\(name): \(said)")
             }
             for name in [
                 "read-ssh", "write-home", "write-configuration", "write-usr", "write-etc", "other-sockets", "devices",
                 "user-namespace", "write-and-execute", "packet-socket", "mount-call", "set-uid",
+                "personality", "be-traced", "control-group",
             ] {
                 #expect(found[name] == "no", "\(name): \(said)")
             }
             #expect(found["NoNewPrivs:"] == "1" && found["Seccomp:"] == "2", "\(said)")
             #expect(found["CapBnd:"] == "0000000000000000", "\(said)")
             #expect(found["users"] == "5801 5801 1", "\(said)")
+            // Its /tmp is its own.
+            #expect(try await box.run(.root, "test", "-e", "/tmp/probe").code == 1)
             // What it wrote is there for the other programs of the user.
             #expect(try await box.alice("cat", ".aws/sso/cache/token") == "token\n")
         }
@@ -178,6 +186,24 @@ struct SystemdSandboxTests {
             try await box.start()
             let forward = try await box.add(Scene.web, "22")
             try await expectEcho(on: try await box.connect(forward))
+        }
+    }
+
+    /// What is killed is systemd-run; the unit must end as well.
+    @Test func aCredentialProcessThatIsGivenUpIsEnded() async throws {
+        try await SystemdBox.play(service: Self.withoutKeys, filesFor: credentials) { box in
+            try await box.run(
+                .root, "sh", "-c",
+                "cd /usr/local/bin && echo 'head -c 100000 /dev/zero; sleep 1000' > print-credentials && chmod +x *")
+            try await box.start()
+            let result = try await box.run(.alice, "eicectl", "add", Scene.web, "22")
+            #expect(result.code == 78 && result.errors.contains("more than 64 KiB"), "\(result)")
+            try await eventually("its unit has ended") {
+                let units = try await box.systemctl("list-units", "--plain", "--no-legend", "eiced-credentials-*")
+                return units.isEmpty
+            }
+            let left = try await box.run(.root, "sh", "-c", "grep -lz '^1000' /proc/[0-9]*/cmdline")
+            #expect(left.code != 0, "\(left)")
         }
     }
 
