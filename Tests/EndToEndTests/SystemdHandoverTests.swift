@@ -65,6 +65,48 @@ struct SystemdHandoverTests {
         }
     }
 
+    /// As a package does it: another file takes the program's place while it runs. It differs in its release alone.
+    @Test func aHandOverIsToTheReleaseThatIsInstalledNow() async throws {
+        let echo = try LoopbackServer.echo()
+        let release = EICEDVersion.current
+        let other = String(release.map { $0.isNumber ? "9" : $0 })
+        try await SystemdBox.play(port: echo.port) { box in
+            try await box.start()
+            let forward = try await box.add(Scene.web, "22")
+            let client = try await box.connect(forward)
+            try await expectEcho(on: client)
+            let install = #"""
+                cd /usr/bin
+                for program in eiced eicectl; do
+                    perl -pe 's/\Q$ENV{OLD}\E/$ENV{NEW}/g' $program > $program.new
+                    chmod 0755 $program.new
+                    mv $program.new $program
+                done
+                """#
+            let installed = try await box.run(.root, "env", "OLD=\(release)", "NEW=\(other)", "sh", "-ec", install)
+            #expect(installed.code == 0, "\(installed)")
+
+            let before = try await box.eicectl("status")
+            let hint = "eiced \(release) is running, \(other) is installed: eicectl shutdown --handover\n"
+            #expect(before.contains(hint), "\(before)")
+            try await box.eicectl("shutdown", "--handover")
+            let after = try await box.eicectl("status")
+            #expect(after.hasPrefix("eiced \(other), pid") && !after.contains("is installed"), "\(after)")
+            // Each serves its own: the old release its tunnel, the new one who comes now.
+            try await expectEcho(on: client)
+            let second = try await box.connect(forward)
+            try await expectEcho(on: second)
+            try await eventually("both slots are counted") {
+                try await box.json(StatusResult.self, "status").endpoints.first?.slots.inUse == 2
+            }
+            client.close()
+            try await eventually("the old one has ended") {
+                try await box.json(StatusResult.self, "status").draining == []
+            }
+            try await expectEcho(on: second)
+        }
+    }
+
     @Test func aWatchdogStandsGuardOverTheNewProcess() async throws {
         try await SystemdBox.play(service: "WatchdogSec=2s") { box in
             try await box.start()
