@@ -224,13 +224,9 @@ private struct ConfiguredListener: Hashable {
         return hosts.map { ConfiguredListener(local: forward.local, address: SocketAddress(ip: $0, port: port)) }
     }
 
-    /// Whether one of the two keeps the other from listening: they are the same, or one is on all addresses of the family.
+    /// Whether one of the two keeps the other from listening.
     func excludes(_ other: ConfiguredListener) -> Bool {
-        guard local == other.local, let address, let others = other.address else { return self == other }
-        return address.family == others.family && (address == others || address.isAny || others.isAny)
+        guard let address, let others = other.address else { return self == other }
+        return address.excludes(others)
     }
-}
-
-extension SocketAddress {
-    fileprivate var isAny: Bool { host == "0.0.0.0" || host == "::" }
 }

@@ -42,9 +42,15 @@ public final class Listener: ReadinessHandler {
 
     /// A bound, listening socket.
     ///
-    /// - Parameter backlog: connections that may wait to be accepted; the kernel's own limit is `somaxconn`.
+    /// - Parameters:
+    ///   - backlog: connections that may wait to be accepted; the kernel's own limit is `somaxconn`.
+    ///   - old: sockets that are about to be closed, and that would keep this one from the port: all addresses and a single one
+    ///     exclude each other, unless both sockets agree to share. Until they are closed connections to the single address come
+    ///     to whoever has it.
     /// - Throws: the errno of bind(2) or listen(2): EADDRINUSE, EACCES, EADDRNOTAVAIL.
-    public static func bind(to address: SocketAddress, backlog: CInt = 4_096) throws(SystemError) -> FileDescriptor {
+    public static func bind(
+        to address: SocketAddress, besides old: [FileDescriptor] = [], backlog: CInt = 4_096
+    ) throws(SystemError) -> FileDescriptor {
         let descriptor = try FileDescriptor.socket(address.domain)
         if address.family != .unix {
             // A listener that ends leaves connections in TIME_WAIT, which must not keep the next one from its port.
@@ -54,6 +60,7 @@ public final class Listener: ReadinessHandler {
             // Its own family alone: the IPv4 address of the same port is a listener of its own.
             descriptor.set(CInt(IPPROTO_IPV6), IPV6_V6ONLY, 1)
         }
+        for socket in old.isEmpty ? [] : old + [descriptor] { socket.set(SOL_SOCKET, SO_REUSEPORT, 1) }
         guard address.withSockaddr({ Glibc.bind(descriptor.raw, $0, $1) }) == 0 else { throw SystemError("bind") }
         guard listen(descriptor.raw, backlog) == 0 else { throw SystemError("listen") }
         return descriptor
@@ -108,6 +115,17 @@ public final class Listener: ReadinessHandler {
             acceptAll(on: loop)
         }
         onTrouble(error, length)
+    }
+
+    /// Takes all connections that wait at present: before a close that is not to refuse them.
+    public func takeWaiting(on loop: isolated Loop) {
+        var left = 4_096
+        while left > 0, registration != nil {
+            let number = clinux_accept(descriptor.raw)
+            guard number >= 0 else { return }
+            left -= 1
+            onAccept(FileDescriptor(takingOwnership: number))
+        }
     }
 
     /// Stops listening and closes the socket; connections still in the backlog are refused by the kernel.

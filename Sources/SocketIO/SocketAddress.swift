@@ -65,6 +65,13 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether one of the two keeps the other from listening: they are the same, or one is on all addresses of the family.
+    public func excludes(_ other: SocketAddress) -> Bool {
+        self == other || family != .unix && family == other.family && port == other.port && (isAny || other.isAny)
+    }
+
+    private var isAny: Bool { host == "0.0.0.0" || host == "::" }
+
     /// The same address with another port.
     public func with(port: UInt16) -> SocketAddress {
         guard family != .unix else { return self }

@@ -151,7 +151,13 @@ public final class Forward {
             keep()
             failed(error, on: loop)
         }
-        for listener in oldListeners { listener.close(on: loop) }
+        for listener in oldListeners {
+            // Who connected to an address that another socket has from now on was promised an answer.
+            if fresh.addresses.contains(where: { $0 != listener.address && $0.excludes(listener.address) }) {
+                listener.takeWaiting(on: loop)
+            }
+            listener.close(on: loop)
+        }
         oldBinding?.close()
     }
 

@@ -56,11 +56,7 @@ extension ForwardTable {
             }
             var moved: [(forward: Forward, specification: ForwardSpecification, binding: ListenerBinding?)] = []
             for (forward, specification) in moving {
-                do throws(Failure) {
-                    moved.append((forward, specification, try bound.bind(specification)))
-                } catch {
-                    throw Self.explained(error, of: forward, wanting: specification)
-                }
+                moved.append((forward, specification, try bound.bind(specification)))
             }
             reserved.formUnion(added.map(\.name))
             return Replacement(
@@ -113,9 +109,9 @@ private struct BoundTogether {
     mutating func bind(_ specification: ForwardSpecification) throws(Failure) -> ListenerBinding {
         let binding = try ListenerBinding.bind(
             specification.local, bindAddress: specification.bindAddress, inPlaceOf: leaving)
-        let taken = Set(bindings.flatMap(\.addresses))
+        let taken = bindings.flatMap(\.addresses)
         bindings.append(binding)
-        if let address = binding.addresses.first(where: taken.contains) {
+        if let address = binding.addresses.first(where: { address in taken.contains { $0.excludes(address) } }) {
             throw Failure(
                 .cannotListen, "cannot listen on \(address) for \(specification.name)",
                 why: "another forward is to listen there", hint: "give one of them another port")

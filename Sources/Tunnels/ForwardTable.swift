@@ -171,28 +171,12 @@ public final class ForwardTable {
         if isRenamed { try checkNames([specification.name]) }
         var binding: ListenerBinding?
         if specification.place != old.place {
-            do throws(Failure) {
-                binding = try ListenerBinding.bind(
-                    specification.local, bindAddress: specification.bindAddress,
-                    inPlaceOf: forward.binding.map { [$0] } ?? [])
-            } catch {
-                throw Self.explained(error, of: forward, wanting: specification)
-            }
+            binding = try ListenerBinding.bind(
+                specification.local, bindAddress: specification.bindAddress,
+                inPlaceOf: forward.binding.map { [$0] } ?? [])
         }
         if isRenamed { reserved.insert(specification.name) }
         return Change(forward, binding.map { Self.pinned(specification, to: $0) } ?? specification, binding)
-    }
-
-    /// All addresses of a port and a single one of them exclude each other, even within one process.
-    static func explained(
-        _ failure: Failure, of forward: Forward, wanting specification: ForwardSpecification
-    ) -> Failure {
-        guard case .port(let port) = specification.local, forward.addresses.contains(where: { $0.port == port }) else {
-            return failure
-        }
-        var explained = failure
-        explained.hint = "the forward itself listens on port \(port): choose another port, or remove it and add it anew"
-        return explained
     }
 
     public func cancel(_ change: Change) {

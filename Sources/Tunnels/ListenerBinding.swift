@@ -114,7 +114,8 @@ final class ListenerBinding {
         for descriptor in old.flatMap(\.descriptors) where SocketAddress.local(of: descriptor) == address {
             return try descriptor.duplicate()
         }
-        return try Listener.bind(to: address)
+        let sharing = old.flatMap(\.descriptors).filter { SocketAddress.local(of: $0)?.excludes(address) ?? false }
+        return try Listener.bind(to: address, besides: sharing)
     }
 
     private static func failure(_ address: SocketAddress, _ error: SystemError) -> Failure {

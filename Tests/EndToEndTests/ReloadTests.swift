@@ -66,6 +66,36 @@ import Testing
         }
     }
 
+    /// A socket on all addresses and one on a single address of the same port cannot be bound one after the other.
+    @Test func oneAddressAndAllOfThemMayChangePlaces() async throws {
+        let echo = try LoopbackServer.echo()
+        let (first, second) = (try freePort(), try freePort())
+        let one = #"bind = "127.0.0.1""#
+        let all = "bind = \"0.0.0.0\"\nallow_remote = true"
+        try await Scene.play(
+            port: echo.port, configuration: Self.forward("a", "\(first)", one) + Self.forward("b", "\(second)", all)
+        ) { scene in
+            #expect(try await scene.daemon.forwards().count == 2)
+            let tunnels = [try await Self.open(first), try await Self.open(second)]
+            let knocking = Knocking(on: [first, second])
+            for (a, b) in [((first, all), (second, one)), ((second, all), (first, one)), ((first, one), (second, all))]
+            {
+                try Self.rewrite(scene, Self.forward("a", "\(a.0)", a.1) + Self.forward("b", "\(b.0)", b.1))
+                let reload = try await scene.daemon.eicectl("reload")
+                #expect(reload.code == 0, "\(reload)")
+                let places = try await scene.daemon.forwards().flatMap(\.addresses)
+                #expect(
+                    places == [
+                        "\(a.1 == one ? "127.0.0.1" : "0.0.0.0"):\(a.0)",
+                        "\(b.1 == one ? "127.0.0.1" : "0.0.0.0"):\(b.0)",
+                    ])
+                for port in [first, second] { _ = try await Self.open(port) }
+            }
+            #expect(await knocking.refused() == 0)
+            for tunnel in tunnels { try await Self.ping(tunnel) }
+        }
+    }
+
     @Test func aUnixSocketKeepsItsFileWhenItsForwardIsRenamed() async throws {
         let echo = try LoopbackServer.echo()
         let folder = try TemporaryDirectory()
