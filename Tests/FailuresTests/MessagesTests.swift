@@ -26,7 +26,9 @@ import Testing
         var kind: String?
         for line in try page().split(separator: "\n") {
             if line.hasPrefix("## ") {
-                kind = line.hasPrefix("## `") ? String(line.dropFirst(4).dropLast()) : nil
+                kind =
+                    line == "## In the log"
+                    ? Self.log : line.hasPrefix("## `") ? String(line.dropFirst(4).dropLast()) : nil
             } else if line.hasPrefix("| `"), let end = line.ranges(of: "` | ").first {
                 let cells = line[end.upperBound...].split(separator: " | ")
                 #expect(cells.count == 2 && cells.allSatisfy { $0.count > 1 }, "no cause or no remedy: \(line)")
@@ -35,6 +37,21 @@ import Testing
             }
         }
         return messages
+    }
+
+    /// Stands for a kind: what the daemon logs as a warning or worse, and tells nobody else.
+    private static let log = "log"
+
+    @Test func everyWarningOfTheLogIsExplainedAndNoOther() throws {
+        var logged: Set<Message> = []
+        for file in try Self.sources() where !file.contains("/EICEEmulator/") {
+            for call in FailureCalls.logged(in: try Self.text(file)) where call != "…" {
+                logged.insert(Message(kind: Self.log, text: call))
+            }
+        }
+        #expect(logged.count > 15)
+        let documented = Set(try documented().filter { $0.kind == Self.log })
+        #expect(documented == logged, "\(documented.symmetricDifference(logged).map(\.text).sorted())")
     }
 
     /// The names of kinds in Swift, and their words.
@@ -62,7 +79,7 @@ import Testing
         }
         // As many as there are sentences: a scanner that finds nothing would be content with everything.
         #expect(printed.count > 200)
-        let documented = try documented()
+        let documented = try documented().filter { $0.kind != Self.log }
         for missing in printed.subtracting(documented).map(\.description).sorted() {
             Issue.record("docs/messages.md does not explain: \(missing)")
         }
@@ -115,6 +132,16 @@ private enum FailureCalls {
             guard !names.isEmpty || arguments[0] == "kind" else { return nil }
             return Call(names: names, message: literal(arguments[1]) ?? "…")
         }
+    }
+
+    /// What is logged as a warning or worse; `…` alone for what is no literal, or a failure's own words.
+    static func logged(in source: String) -> [String] {
+        source.matches(of: #/(?:^|[^A-Za-z])(?:logger|log)\.(?:warning|error|critical)\(|LogEntry\(\.warning, /#)
+            .compactMap {
+                match in
+                var scanner = Scanner(rest: source[match.range.upperBound...])
+                return scanner.arguments().first.map { literal($0) ?? "…" }
+            }
     }
 
     /// A literal, or several that are added up.
