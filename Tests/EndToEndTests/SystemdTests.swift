@@ -40,7 +40,8 @@ struct SystemdTests {
                 }
             }
             let starts = try await box.alice("journalctl", "--user", "-b", "--no-pager", "-o", "cat")
-            #expect(starts.ranges(of: "Failed with result").count == 2, "\(starts)")
+            // The last end may not be in the journal yet.
+            #expect((1...2).contains(starts.ranges(of: "Failed with result").count), "\(starts)")
             #expect(try await box.systemctl("is-active", "eiced.socket") == "active\n")
             guard what == "configuration" else { return }
             let errors = try await box.journal("PRIORITY=3").compactMap { $0["MESSAGE"] }
