@@ -18,7 +18,8 @@ struct AdaptiveCap {
     private var riseInterval = Self.shortestRise
     private var probeInterval = Self.shortestProbe
     /// Our latest closes: the service may still have counted each when it refused.
-    private var excuses: [ContinuousClock.Instant] = []
+    private(set) var excuses: [ContinuousClock.Instant] = []
+    private var nextCleaning = Self.cleaning
 
     private static let shortestRise = Duration.seconds(5)
     private static let longestRise = Duration.seconds(60)
@@ -26,6 +27,7 @@ struct AdaptiveCap {
     private static let longestProbe = Duration.seconds(15)
     /// A close of ours explains one refusal within this time.
     private static let excuseLifetime = Duration.seconds(5)
+    private static let cleaning = 64
     private static let excusedPause = Duration.milliseconds(250)
 
     init(_ configured: Int) {
@@ -42,7 +44,18 @@ struct AdaptiveCap {
     }
 
     /// A connection of ours ended.
-    mutating func closed(at now: ContinuousClock.Instant) { excuses.append(now) }
+    mutating func closed(at now: ContinuousClock.Instant) {
+        excuses.append(now)
+        // Where nothing is ever refused, nothing else takes the old ones away.
+        if excuses.count >= nextCleaning {
+            dropExcuses(at: now)
+            nextCleaning = max(Self.cleaning, excuses.count * 2)
+        }
+    }
+
+    private mutating func dropExcuses(at now: ContinuousClock.Instant) {
+        excuses.removeAll { $0.duration(to: now) > Self.excuseLifetime }
+    }
 
     /// A dial succeeded: there was room.
     mutating func accepted(at now: ContinuousClock.Instant) {
@@ -59,7 +72,7 @@ struct AdaptiveCap {
     ///   - open: our connections that the endpoint did accept and that have not ended.
     ///   - jitter: 0..<1, so that several daemons do not come back at the same moment.
     mutating func refused(open: Int, jitter: Double, at now: ContinuousClock.Instant) {
-        excuses.removeAll { $0.duration(to: now) > Self.excuseLifetime }
+        dropExcuses(at: now)
         if !excuses.isEmpty {
             excuses.removeFirst()
             notBefore = now + Self.excusedPause * (1 + jitter)

@@ -38,6 +38,16 @@ import Testing
         #expect(late.effective == 19)
     }
 
+    @Test func closesOfWeeksWithoutARefusalLeaveNothingBehind() {
+        var cap = AdaptiveCap(20)
+        for second in 0..<10_000 { cap.closed(at: start + .seconds(second)) }
+        #expect(cap.excuses.count < 100)
+        // And many at once all count.
+        for _ in 0..<500 { cap.closed(at: start + .seconds(20_000)) }
+        for _ in 0..<500 { cap.refused(open: 1, jitter: 0, at: start + .seconds(20_001)) }
+        #expect(cap.effective == 20)
+    }
+
     @Test func theCapRisesStepByStepAndSlowerAfterEachRefusal() {
         var cap = AdaptiveCap(20)
         cap.refused(open: 12, jitter: 0, at: start)
