@@ -16,8 +16,11 @@ struct Liveness {
 
     /// Silence that is worth a ping.
     static let pingAfter = Duration.seconds(30)
-    /// Silence after a ping that is enough; with `pingAfter` within 60 s.
-    static let answerWithin = Duration.seconds(25)
+    /// Silence after a ping that is enough. With `pingAfter`, and each look up to 5 s late since it shares its wake-up, that is
+    /// within 60 s.
+    static let answerWithin = Duration.seconds(20)
+    /// How late a look may be.
+    static let tolerance = Duration.seconds(5)
     /// The same for a probe after a sleep or a change of route.
     static let probeWithin = Duration.seconds(10)
     private static let mostUnanswered = 3
@@ -25,6 +28,8 @@ struct Liveness {
     /// Whether silence after a ping means anything.
     private(set) var answersPings: Bool
     private var unanswered = 0
+    /// How long the last ping was waited for.
+    private var waited = Duration.zero
 
     /// - Parameter answersPings: the endpoint is known to answer.
     init(answersPings: Bool) { self.answersPings = answersPings }
@@ -42,21 +47,25 @@ struct Liveness {
         guard silence >= Self.pingAfter || unanswered > 0 else { return .wait(Self.pingAfter - silence) }
         if unanswered > 0 {
             // Any byte since the ping is an answer.
-            if silence < Self.probeWithin {
+            if silence < waited {
                 unanswered = 0
                 return .wait(Self.pingAfter - silence)
             }
             if answersPings { return .dead }
             if unanswered == Self.mostUnanswered { return .stop }
         }
-        unanswered += 1
-        return .ping(thenWait: Self.answerWithin)
+        return ping(thenWait: Self.answerWithin)
     }
 
     /// The path may have died unnoticed: ask at once.
     mutating func probe() -> Step {
         if unanswered >= Self.mostUnanswered, !answersPings { return .stop }
+        return ping(thenWait: Self.probeWithin)
+    }
+
+    private mutating func ping(thenWait length: Duration) -> Step {
         unanswered += 1
-        return .ping(thenWait: Self.probeWithin)
+        waited = length
+        return .ping(thenWait: length)
     }
 }
