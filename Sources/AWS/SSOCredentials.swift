@@ -69,6 +69,7 @@ public struct SSOCredentials: CredentialSource {
         }
         guard response.status == 200, let answer = SSOToken.Refreshed(response.body) else {
             if response.status >= 500 || response.status == 429 {
+                if let end = token.end, context.call.clock.now() < end { return nil }
                 throw ServiceError(json: response).failure(
                     "cannot refresh the log-in of profile \(settings.profile)", credentials: nil)
             }

@@ -69,6 +69,20 @@ import Testing
         #expect(house.services.stub.requests[0].header("x-amz-sso_bearer_token") == "old")
     }
 
+    @Test(arguments: [500, 503, 429])
+    func aTokenThatStillLivesServesWhileTheServiceThatRefreshesItFails(status: Int) async throws {
+        let house = try Household()
+        try house.config(Self.config)
+        try house.token(
+            "corp", #""accessToken":"old","expiresAt":"\#(house.services.now.advanced(by: 60))",\#(Self.client)"#)
+        let failing = try HTTPStub { _ in .init(status, "{}") }
+        _ = try await house.chain(["AWS_ENDPOINT_URL_SSO_OIDC": failing.url]).credentials(profile: "p")
+        #expect(house.services.stub.requests[0].header("x-amz-sso_bearer_token") == "old")
+        // Without a life left in it, what fails is the service and not the log-in.
+        house.services.advance(3_600)
+        #expect(try await house.failure("p", ["AWS_ENDPOINT_URL_SSO_OIDC": failing.url]).kind.exitCode == 75)
+    }
+
     @Test(
         arguments: [
             nil, "", "{", #"{"accessToken":""#, #"{"accessToken":"a"}"#, #"{"accessToken":"a","expiresAt":"never"}"#,
