@@ -16,9 +16,16 @@ struct RetryPolicy: Sendable {
     /// - Throws: `failure` where no attempt is left or the task is cancelled.
     func pause(after attempt: Int, giving failure: Failure) async throws(Failure) {
         guard attempt < attempts else { throw failure }
-        let longest = firstPause * (1 << min(attempt - 1, 6))
-        let pause = longest * Int.random(in: 10...100) / 100
-        do { try await Task.sleep(for: pause) } catch { throw failure }
+        do {
+            try await Task.sleep(for: length(after: attempt, chance: .random(in: 0...1)))
+        } catch {
+            throw failure
+        }
+    }
+
+    /// - Parameter chance: 0...1, drawn anew for each pause.
+    func length(after attempt: Int, chance: Double) -> Duration {
+        firstPause * (1 << min(attempt - 1, 6)) * (0.1 + 0.9 * chance)
     }
 
     /// Runs `work` until it works, fails for good, or no attempt is left.
