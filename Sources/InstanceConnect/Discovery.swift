@@ -51,14 +51,16 @@ public actor Discovery {
         if case .address(let address) = request.target.kind, let id = request.endpointID {
             let endpoint = try await pinned(id, request, region, margin)
             return Route(
-                target: request.target, remotePort: request.remotePort, address: address.description, region: region,
-                profile: request.profile, endpoint: endpoint)
+                target: request.target, remotePort: request.remotePort,
+                address: try endpoint.first(of: [address], for: request.target).description, region: region,
+                profile: request.profile, endpoint: endpoint.endpoint)
         }
         let instance = try await instance(request, region, margin)
         let addresses = try addresses(of: instance, request.target)
         if let id = request.endpointID {
             let endpoint = try await pinned(id, request, region, margin)
-            return route(request, region, instance, addresses[0], [endpoint])
+            let address = try endpoint.first(of: addresses, for: request.target)
+            return route(request, region, instance, address, [endpoint.endpoint])
         }
         let choice = try await choice(for: instance, request, region, margin)
         var firstFailure: Failure?
@@ -138,10 +140,30 @@ public actor Discovery {
 
     // MARK: - Endpoints
 
+    /// An endpoint that the user named.
+    private struct Pinned {
+        let endpoint: Endpoint
+        /// What EC2 says of it; nil where it was not asked.
+        let description: InstanceConnectEndpoint?
+
+        /// The first address that it can reach.
+        func first(of addresses: [IPAddress], for target: Target) throws(Failure) -> IPAddress {
+            guard let description else { return addresses[0] }
+            if let address = addresses.first(where: { EndpointChoice.reaches(description, $0) }) { return address }
+            let known = addresses.map(\.description).joined(separator: ", ")
+            throw Failure(
+                .endpointUnusable, "endpoint \(endpoint.id) does not reach \(target)",
+                why: "it is of type \(description.ipAddressType ?? "ipv4"), and \(target) is at \(known)",
+                hint: "name another one with --endpoint, or none")
+        }
+    }
+
     private func pinned(
         _ id: String, _ request: RouteRequest, _ region: String, _ margin: Duration
-    ) async throws(Failure) -> Endpoint {
-        if let name = request.endpointDNSName { return Endpoint(id: id, dnsName: name, nearness: .pinned) }
+    ) async throws(Failure) -> Pinned {
+        if let name = request.endpointDNSName {
+            return Pinned(endpoint: Endpoint(id: id, dnsName: name, nearness: .pinned), description: nil)
+        }
         let found = try await knownEndpoints(.id(id), request, region, margin)
         guard let endpoint = found.first(where: { $0.id == id }) else {
             throw Failure(
@@ -153,7 +175,10 @@ public actor Discovery {
         guard let name = endpoint.host(usesFIPS: rules.usesFIPS, usesDualStack: rules.usesDualStack) else {
             throw EndpointChoice.nameless([endpoint], usesFIPS: rules.usesFIPS)
         }
-        return Endpoint(id: id, dnsName: name, zone: endpoint.zone, subnetID: endpoint.subnetID, nearness: .pinned)
+        return Pinned(
+            endpoint: Endpoint(
+                id: id, dnsName: name, zone: endpoint.zone, subnetID: endpoint.subnetID, nearness: .pinned),
+            description: endpoint)
     }
 
     private func choice(

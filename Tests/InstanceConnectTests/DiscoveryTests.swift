@@ -134,6 +134,22 @@ private struct Account: Sendable {
         #expect(route.targetDescription == "i-00000000000000001 (10.0.1.5)")
     }
 
+    @Test func aPinnedEndpointIsAskedForAnAddressThatItReaches() async throws {
+        let both = Account.Item(ipv6: "2001:db8::5")
+        let doors = [Account.Door(id: "eice-4"), Account.Door(id: "eice-6", type: "ipv6")]
+        let account = Account(instances: [both], endpoints: doors)
+        let (discovery, stub) = try discovery(account)
+        defer { withExtendedLifetime(stub) {} }
+        #expect(try await discovery.resolve(try request(both.id, endpoint: "eice-4")).address == "10.0.1.5")
+        #expect(try await discovery.resolve(try request(both.id, endpoint: "eice-6")).address == "2001:db8::5")
+        #expect(try await discovery.resolve(try request("2001:db8::9", endpoint: "eice-6")).address == "2001:db8::9")
+        for (target, endpoint) in [("2001:db8::9", "eice-4"), ("10.0.1.9", "eice-6")] {
+            let failure = try await failure(account, try request(target, endpoint: endpoint))
+            #expect(failure.kind == .endpointUnusable)
+            #expect(failure.what == "endpoint \(endpoint) does not reach \(target)")
+        }
+    }
+
     @Test func everythingGivenNeedsNoCall() async throws {
         let (discovery, stub) = try discovery(Account())
         defer { withExtendedLifetime(stub) {} }
