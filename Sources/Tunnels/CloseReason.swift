@@ -49,6 +49,7 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
     public static let shutdown = CloseReason(.shutdown, "shutdown")
     public static let restart = CloseReason(.restart, "restart")
     public static let unused = CloseReason(.unused, "warm and not used")
+    public static let noRoom = CloseReason(.unused, "to be warm, and no slot was idle")
     public static let evicted = CloseReason(.unused, "warm, and its slot was needed")
 
     public static func drained(after timeout: Duration) -> CloseReason {

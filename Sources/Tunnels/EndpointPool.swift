@@ -158,8 +158,8 @@ public final class EndpointPool {
         return latest.flatMap { $0 > now ? now.duration(to: $0) : nil }
     }
 
-    func dropSpares(on loop: isolated Loop) {
-        for spares in spareSets.values { spares.dropAll(on: loop) }
+    func replaceSpares(on loop: isolated Loop) {
+        for spares in spareSets.values { spares.replaceAll(on: loop) }
     }
 
     // MARK: Limits

@@ -81,13 +81,7 @@ public final class Forward {
         public let since: WallTime
     }
 
-    /// Replaced in place when all but where it listens changes; open tunnels keep what they began with.
-    public var specification: ForwardSpecification {
-        didSet {
-            name.current = specification.name
-            keep()
-        }
-    }
+    public private(set) var specification: ForwardSpecification
     /// Where it listens: one, two, or none where it cannot.
     public var addresses: [SocketAddress] { binding?.addresses ?? [] }
     /// What its last tunnel that failed failed with.
@@ -130,7 +124,15 @@ public final class Forward {
         self.tunnels = tunnels
         self.logger = logger
         name = ForwardName(specification.name)
-        warmTunnels = WarmTunnels(of: name, tunnels: tunnels)
+        warmTunnels = WarmTunnels(of: specification, named: name, tunnels: tunnels)
+    }
+
+    /// Becomes otherwise in place, in all but where it listens. Open tunnels keep what they began with.
+    func become(_ fresh: ForwardSpecification, on loop: isolated Loop) {
+        specification = fresh
+        name.current = fresh.name
+        keep()
+        warmTunnels.apply(fresh, on: loop)
     }
 
     // MARK: Listening
@@ -283,7 +285,7 @@ public final class Forward {
             owner: getuid(), rules: specification.access ?? defaultAccess,
             allowsRemoteClients: specification.allowsRemoteClients)
         guard doorkeeper.admit(connection, caller, by: admission) else { return }
-        defer { warmTunnels.keepUp(specification, on: loop) }
+        defer { warmTunnels.keepUp(on: loop) }
         if warmTunnels.join(LocalStream(connection), of: caller, on: loop) { return }
         var request = TunnelRequest(
             route: specification.route, forwardName: name, peer: caller.description,

@@ -78,7 +78,7 @@ extension ForwardTable {
         reserved.subtract(replacement.added.map(\.specification.name))
         for binding in replacement.bindings { binding.takeOver() }
         for (forward, specification, binding) in replacement.changed {
-            forward.specification = specification
+            forward.become(specification, on: loop)
             if let binding { forward.listen(on: binding, on: loop) }
             log("forward changed", as: "forward-changed", forward)
             onChange?(forward, specification.name)

@@ -192,7 +192,7 @@ public final class ForwardTable {
             forwards[change.oldName] = nil
             forwards[name] = change.forward
         }
-        change.forward.specification = change.specification
+        change.forward.become(change.specification, on: loop)
         if let binding = change.binding { change.forward.listen(on: binding, on: loop) }
         logger.notice(
             "forward changed", metadata: ["event": "forward-changed", "forward": "\(name)", "was": "\(change.oldName)"])

@@ -92,13 +92,14 @@ final class Spares {
         keepUp(on: loop)
     }
 
-    /// All of them are useless: the route changed, or the machine slept.
-    func dropAll(on loop: isolated Loop) {
+    /// All of them are useless: the route changed, or the machine slept. While the endpoint is in use others take their place.
+    func replaceAll(on loop: isolated Loop) {
         for spare in ready { spare.close(on: loop) }
         ready = []
         underWay?.close(on: loop)
         underWay = nil
         services.resolver.forget(endpoint.dnsName)
+        keepUp(on: loop)
     }
 
     /// While there are any, one look at each oldest one's end; with none, nothing is scheduled, and an endpoint at rest

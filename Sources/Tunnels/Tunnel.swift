@@ -267,7 +267,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     ) {
         if let old = timers.removeValue(forKey: timer) { loop.cancel(old.deadline) }
         // Looks at thousands of idle tunnels share their wake-ups.
-        let tolerance: Duration = timer == .liveness ? .seconds(5) : .zero
+        let tolerance: Duration = timer == .liveness ? Liveness.tolerance : .zero
         let deadline = loop.schedule(at: instant, tolerance: tolerance) { [weak self] in
             self?.fired(timer, on: loop)
         }
@@ -286,6 +286,11 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         run(
             machine.fired(
                 timer, silence: silentSince.duration(to: now), idle: lastActivity.duration(to: now),
+        if timer == .phase, isOnSilentSpare {
+            // Its path died without a word, as with a router that forgot it.
+            run(machine.spareWasStale(), on: loop)
+            return
+        }
                 unsent: local?.unsentBytes ?? 0,
                 awaited: timer == .resolve ? services.router.awaited(by: handle.request.route) : nil),
             on: loop)

@@ -115,10 +115,12 @@ extension Tunnel {
         var ticket: Ticket?
         ticket = pool.requestWarm(key: handle.request.turnKey, on: loop) { [weak self, weak pool] result in
             guard let ticket else { return }
-            if let self {
-                slotDecided(result.map { (HeldSlot(key: key, ticket: ticket), endpoint) }, on: loop)
-            } else if case .success = result {
-                pool?.release(ticket, on: loop)
+            switch (self, result) {
+            case (let self?, .success): self.slotDecided(.success((HeldSlot(key: key, ticket: ticket), endpoint)), on: loop)
+            // Nobody misses it.
+            case (let self?, .failure): self.close(.noRoom, on: loop)
+            case (nil, .success): pool?.release(ticket, on: loop)
+            case (nil, .failure): break
             }
         }
     }
@@ -153,6 +155,13 @@ extension Tunnel {
         self.slot = nil
         usesSpare = false
         guard route.candidates.count == 1 else {
+        guard !handle.request.isWarm else {
+            // What nobody needs yet takes no turn from those who wait.
+            pool.refusedAsFull(slot.ticket, on: loop) { _ in }
+            pool.withdraw(slot.ticket)
+            close(.noRoom, on: loop)
+            return
+        }
             pool.refusedAsFull(slot.ticket, on: loop) { _ in }
             pool.withdraw(slot.ticket)
             requestSlot(on: loop)
@@ -305,7 +314,7 @@ extension Tunnel {
     }
 
     func remoteFailed(_ failure: Failure, on loop: isolated Loop) {
-        if usesSpare, machine.state == .dialing(.upgrade), remote?.hasAnswered == false {
+        guard !isOnSilentSpare else {
             run(machine.spareWasStale(), on: loop)
             return
         }
@@ -314,6 +323,9 @@ extension Tunnel {
     }
 
     func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
+    /// The dial goes over a spare, and no byte of an answer came: whatever is wrong with it may be the spare's alone.
+    var isOnSilentSpare: Bool { usesSpare && machine.state == .dialing(.upgrade) && remote?.hasAnswered == false }
+
         let close = EndpointClose(code: close.code?.rawValue, reason: close.reason)
         let failure = route.flatMap { close.failure(route: $0) }
         run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)

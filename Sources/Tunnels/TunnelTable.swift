@@ -104,11 +104,12 @@ public final class TunnelTable {
         return true
     }
 
-    /// The machine slept, or its routes changed: every tunnel is asked whether it is alive, spares are dropped.
+    /// The machine slept, or its routes changed: every tunnel is asked whether it is alive. What was made ahead of time is not worth
+    /// the question, and is made anew where it is still wanted.
     public func disturbed(on loop: isolated Loop) {
         services.resolver.forgetAll()
-        for pool in services.pools.get(on: loop).all { pool.dropSpares(on: loop) }
-        for handle in live.values { handle.probe() }
+        for pool in services.pools.get(on: loop).all { pool.replaceSpares(on: loop) }
+        for handle in live.values { if warm[handle.id] == nil { handle.probe() } else { handle.close(.unused) } }
     }
 
     /// Nothing new from now on; `completion` comes when the last tunnel has ended, at once if there is none.

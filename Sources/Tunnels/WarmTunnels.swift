@@ -7,6 +7,7 @@ import SocketIO
 /// Kept only while the forward is in use: each one is a log-in that the target waits for.
 final class WarmTunnels {
     private let name: ForwardName
+    private var specification: ForwardSpecification
     private let tunnels: TunnelTable
     private var made: [TunnelHandle] = []
     private var lastUse: ContinuousClock.Instant?
@@ -16,7 +17,8 @@ final class WarmTunnels {
     private static let keptFor = Duration.seconds(600)
 
     /// - Parameter name: the forward's, which may change.
-    init(of name: ForwardName, tunnels: TunnelTable) {
+    init(of specification: ForwardSpecification, named name: ForwardName, tunnels: TunnelTable) {
+        self.specification = specification
         self.name = name
         self.tunnels = tunnels
     }
@@ -31,12 +33,24 @@ final class WarmTunnels {
     }
 
     /// A connection came: from now on the forward is in use.
-    func keepUp(_ specification: ForwardSpecification, on loop: isolated Loop) {
+    func keepUp(on loop: isolated Loop) {
         lastUse = .now
-        fill(specification, on: loop)
+        fill(on: loop)
     }
 
-    private func fill(_ specification: ForwardSpecification, on loop: isolated Loop) {
+    /// The forward is to be otherwise: tunnels that were made for what it was are not for its next connection.
+    func apply(_ fresh: ForwardSpecification, on loop: isolated Loop) {
+        let old = specification
+        specification = fresh
+        let isOther =
+            fresh.route != old.route || fresh.maxDuration != old.maxDuration || fresh.idleTimeout != old.idleTimeout
+        let surplus = made.suffix(isOther ? made.count : max(0, made.count - fresh.warm))
+        made.removeLast(surplus.count)
+        for handle in surplus { handle.close(.unused) }
+        fill(on: loop)
+    }
+
+    private func fill(on loop: isolated Loop) {
         guard !isClosed, tunnels.acceptsNew, let lastUse, lastUse.duration(to: .now) < Self.keptFor else { return }
         made.removeAll { [.draining, .closed].contains($0.snapshot.state) }
         while made.count < specification.warm {
@@ -44,7 +58,7 @@ final class WarmTunnels {
                 tunnels.openWarm(specification, named: name, on: loop) { [weak self] reason in
                     // One that failed, or that found no idle slot, is not tried again before the next connection.
                     guard reason == .unused else { return }
-                    self?.fill(specification, on: loop)
+                    self?.fill(on: loop)
                 })
         }
     }

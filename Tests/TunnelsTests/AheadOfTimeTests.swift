@@ -84,6 +84,137 @@ import Testing
         second.close()
     }
 
+    /// Otherwise the next client of a forward that was given another target would be joined to the old one.
+    @Test func aForwardThatChangesLeavesItsWarmTunnelsBehind() async throws {
+        let endpoint = try Self.greeter()
+        let bench = try await Bench(endpoint)
+        var specification = try Bench.specification()
+        specification.warm = 1
+        let address = try #require(try await bench.add(specification).first)
+        let first = try await onThread { try Self.greeted(address.port) }
+        try await eventually("a tunnel is warm") { await bench.states().contains(.warm) }
+        var other = specification
+        other.route.target = try Target(parsing: "10.0.1.6")
+        let fresh = other
+        await bench.onControl { tables, loop in tables.forwards["web"]?.become(fresh, on: loop) }
+        try await eventually("another tunnel is warm in its place") {
+            await bench.handles().contains { $0.request.route == fresh.route && $0.snapshot.state == .warm }
+        }
+        let second = try await onThread { try Self.greeted(address.port) }
+        let open = await bench.handles().filter { $0.snapshot.state == .open }
+        #expect(open.map(\.request.route) == [specification.route, fresh.route])
+        #expect(bench.ends.map(\.reason) == [.unused])
+
+        // And none is made any more where none is wanted.
+        var none = fresh
+        none.warm = 0
+        let last = none
+        await bench.onControl { tables, loop in tables.forwards["web"]?.become(last, on: loop) }
+        try await eventually("no tunnel is warm") { await bench.states() == [.open, .open] }
+        first.close()
+        second.close()
+    }
+
+    @Test func aWarmTunnelThatFindsNoSlotIsNoFailure() async throws {
+        let bench = try await Bench(Self.greeter(), slots: 1)
+        var specification = try Bench.specification()
+        specification.warm = 1
+        let address = try #require(try await bench.add(specification).first)
+        let client = try await onThread { try Self.greeted(address.port) }
+        #expect(try await bench.ends(1) == [.noRoom])
+        let failures = await bench.onControl { tables, _ in
+            (tables.tunnels.failures.count, tables.forwards["web"]?.lastFailure == nil)
+        }
+        #expect(failures == (0, true))
+        client.close()
+    }
+
+    /// A turn in the queue is for those who need it.
+    @Test func aWarmTunnelThatTheEndpointHasNoRoomForDoesNotWait() async throws {
+        let opened = Mutex(0)
+        let endpoint = try ScriptedEndpoint { connection in
+            try connection.handshake()
+            let request = try connection.request()
+            let isFirst = opened.withLock { opened in
+                opened += 1
+                return opened == 1
+            }
+            guard isFirst else {
+                return try connection.sendRaw(Array("HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n".utf8))
+            }
+            try connection.accept(request)
+            try connection.send("SSH-2.0-test\r\n")
+            try connection.echo()
+        }
+        let bench = try await Bench(endpoint)
+        let address = try #require(try await bench.add(try Bench.specification()).first)
+        let client = try await onThread { try Self.greeted(address.port) }
+        await bench.onControl { tables, loop in
+            guard let forward = tables.forwards["web"] else { return }
+            var specification = forward.specification
+            specification.warm = 1
+            forward.become(specification, on: loop)
+        }
+        #expect(try await bench.ends(1) == [.noRoom])
+        try await bench.waitForSlots(.init(inUse: 1, queued: 0))
+        #expect(await bench.onControl { tables, _ in tables.pools.all.first?.effectiveCap } == 1)
+        client.close()
+    }
+
+    /// After a sleep or on another network a connection is not to meet what died meanwhile.
+    @Test func aDisturbanceReplacesWhatWasMadeAheadOfTime() async throws {
+        let endpoint = try Self.greeter()
+        let bench = try await Bench(endpoint, spares: 1)
+        var specification = try Bench.specification()
+        specification.warm = 1
+        let address = try #require(try await bench.add(specification).first)
+        let client = try await onThread { try Self.greeted(address.port) }
+        try await eventually("all is ready") {
+            let (states, spares) = (await bench.states(), await bench.spareCount())
+            return states == [.open, .warm] && spares == 1
+        }
+        let (before, accepted) = (await bench.handles().map(\.id), endpoint.acceptedCount)
+        await bench.onControl { tables, loop in tables.tunnels.disturbed(on: loop) }
+        try await eventually("all is ready again") {
+            let (handles, spares) = (await bench.handles(), await bench.spareCount())
+            return handles.map(\.snapshot.state) == [.open, .warm] && handles.map(\.id) != before && spares == 1
+                && endpoint.acceptedCount >= accepted + 2
+        }
+        #expect(bench.ends.map(\.reason) == [.unused])
+        client.close()
+    }
+
+    /// As when a router on the way has forgotten the connection: nothing comes back, not even a reset.
+    @Test func aSpareWhosePathDiedWithoutAWordIsReplacedToo() async throws {
+        let served = Mutex(0)
+        let endpoint = try ScriptedEndpoint { connection in
+            try connection.handshake()
+            let request = try connection.request()
+            let number = served.withLock { number in
+                number += 1
+                return number
+            }
+            // The second request comes over the spare, and is never answered.
+            if number == 2 {
+                while try connection.next() != .end {}
+                return
+            }
+            try connection.accept(request)
+            try connection.echo()
+        }
+        var timeouts = TunnelTimeouts()
+        timeouts.upgrade = .milliseconds(300)
+        let bench = try await Bench(endpoint, timeouts: timeouts, spares: 1)
+        let port = try await bench.forward()
+        let first = try await onThread { try Self.echo(port) }
+        try await eventually("there is a spare") { await bench.spareCount() == 1 }
+        let second = try await onThread { try Self.echo(port) }
+        #expect(bench.ends.isEmpty)
+        first.close()
+        second.close()
+        #expect(try await bench.ends(2).allSatisfy { $0 == .localClosed })
+    }
+
     private static func greeter() throws -> ScriptedEndpoint {
         try ScriptedEndpoint.open { connection in
             try connection.send("SSH-2.0-test\r\n")
