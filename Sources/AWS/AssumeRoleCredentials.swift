@@ -31,6 +31,7 @@ public struct AssumeRoleCredentials: CredentialSource {
         let origin = "role \(role.arn) of profile \(role.profile)"
         if role.mfaSerial != nil { return try cached(role, origin, context) }
         let source = try await source(of: role, context)
+        context.notes.ask(self)
         let sts = STS(call: context.call, roleARN: role.arn, authorization: .fixed(source))
         return try await sts.assumeRole(
             role.arguments(sessionName: "eiced-\(context.call.clock.now().secondsSinceEpoch)"), renewal: source.renewal,
@@ -56,6 +57,7 @@ public struct AssumeRoleCredentials: CredentialSource {
         // Keys of the source profile come before a role of its own, or a profile could not name itself.
         if !hasKeys, let next = try RoleSettings(profile) { return try await assume(next, inner) }
         for source in profileSources {
+            context.notes.ask(source)
             if let credentials = try await source.credentials(in: inner) { return credentials }
         }
         throw Failure(
@@ -77,6 +79,7 @@ public struct AssumeRoleCredentials: CredentialSource {
                 .configuration, "credential_source of profile \(role.profile) is \"\(Text.excerpt(name, limit: 60))\"",
                 why: "Environment, EcsContainer or Ec2InstanceMetadata is expected", hint: "correct \(place)")
         }
+        context.notes.ask(source)
         // Named expressly, so the profile does not turn the environment off.
         let inner = SourceContext(
             identity: Identity(profile: nil), call: context.call, visited: context.visited, notes: context.notes)

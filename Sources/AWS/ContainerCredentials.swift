@@ -5,6 +5,7 @@ import Failures
 /// `…_TOKEN` (AWS SDKs and Tools Reference Guide, "Container credential provider").
 public struct ContainerCredentials: CredentialSource {
     public let name = "container"
+    public let isLocal = true
     /// Plain HTTP is allowed to these and to loopback addresses: the token must not cross a network in the clear.
     private static let allowedHosts = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23", "localhost"]
 
@@ -25,12 +26,19 @@ public struct ContainerCredentials: CredentialSource {
         if let token = try Self.token(environment) { headers.append(("Authorization", token)) }
         let purpose = "get the container's credentials"
         let policy = RetryPolicy(attempts: 3, firstPause: .milliseconds(400))
-        let response = try await policy.run { () throws(Failure) in
-            let response = try await context.call.http.send(
-                HTTPRequest(
-                    url: url, headers: headers, timeout: .seconds(2), connectTimeout: .seconds(2), purpose: purpose))
-            guard response.status >= 500 || response.status == 429 else { return response }
-            throw Failure(.serviceUnavailable, "cannot \(purpose)", why: Self.summary(response))
+        let request = HTTPRequest(
+            url: url, headers: headers, timeout: .seconds(2), connectTimeout: .seconds(2), purpose: purpose)
+        let response: HTTPResponse
+        do throws(Failure) {
+            response = try await policy.run { () throws(Failure) in
+                let response = try await context.call.http.send(request)
+                guard response.status >= 500 || response.status == 429 else { return response }
+                throw Failure(.serviceUnavailable, "cannot \(purpose)", why: Self.summary(response))
+            }
+        } catch {
+            // It was asked more than once, and it is not across a network: what is wrong will not pass by itself.
+            let isFaulty = [.serviceUnavailable, .deadline].contains(error.kind) && !Task.isCancelled
+            throw isFaulty ? Failure(.helperFailed, error.what, why: error.why, hint: error.hint) : error
         }
         guard response.status == 200 else {
             throw Failure(.helperFailed, "cannot \(purpose)", why: Self.summary(response))

@@ -35,8 +35,8 @@ public actor CredentialChain {
     /// The last credentials that AWS called expired, by identity: a source that still gives them has nothing new.
     private var refused: [Identity: Refused] = [:]
 
-    /// The source that is being asked, by identity.
-    private let asked = Mutex<[Identity: String]>([:])
+    /// What is under way, by identity.
+    private let underWay = Mutex<[Identity: SourceNotes]>([:])
 
     private struct Refused {
         var credentials: Credentials
@@ -166,9 +166,9 @@ public actor CredentialChain {
     /// What a person has to do before a profile can be used again; nil where nothing is.
     public func neededLogin(profile: String?) -> Failure? { logins[Identity(profile: profile)] }
 
-    /// The source that a profile's credentials are awaited from at this moment, as docs/credentials.md calls it.
-    public nonisolated func awaitedSource(profile: String?) -> String? {
-        asked.withLock { $0[Identity(profile: profile)] }
+    /// The source that a profile's credentials are awaited from at this moment.
+    public nonisolated func awaitedSource(profile: String?) -> AwaitedSource? {
+        underWay.withLock { $0[Identity(profile: profile)] }?.awaited
     }
 
     private static func asksForLogin(_ failure: Failure) -> Bool {
@@ -231,9 +231,10 @@ public actor CredentialChain {
             http: http,
             clock: clock, logger: logger)
         let context = SourceContext(identity: identity, call: call)
-        defer { asked.withLock { $0[identity] = nil } }
+        underWay.withLock { $0[identity] = context.notes }
+        defer { underWay.withLock { $0[identity] = nil } }
         for source in sources {
-            asked.withLock { $0[identity] = source.name }
+            context.notes.ask(source)
             guard let credentials = try await source.credentials(in: context) else { continue }
             guard !credentials.isExpired(at: clock.now()) else { throw Self.expired(credentials) }
             logger.debug("using \(credentials)")

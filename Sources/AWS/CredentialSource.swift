@@ -50,11 +50,28 @@ public struct SourceContext: Sendable {
     }
 }
 
-/// Why sources did not apply, collected for the message of a chain that found nothing.
+/// What is known of a chain under way: which source it waits for, and why others did not apply.
 final class SourceNotes: Sendable {
     private let notes = Mutex<[String]>([])
+    private let asked = Mutex<AwaitedSource?>(nil)
+
     func add(_ note: String) { notes.withLock { $0.append(note) } }
     var all: [String] { notes.withLock { $0 } }
+
+    /// The source that is asked from now on: the innermost one, where a role is assumed with another source's credentials.
+    func ask(_ source: any CredentialSource) {
+        asked.withLock { $0 = AwaitedSource(name: source.name, isLocal: source.isLocal) }
+    }
+
+    var awaited: AwaitedSource? { asked.withLock { $0 } }
+}
+
+/// A source that credentials are awaited from.
+public struct AwaitedSource: Sendable, Hashable {
+    /// As docs/credentials.md calls it.
+    public let name: String
+    /// Whether it is a program or a service of this machine, not one across a network.
+    public let isLocal: Bool
 }
 
 /// One place that credentials can come from. Sources are asked in the order of the chain; the first that applies is the
@@ -62,6 +79,12 @@ final class SourceNotes: Sendable {
 public protocol CredentialSource: Sendable {
     /// As it is called in messages and in docs/credentials.md.
     var name: String { get }
+    /// Whether it asks a program or a service of this machine: that one hangs is a fault here, and not the network's.
+    var isLocal: Bool { get }
     /// Credentials, or nil where this source is not configured for the identity.
     func credentials(in context: SourceContext) async throws(Failure) -> Credentials?
+}
+
+extension CredentialSource {
+    public var isLocal: Bool { false }
 }

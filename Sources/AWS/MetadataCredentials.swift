@@ -3,6 +3,7 @@ import Failures
 /// The role of the EC2 instance that the daemon runs on.
 public struct MetadataCredentials: CredentialSource {
     public let name = "instance metadata"
+    public let isLocal = true
     private static let path = "/latest/meta-data/iam/security-credentials/"
 
     public init() {}

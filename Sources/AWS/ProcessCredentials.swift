@@ -6,6 +6,7 @@ import Glibc
 /// stream is.
 public struct ProcessCredentials: CredentialSource {
     public let name = "credential_process"
+    public let isLocal = true
     private let timeout: Duration
 
     public init(timeout: Duration = .seconds(60)) { self.timeout = timeout }

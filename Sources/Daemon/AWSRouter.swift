@@ -48,7 +48,7 @@ struct AWSRouter: TunnelRouter {
         }
     }
 
-    func awaited(by request: RouteRequest) -> String? {
+    func awaited(by request: RouteRequest) -> AwaitedPart? {
         guard let source = context.credentials.awaitedSource(profile: request.profile) else { return nil }
         return "\(source), the source of the credentials\(request.profile.map { " of profile \($0)" } ?? ""),"
     }

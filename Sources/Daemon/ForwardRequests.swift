@@ -69,15 +69,35 @@ final class ForwardRequests {
         for work in names.release(job.names) { work() }
     }
 
-    /// Looks up all of `routes`, then goes on with what is wrong with one of them.
+    /// A look-up under way: it ends once, by itself or by its deadline.
+    private final class LookUp {
+        private var completion: ((Failure?) -> Void)?
+        var deadline: Deadline?
+
+        init(_ completion: @escaping (Failure?) -> Void) { self.completion = completion }
+
+        func end(_ failure: Failure?, on loop: isolated Loop) {
+            if let deadline { loop.cancel(deadline) }
+            deadline = nil
+            let completion = completion
+            self.completion = nil
+            completion?(failure)
+        }
+    }
+
+    /// Whoever asked waits for an answer no longer than a minute.
+    private static let longestLookUp = Duration.seconds(45)
+
+    /// Looks up what `specifications` lead to, then goes on with what is wrong with one of them.
     private func resolve(
-        _ routes: [ForwardSpecification], on loop: isolated Loop,
+        _ specifications: [ForwardSpecification], _ translation: RequestTranslation, on loop: isolated Loop,
         _ completion: @escaping (Failure?) -> Void
     ) {
-        let routes = routes.map(\.route)
+        let routes = specifications.map(\.route)
         let router = router
-        let bound = LoopBound(completion, on: loop)
-        Task {
+        let lookUp = LookUp(completion)
+        let bound = LoopBound(lookUp, on: loop)
+        let work = Task {
             var failure: Failure?
             do throws(Failure) {
                 for route in routes { _ = try await router.resolve(route) }
@@ -85,7 +105,15 @@ final class ForwardRequests {
                 failure = error
             }
             let outcome = failure
-            bound.loop.submit { loop in bound.get(on: loop)(outcome) }
+            bound.loop.submit { loop in bound.get(on: loop).end(outcome, on: loop) }
+        }
+        guard let first = routes.first else { return }
+        let limit = min(translation.configuration.timeouts.resolve, Self.longestLookUp)
+        lookUp.deadline = loop.schedule(after: limit) {
+            let awaited = routes.lazy.compactMap { router.awaited(by: $0) }.first
+            work.cancel()
+            lookUp.end(
+                .lookUpTookTooLong("\(first.target):\(first.remotePort)", limit, awaited: awaited), on: loop)
         }
     }
 
@@ -110,11 +138,13 @@ final class ForwardRequests {
     ) throws(Failure) {
         let specifications = try translation.forwards(parameters)
         begin(Set(specifications.map(\.name)), reply, on: loop) { (job) throws(Failure) in
-            try self.add(specifications, job, on: loop)
+            try self.add(specifications, translation, job, on: loop)
         }
     }
 
-    private func add(_ specifications: [ForwardSpecification], _ job: Job, on loop: isolated Loop) throws(Failure) {
+    private func add(
+        _ specifications: [ForwardSpecification], _ translation: RequestTranslation, _ job: Job, on loop: isolated Loop
+    ) throws(Failure) {
         // The same request again finds its work done.
         let fresh = specifications.filter { !(forwards[$0.name]?.specification.fulfils($0) ?? false) }
         // Names and ports first: what is wrong with them is known at once. Then the look-up; only then is anything saved
@@ -127,7 +157,7 @@ final class ForwardRequests {
             forwards.cancel(reservation)
             throw error
         }
-        resolve(fresh, on: loop) { failure in
+        resolve(fresh, translation, on: loop) { failure in
             // What may be otherwise in a minute (no network, a throttled call) does not keep a forward from being: its
             // first connection asks again.
             if let failure, !failure.kind.isTemporary {
@@ -178,7 +208,7 @@ final class ForwardRequests {
             }
             let new = try translation.changed(old, parameters)
             let change = try self.forwards.prepareChange(of: forward, to: new)
-            self.resolve(new.route == old.route ? [] : [new], on: loop) { failure in
+            self.resolve(new.route == old.route ? [] : [new], translation, on: loop) { failure in
                 self.apply(change, of: forward, named: old.name, failure, job, on: loop)
             }
         }

@@ -13,8 +13,8 @@ public protocol TunnelRouter: Sendable {
     /// Gets what signing needs, before a dial asks for a slot: a source of credentials that hangs or needs a person holds none, and
     /// no endpoint is blamed for it. Returns what signs without waiting, for a dial that follows soon, if there is such a thing.
     func prepareToSign(_ request: RouteRequest) async throws(Failure) -> TunnelSigner?
-    /// What the two above wait for, where they take long and it is known: "the source of the credentials". At once, from any thread.
-    func awaited(by request: RouteRequest) -> String?
+    /// What the two above wait for, where they take long and it is known. At once, from any thread.
+    func awaited(by request: RouteRequest) -> AwaitedPart?
     /// - Parameter maxDuration: seconds, 1…3600.
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel
     /// Puts right what an endpoint refused about a signature: a clock that is off, credentials that have expired. Returns
@@ -28,6 +28,31 @@ public protocol TunnelRouter: Sendable {
 
 /// Signs at once, for a life of so many seconds, 1…3600; nil where the credentials have expired meanwhile.
 public typealias TunnelSigner = @Sendable (_ route: Route, _ maxDuration: Int) -> SignedTunnel?
+
+/// What a look-up waits for.
+public struct AwaitedPart: Hashable, Sendable {
+    /// "the source of the credentials".
+    public let name: String
+    /// Whether it is a helper on this machine: its silence is a fault to be corrected, where a network's may pass.
+    public let isHelper: Bool
+
+    public init(name: String, isHelper: Bool) {
+        self.name = name
+        self.isHelper = isHelper
+    }
+}
+
+extension Failure {
+    /// A look-up took longer than it may.
+    ///
+    /// - Parameter subject: "web-1:22".
+    public static func lookUpTookTooLong(_ subject: String, _ timeout: Duration, awaited: AwaitedPart?) -> Failure {
+        let who = awaited.map { " from \($0.name)" } ?? ""
+        return Failure(
+            awaited?.isHelper == true ? .helperFailed : .deadline, "resolving \(subject) took too long",
+            why: "no answer\(who) within \(DurationText.format(timeout))")
+    }
+}
 
 /// A signed request for one tunnel. Secret: it must not be logged.
 public struct SignedTunnel: Sendable {

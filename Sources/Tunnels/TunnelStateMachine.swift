@@ -382,7 +382,7 @@ struct TunnelStateMachine {
     ///   - unsent: bytes that the kernel still holds for the local client; for the last two timers.
     ///   - awaited: what resolving waits for, where that is known; for its timer.
     mutating func fired(
-        _ timer: Timer, silence: Duration = .zero, idle: Duration = .zero, unsent: Int = 0, awaited: String? = nil
+        _ timer: Timer, silence: Duration = .zero, idle: Duration = .zero, unsent: Int = 0, awaited: AwaitedPart? = nil
     ) -> [Action] {
         switch timer {
         case .login:
@@ -392,7 +392,7 @@ struct TunnelStateMachine {
         case .liveness: return []
         case .resolve:
             return state == .resolving
-                ? failed(deadline("resolving \(limits.target)", timeouts.resolve, awaited: awaited)) : []
+                ? failed(.lookUpTookTooLong(limits.target, timeouts.resolve, awaited: awaited)) : []
         case .queue:
             return state == .queued
                 ? failed(
@@ -447,12 +447,6 @@ struct TunnelStateMachine {
         return Failure(
             .deadline, "\(target) sent nothing", why: "no byte came within \(length) of the tunnel's opening",
             hint: "check that the instance's security group lets the endpoint in and that the service runs")
-    }
-
-    private func deadline(_ what: String, _ timeout: Duration, awaited: String?) -> Failure {
-        let who = awaited.map { " from \($0)" } ?? ""
-        return Failure(
-            .deadline, "\(what) took too long", why: "no answer\(who) within \(DurationText.format(timeout))")
     }
 
     private enum Goodbye {

@@ -5,6 +5,26 @@ import Testing
 @testable import AWS
 
 @Suite struct AssumeRoleTests {
+    /// A person who reads "X is awaited" is to look at what hangs, which a role's source may be.
+    @Test func aRoleWhoseSourceHangsWaitsForThatSource() async throws {
+        let house = try Household()
+        try house.config(
+            """
+            [profile p]
+            role_arn = arn:aws:iam::1:role/r
+            source_profile = q
+            [profile q]
+            credential_process = /bin/sleep 600
+            """)
+        let chain = house.chain()
+        let hanging = Task { try await chain.credentials(profile: "p") }
+        try await eventually("the helper is awaited") {
+            chain.awaitedSource(profile: "p") == AwaitedSource(name: "credential_process", isLocal: true)
+        }
+        hanging.cancel()
+        _ = await hanging.result
+    }
+
     @Test func theRolesSettingsTravelToSTS() async throws {
         let house = try Household()
         try house.config(

@@ -135,7 +135,7 @@ import Testing
     private func givenUp(_ house: Household, _ stage: Stage, _ chain: CredentialChain) async throws -> Outcome {
         let hanging = Task { try await chain.credentials(profile: stage.profile) }
         try await eventually("the source is asked") { !house.services.stub.requests.isEmpty }
-        #expect(chain.awaitedSource(profile: stage.profile) == stage.name)
+        #expect(chain.awaitedSource(profile: stage.profile)?.name == stage.name)
         try await theOtherProfileIsServed(chain)
         hanging.cancel()
         let failure = await #expect(throws: Failure.self) { try await hanging.value }

@@ -129,6 +129,16 @@ import Testing
         #expect(try await house.failure(nil, variables).kind == .configuration)
     }
 
+    /// It is a service of this machine: nothing that a later try would find better, as with one across a network.
+    @Test(arguments: [nil, 401, 404, 429, 500] as [Int?])
+    func aContainersServiceThatFailsOrHangsIsNamed(status: Int?) async throws {
+        let house = try Household()
+        let stub = try HTTPStub { _ in status.map { .init($0, #"{"message":"no role"}"#) } ?? .silence }
+        let failure = try await house.failure(nil, ["AWS_CONTAINER_CREDENTIALS_FULL_URI": stub.url])
+        #expect(failure.kind == .helperFailed, "\(failure)")
+        #expect(failure.what.contains("get the container's credentials"))
+    }
+
     @Test(arguments: [
         (404, 200, Failure.Kind.noCredentials), (403, 200, .noCredentials), (401, 200, .helperFailed),
         (500, 200, .helperFailed),

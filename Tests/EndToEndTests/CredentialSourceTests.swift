@@ -139,7 +139,8 @@ import Testing
             ]
             for (profile, proxy) in hanging {
                 let result = try await proxy.result(of: profile)
-                #expect(result.code == 75, "\(profile): \(result)")
+                // A helper of this machine that hangs is a fault here; what is across a network may answer later.
+                #expect(result.code == (profile == "hanging" ? 78 : 75), "\(profile): \(result)")
                 #expect(result.errors.contains(sources[profile] ?? "?"), "\(profile): \(result)")
                 #expect(result.errors.contains("profile \(profile)"), "\(profile): \(result)")
             }
@@ -149,4 +150,6 @@ import Testing
             #expect(try await Self.run(scene, "sso").code == 0)
         }
     }
+            let added = try await scene.daemon.eicectl("add", Scene.web, "22", "--profile", "hanging")
+            #expect(added.code == 78 && added.errors.contains("credential_process"), "\(added)")
 }

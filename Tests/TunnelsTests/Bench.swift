@@ -220,7 +220,9 @@ final class ScriptedRouter: TunnelRouter {
         return { route, maxDuration in self.signature(route, maxDuration) }
     }
 
-    func awaited(by request: RouteRequest) -> String? { script.withLock { $0.holdsResolve ? "the script" : nil } }
+    func awaited(by request: RouteRequest) -> AwaitedPart? {
+        script.withLock { $0.holdsResolve ? AwaitedPart(name: "the script", isHelper: false) : nil }
+    }
 
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {
         let script = script.withLock { $0 }
