@@ -107,10 +107,14 @@ public final class ControlClient {
 
     /// Opens a tunnel: `connect`, the last request of a session. Waits as long as the daemon tries.
     ///
-    /// - Parameter watching: a descriptor whose hang-up makes the tunnel pointless, and ends the wait.
+    /// - Parameters:
+    ///   - watching: a descriptor whose hang-up makes the tunnel pointless, and ends the wait.
+    ///   - onNotice: told what comes before the reply, where `parameters` ask for notices.
     /// - Returns: the tunnel. Its stream is, with `handoff`, the descriptor that the daemon passed, else the session's own
     ///   socket, of which not a byte of the stream has been read.
-    public func connect(_ parameters: ConnectParameters, watching: CInt? = nil) throws(Failure) -> OpenedTunnel {
+    public func connect(
+        _ parameters: ConnectParameters, watching: CInt? = nil, onNotice: (ConnectNotice) -> Void = { _ in }
+    ) throws(Failure) -> OpenedTunnel {
         var line: [UInt8]
         if greeted {
             let id = RequestID.number(nextID)
@@ -129,6 +133,11 @@ public final class ControlClient {
             greeted = true
         }
         line = try answer(until: nil, watching: watching)
+        while QuickConnect.isNotification(line) {
+            // What this version does not know it passes over.
+            if let notice = try? ControlWire.decode(NoticeEnvelope.self, from: line).params { onNotice(notice) }
+            line = try answer(until: nil, watching: watching)
+        }
         guard QuickConnect.isResult(line) else { throw refusal(line) }
         var passed = socket.takeDescriptors()
         guard parameters.handoff else { return OpenedTunnel(stream: socket.descriptor, answer: line) }

@@ -50,6 +50,17 @@ public struct EventEnvelope: Codable, Hashable, Sendable {
     public init(_ event: ControlEvent) { params = event }
 }
 
+/// A notice on its way to somebody who waits for a tunnel: a notification, like an event.
+public struct NoticeEnvelope: Codable, Hashable, Sendable {
+    public static let method = "connect.notice"
+
+    public var jsonrpc = "2.0"
+    public var method = NoticeEnvelope.method
+    public var params: ConnectNotice
+
+    public init(_ notice: ConnectNotice) { params = notice }
+}
+
 /// What any line from the daemon begins to be understood by.
 public struct ReplyHead: Codable, Hashable, Sendable {
     public var id: RequestID?

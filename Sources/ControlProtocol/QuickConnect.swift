@@ -26,6 +26,7 @@ public enum QuickConnect {
                 params.member("target", parameters.target)
                 params.member("remotePort", Int(parameters.remotePort))
                 params.member("handoff", parameters.handoff)
+                params.member("notices", parameters.notices)
                 params.object("options") { write(parameters.options, into: &$0) }
             }
         }
@@ -55,6 +56,12 @@ public enum QuickConnect {
     public static func isResult(_ line: [UInt8]) -> Bool {
         let keys = topLevelKeys(line)
         return keys.contains("result") && !keys.contains("error")
+    }
+
+    /// Whether a line is a notification, which comes before the reply.
+    public static func isNotification(_ line: [UInt8]) -> Bool {
+        let keys = topLevelKeys(line)
+        return keys.contains("method") && !keys.contains("id")
     }
 
     /// The names of an object's own members, not those of objects inside it. Escapes in names are left as they are: none

@@ -134,7 +134,7 @@ final class ControlSession: StreamSocketOwner {
             eventKinds = kinds
             send(ResultEnvelope(id: id, result: EventsSubscribeResult()), to: id)
         case .connect(_, let parameters):
-            let client = ConnectClient(self, home: loop, wantsDescriptor: parameters.handoff)
+            let client = ConnectClient(self, home: loop, parameters)
             let begun = handler.connect(parameters, peer: peer, client: client, on: loop)
             // It may have ended before it returned.
             if machine.connectID != nil { attempt = begun }
@@ -160,6 +160,13 @@ final class ControlSession: StreamSocketOwner {
         attempt = nil
         guard socket != nil, let (id, _) = machine.connectFailed(isFollowed: isFollowed) else { return }
         send(ErrorEnvelope(id: id, error: ErrorObject(failure)), to: id)
+        pump(on: loop)
+    }
+
+    /// For a client that waits for its tunnel.
+    func tell(_ notice: ConnectNotice, on loop: isolated Loop) {
+        guard socket != nil, let id = machine.connectID else { return }
+        send(NoticeEnvelope(notice), to: id)
         pump(on: loop)
     }
 

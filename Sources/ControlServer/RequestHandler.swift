@@ -57,11 +57,20 @@ public struct ConnectClient: Sendable {
     /// Whether the client wants a descriptor (``pass(_:_:on:)``) or its own socket to become the stream
     /// (``takeStream(_:on:)``).
     public let wantsDescriptor: Bool
+    /// Whether the client wants to be told while it waits.
+    public let wantsNotices: Bool
 
-    init(_ session: ControlSession, home: Loop, wantsDescriptor: Bool) {
+    init(_ session: ControlSession, home: Loop, _ parameters: ConnectParameters) {
         self.session = session
         self.home = home
-        self.wantsDescriptor = wantsDescriptor
+        wantsDescriptor = parameters.handoff
+        wantsNotices = parameters.notices
+    }
+
+    /// Tells the client something while it waits, if it wants that. Harmless when it is gone.
+    public func tell(_ notice: ConnectNotice, on loop: isolated Loop) {
+        precondition(loop === home, "a session belongs to its loop")
+        if wantsNotices { session.tell(notice, on: loop) }
     }
 
     /// The tunnel could not be opened: the client is told why. Harmless when it is gone.

@@ -50,7 +50,9 @@ struct AWSRouter: TunnelRouter {
 
     func awaited(by request: RouteRequest) -> AwaitedPart? {
         guard let source = context.credentials.awaitedSource(profile: request.profile) else { return nil }
-        return "\(source), the source of the credentials\(request.profile.map { " of profile \($0)" } ?? ""),"
+        let whose = request.profile.map { " of profile \($0)" } ?? ""
+        return AwaitedPart(
+            name: "\(source.name), the source of the credentials\(whose),", isHelper: source.isLocal)
     }
 
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {

@@ -155,12 +155,12 @@ final class ControlRequests: RequestHandler {
     func connect(
         _ parameters: ConnectParameters, peer: PeerCredentials, client: ConnectClient, on loop: isolated Loop
     ) -> any ConnectAttempt {
-        let pending = PendingConnect(client)
+        let pending = PendingConnect(client) { [observation] in observation.sayCrossing($0, on: loop) }
         do throws(Failure) {
             guard tunnels.acceptsNew else { throw Self.stopping }
             var request = try translation.tunnel(parameters, peer: Self.describe(peer))
             request.identity = ClientIdentity(peer)
-            pending.handle = tunnels.open(request, local: nil, client: pending, on: loop)
+            pending.follow(tunnels.open(request, local: nil, client: pending, on: loop), on: loop)
         } catch {
             // Not from within the call: the session does not know its attempt yet.
             let failure = error

@@ -19,10 +19,10 @@ enum Proxy {
     private static func serve(_ arguments: ProxyArguments) throws(Failure) {
         let parameters = ConnectParameters(
             target: arguments.target, remotePort: arguments.port, handoff: passesDescriptor(arguments.mode),
-            options: try arguments.texts.options(environment: environmentVariable))
+            notices: true, options: try arguments.texts.options(environment: environmentVariable))
         let path = try SocketPath.find(option: arguments.socket)
         let client = try ControlClient(path: path, client: Eicectl.name)
-        let tunnel = try client.connect(parameters, watching: STDOUT_FILENO)
+        let tunnel = try client.connect(parameters, watching: STDOUT_FILENO, onNotice: Report.notice)
         let end = TunnelEnd(of: tunnel, to: parameters, path: path)
         if parameters.handoff {
             try pass(tunnel.stream, over: STDOUT_FILENO, parameters, end)

@@ -11,6 +11,12 @@ enum Report {
 
     static func note(_ text: String) { write("eicectl: \(text)\n", to: STDERR_FILENO) }
 
+    /// What somebody who waits for a tunnel is told meanwhile.
+    static func notice(_ notice: ConnectNotice) {
+        let label = notice.kind == .zone ? "warning:" : "waiting:"
+        write(prefixed(label, notice.text) + (notice.hint.map { prefixed("hint:", $0) } ?? ""), to: STDERR_FILENO)
+    }
+
     /// What somebody who added or changed forwards should know beside the answer.
     static func warn(of forwards: [ForwardInfo]) {
         for forward in forwards where forward.remoteAllowed {
@@ -20,14 +26,15 @@ enum Report {
 
     /// The lines for a failure: what and why, then what to do.
     static func lines(_ failure: Failure) -> String {
-        // A message may have several lines; each says whose it is, since ssh mixes ours with its own.
-        func prefixed(_ label: String, _ text: String) -> String {
-            let lines = text.split(separator: "\n", omittingEmptySubsequences: true)
-            return lines.enumerated().map { index, line in
-                "eicectl: \(index == 0 ? label : String(repeating: " ", count: label.count)) \(line)\n"
-            }.joined()
-        }
-        return prefixed("error:", failure.sentence) + (failure.hint.map { prefixed("hint:", $0) } ?? "")
+        prefixed("error:", failure.sentence) + (failure.hint.map { prefixed("hint:", $0) } ?? "")
+    }
+
+    /// A message may have several lines; each says whose it is, since ssh mixes ours with its own.
+    private static func prefixed(_ label: String, _ text: String) -> String {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: true)
+        return lines.enumerated().map { index, line in
+            "eicectl: \(index == 0 ? label : String(repeating: " ", count: label.count)) \(line)\n"
+        }.joined()
     }
 
     static func fail(_ failure: Failure) -> Never {

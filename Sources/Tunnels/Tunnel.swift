@@ -14,6 +14,12 @@ public protocol TunnelClient: AnyObject {
     func tunnelOpened(_ handle: TunnelHandle, on loop: isolated Loop) -> LocalStream?
     /// The tunnel ended before it was open.
     func tunnelFailed(_ reason: CloseReason, on loop: isolated Loop)
+    /// The tunnel waits until a person has logged in; the failure says what to run.
+    func tunnelNeedsLogin(_ failure: Failure, on loop: isolated Loop)
+}
+
+extension TunnelClient {
+    public func tunnelNeedsLogin(_ failure: Failure, on loop: isolated Loop) {}
 }
 
 /// The local side of a tunnel.
@@ -280,17 +286,17 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             lookForLife(liveness.fired(silence: silenceOfEndpoint), on: loop)
             return
         }
+        if timer == .phase, isOnSilentSpare {
+            // Its path died without a word, as with a router that forgot it.
+            run(machine.spareWasStale(), on: loop)
+            return
+        }
         let now = ContinuousClock.now
         // While the local client does not take what we have, the target's silence is our own.
         if (remote?.undeliveredCount ?? 0) > 0 { silentSince = now }
         run(
             machine.fired(
                 timer, silence: silentSince.duration(to: now), idle: lastActivity.duration(to: now),
-        if timer == .phase, isOnSilentSpare {
-            // Its path died without a word, as with a router that forgot it.
-            run(machine.spareWasStale(), on: loop)
-            return
-        }
                 unsent: local?.unsentBytes ?? 0,
                 awaited: timer == .resolve ? services.router.awaited(by: handle.request.route) : nil),
             on: loop)

@@ -59,6 +59,7 @@ extension Tunnel {
     }
 
     func awaitLogin(on loop: isolated Loop) {
+        if let login = machine.login { client?.tunnelNeedsLogin(login, on: loop) }
         let router = services.router
         let request = handle.request.route
         self.await(on: loop) { () throws(Failure) in
@@ -154,7 +155,6 @@ extension Tunnel {
         guard let slot, let route, let pool = services.pools.get(on: loop).existing(slot.key) else { return }
         self.slot = nil
         usesSpare = false
-        guard route.candidates.count == 1 else {
         guard !handle.request.isWarm else {
             // What nobody needs yet takes no turn from those who wait.
             pool.refusedAsFull(slot.ticket, on: loop) { _ in }
@@ -162,6 +162,7 @@ extension Tunnel {
             close(.noRoom, on: loop)
             return
         }
+        guard route.candidates.count == 1 else {
             pool.refusedAsFull(slot.ticket, on: loop) { _ in }
             pool.withdraw(slot.ticket)
             requestSlot(on: loop)
@@ -322,10 +323,10 @@ extension Tunnel {
         deliverRest(on: loop)
     }
 
-    func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
     /// The dial goes over a spare, and no byte of an answer came: whatever is wrong with it may be the spare's alone.
     var isOnSilentSpare: Bool { usesSpare && machine.state == .dialing(.upgrade) && remote?.hasAnswered == false }
 
+    func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
         let close = EndpointClose(code: close.code?.rawValue, reason: close.reason)
         let failure = route.flatMap { close.failure(route: $0) }
         run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)

@@ -103,7 +103,8 @@ struct TunnelStateMachine {
     private var localIsClosed = false
     /// Endpoints that were not tried yet.
     private var alternatives = 0
-    private var login: Failure?
+    /// Why a person has to log in before it goes on.
+    private(set) var login: Failure?
     var awaitsLogin: Bool { login != nil }
     private var hasCorrectedSignature = false
     /// What the endpoint said when it had no room.

@@ -108,6 +108,24 @@ import Testing
         #expect(daemon.heard().split(separator: "\n").count == 1)
     }
 
+    /// The descriptor rides on the result, right behind them.
+    @Test func noticesBeforeTheResultAreToldAndUnknownOnesPassedOver() throws {
+        let (mine, theirs) = try FileDescriptor.socketPair()
+        daemon.sayHello()
+        daemon.say(#"{"jsonrpc":"2.0","method":"connect.notice","params":{"kind":"login","text":"a","hint":"b"}}"# + "\n")
+        daemon.say(#"{"jsonrpc":"2.0","method":"connect.something","params":{"new":1}}"# + "\n")
+        daemon.say(#"{"jsonrpc":"2.0","method":"connect.notice","params":{"kind":"zone","text":"c","more":1}}"# + "\n")
+        daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":true}}"# + "\n", passing: [theirs.raw])
+        var told: [ConnectNotice] = []
+        let stream = try client.connect(
+            ConnectParameters(target: "i-1", remotePort: 22, handoff: true, notices: true)
+        ) { told.append($0) }.stream
+        theirs.close()
+        #expect(told == [ConnectNotice(.login, "a", hint: "b"), ConnectNotice(.zone, "c")])
+        _ = send(mine.raw, "hi", 2, 0)
+        #expect(readable(stream) == "hi")
+    }
+
     @Test func handoffReceivesTheDescriptorCloseOnExec() throws {
         let (mine, theirs) = try FileDescriptor.socketPair()
         daemon.sayHello()

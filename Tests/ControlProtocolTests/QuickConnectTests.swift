@@ -5,7 +5,7 @@ import Testing
 @Suite struct QuickConnectTests {
     @Test(arguments: [
         ConnectParameters(target: "i-1", remotePort: 22),
-        ConnectParameters(target: "a \"b\"\\\n\u{1}ü/", remotePort: 3389, handoff: true, options: Samples.options),
+        ConnectParameters(target: "a \"b\"\\\n\u{1}ü/", remotePort: 3389, handoff: true, notices: true, options: Samples.options),
         ConnectParameters(
             target: "", remotePort: 0, options: TunnelOptions(environment: CallerEnvironment(accessKeyID: "AKID"))),
     ]) func isReadBackAsWhatItWas(_ parameters: ConnectParameters) throws {
@@ -30,5 +30,7 @@ import Testing
         #expect(!QuickConnect.isResult(try ControlWire.line(EventEnvelope(Samples.events[0]))))
         #expect(!QuickConnect.isResult(Array("HTTP/1.1 200 OK".utf8)))
         #expect(!QuickConnect.isResult([]))
+        #expect(QuickConnect.isNotification(try ControlWire.line(EventEnvelope(Samples.events[0]))))
+        for line in [result, error, []] { #expect(!QuickConnect.isNotification(line)) }
     }
 }

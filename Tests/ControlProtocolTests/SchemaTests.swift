@@ -61,6 +61,16 @@ import Testing
         #expect(try ControlWire.decode(EventEnvelope.self, from: line) == EventEnvelope(event))
     }
 
+    @Test func noticesFitTheSchema() throws {
+        for hint in [nil, "aws sso login"] {
+            let envelope = NoticeEnvelope(ConnectNotice(.login, "the log-in \"ended\"", hint: hint))
+            let line = try ControlWire.line(envelope)
+            try check(line, is: "notice", "notice")
+            #expect(try ControlWire.decode(NoticeEnvelope.self, from: line) == envelope)
+            #expect(QuickConnect.isNotification(line) && !QuickConnect.isResult(line))
+        }
+    }
+
     @Test func theCheckerFindsWhatIsWrong() throws {
         func problems(_ text: String) throws -> [String] {
             try schema.problems(of: ControlWire.decode(JSONValue.self, from: text.utf8), definition: "mapping").sorted()

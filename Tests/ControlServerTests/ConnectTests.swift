@@ -168,6 +168,35 @@ import Testing
         }
     }
 
+    @Test func noticesReachAClientThatWantsThemAndNoOther() async throws {
+        let bench = try await Bench()
+        let path = bench.path
+        for wants in [true, false] {
+            let dial = Task {
+                try await onThread {
+                    var told: [ConnectNotice] = []
+                    let client = try ControlClient(path: path, client: "test 1")
+                    let tunnel = try client.connect(
+                        ConnectParameters(target: "i-1", remotePort: 22, notices: wants)
+                    ) { told.append($0) }
+                    return (tunnel.stream, told)
+                }
+            }
+            let notice = ConnectNotice(.slot, "all slots are taken")
+            let waiting = try await waiting(bench)
+            try await bench.run { loop in
+                waiting.tell(notice, on: loop)
+                waiting.tell(notice, on: loop)
+            }
+            let given = try #require(try await take(bench, waiting))
+            let server = try RawClient(adopting: given.descriptor)
+            server.say(given.first + "banner")
+            let (stream, told) = try await dial.value
+            #expect(told == (wants ? [notice, notice] : []))
+            #expect(try await RawClient(adopting: stream).bytes() == "banner")
+        }
+    }
+
     @Test func rawConnectWorksWithTheClient() async throws {
         let bench = try await Bench()
         let path = bench.path

@@ -94,6 +94,12 @@ import Testing
                 #expect(try await Self.run(scene, profile).code == 0)
             }
             #expect(waiting.allSatisfy { $0.exit == nil })
+            try await eventually("whoever waits is told what to run") {
+                waiting.allSatisfy {
+                    $0.standardError.contains("eicectl: waiting: profile sso needs a log-in")
+                        && $0.standardError.contains("eicectl: hint: aws sso login --profile sso\n")
+                }
+            }
 
             try person.logIn()
             for proxy in waiting {
@@ -144,12 +150,12 @@ import Testing
                 #expect(result.errors.contains(sources[profile] ?? "?"), "\(profile): \(result)")
                 #expect(result.errors.contains("profile \(profile)"), "\(profile): \(result)")
             }
+            let added = try await scene.daemon.eicectl("add", Scene.web, "22", "--profile", "hanging")
+            #expect(added.code == 78 && added.errors.contains("credential_process"), "\(added)")
             // No endpoint is blamed for it.
             #expect(try await scene.daemon.status().endpoints.allSatisfy { $0.lastFailure == nil })
             person.set(.works)
             #expect(try await Self.run(scene, "sso").code == 0)
         }
     }
-            let added = try await scene.daemon.eicectl("add", Scene.web, "22", "--profile", "hanging")
-            #expect(added.code == 78 && added.errors.contains("credential_process"), "\(added)")
 }

@@ -42,7 +42,7 @@ final class Observation {
         tunnels.onOpen = { [unowned self] handle, timings in
             for part in timings.parts { tally.note(connecting: part.length, phase: part.name) }
             feed.opened(handle, on: loop)
-            sayCrossing(handle, on: loop)
+            _ = sayCrossing(handle, on: loop)
         }
         tunnels.onExpiring = { [feed] in feed.expiring($0, in: $1, on: loop) }
         tunnels.onEnd = { [unowned self, unowned forwards] end in
@@ -52,10 +52,12 @@ final class Observation {
         pools.onFull = { [feed] in feed.full($0, on: loop) }
     }
 
-    private func sayCrossing(_ handle: TunnelHandle, on loop: isolated Loop) {
-        guard let route = handle.snapshot.route, let sentence = crossings.note(route) else { return }
+    /// Says once of each endpoint and zone that a tunnel's traffic is billed. Returns what was said now.
+    func sayCrossing(_ handle: TunnelHandle, on loop: isolated Loop) -> String? {
+        guard let route = handle.snapshot.route, let sentence = crossings.note(route) else { return nil }
         logger.notice("\(sentence)", metadata: ["tunnel": "\(handle.name)"])
         feed.crossedZone(handle, sentence, on: loop)
+        return sentence
     }
 
     private func ended(_ end: EndedTunnel, on loop: isolated Loop) {
