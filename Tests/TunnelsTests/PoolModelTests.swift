@@ -22,6 +22,7 @@ private struct PoolModel {
     private var now = ContinuousClock.now
     private var stages: [Ticket: Stage] = [:]
     private var answers: [Ticket: Int] = [:]
+    private var turns = TurnModel()
     private var next: UInt64 = 1
     private let limit: Int
     /// What another user of the endpoint leaves to us.
@@ -72,18 +73,21 @@ private struct PoolModel {
 
     private mutating func request() {
         let waiter = waiter()
+        turns.comes(waiter)
         apply(machine.request(waiter, at: now)) { $0[waiter.ticket] = .waiting }
     }
 
     private mutating func requestWarm() {
         let waiter = waiter()
         let othersWait = machine.queued > 0
+        turns.comes(waiter)
         apply(machine.requestWarm(waiter, at: now)) { $0[waiter.ticket] = .waiting }
         if othersWait { expect(stages[waiter.ticket] == .over, "a warm tunnel got a slot before those who wait") }
     }
 
     private mutating func withdraw(_ ticket: Ticket) {
         machine.withdraw(ticket)
+        turns.leaves(ticket)
         stages[ticket] = .over
     }
 
@@ -95,6 +99,7 @@ private struct PoolModel {
         } else if Bool.random(using: &random) {
             let jitter = Double.random(in: 0..<1, using: &random)
             answers[ticket] = 0
+            turns.comesBack(ticket)
             apply(machine.refusedAsFull(ticket, jitter: jitter, at: now)) { $0[ticket] = .waiting }
         } else {
             release(ticket)
@@ -116,10 +121,12 @@ private struct PoolModel {
             switch decision {
             case .grant(let ticket):
                 expect(stages[ticket] == .waiting, "granted to one who does not wait")
+                violations += turns.isServed(ticket)
                 answers[ticket, default: 0] += 1
                 stages[ticket] = .dialing
             case .refuse(let ticket):
                 expect(stages[ticket] == .waiting, "refused one who does not wait")
+                turns.leaves(ticket)
                 answers[ticket, default: 0] += 1
                 stages[ticket] = .over
             case .evict(let ticket):
