@@ -112,7 +112,8 @@ import Testing
     @Test func noticesBeforeTheResultAreToldAndUnknownOnesPassedOver() throws {
         let (mine, theirs) = try FileDescriptor.socketPair()
         daemon.sayHello()
-        daemon.say(#"{"jsonrpc":"2.0","method":"connect.notice","params":{"kind":"login","text":"a","hint":"b"}}"# + "\n")
+        daemon.say(
+            #"{"jsonrpc":"2.0","method":"connect.notice","params":{"kind":"login","text":"a","hint":"b"}}"# + "\n")
         daemon.say(#"{"jsonrpc":"2.0","method":"connect.something","params":{"new":1}}"# + "\n")
         daemon.say(#"{"jsonrpc":"2.0","method":"connect.notice","params":{"kind":"zone","text":"c","more":1}}"# + "\n")
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":true}}"# + "\n", passing: [theirs.raw])

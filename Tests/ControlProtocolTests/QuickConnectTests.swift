@@ -5,7 +5,8 @@ import Testing
 @Suite struct QuickConnectTests {
     @Test(arguments: [
         ConnectParameters(target: "i-1", remotePort: 22),
-        ConnectParameters(target: "a \"b\"\\\n\u{1}ü/", remotePort: 3389, handoff: true, notices: true, options: Samples.options),
+        ConnectParameters(
+            target: "a \"b\"\\\n\u{1}ü/", remotePort: 3389, handoff: true, notices: true, options: Samples.options),
         ConnectParameters(
             target: "", remotePort: 0, options: TunnelOptions(environment: CallerEnvironment(accessKeyID: "AKID"))),
     ]) func isReadBackAsWhatItWas(_ parameters: ConnectParameters) throws {

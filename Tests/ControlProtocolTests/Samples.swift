@@ -70,7 +70,8 @@ enum Samples {
         let remove = ForwardRemoveParameters(names: ["web", "db"])
         let close = TunnelCloseParameters(ids: ["t1"])
         let bareConnect = ConnectParameters(target: "i-1", remotePort: 22)
-        let connect = ConnectParameters(target: "näme", remotePort: 3389, handoff: true, notices: true, options: options)
+        let connect = ConnectParameters(
+            target: "näme", remotePort: 3389, handoff: true, notices: true, options: options)
         return [
             Request(Methods.Hello.self, hello, .hello(hello)),
             Request(Methods.ForwardAdd.self, bareAdd, .forwardAdd(bareAdd)),
