@@ -25,10 +25,10 @@ public struct ProxySettings: Sendable, Hashable {
     /// end of an entry narrows it to that port.
     private func isExcepted(_ host: String, _ port: Int) -> Bool {
         guard let exceptions else { return false }
+        if exceptions.trimmingWhitespace() == "*" { return true }
         let name = Self.normalize(host)
         let address = IPAddress(name)
         for entry in exceptions.split(whereSeparator: { $0 == "," || $0.isWhitespace }) {
-            if entry == "*" { return true }
             if Self.matches(String(entry), name, address, port) { return true }
         }
         return false

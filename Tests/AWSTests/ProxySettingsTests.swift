@@ -16,7 +16,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("*", "example.com", true),
+        ("*", "example.com", true), (" * ", "example.com", true), ("*,other.com", "example.com", false),
         ("example.com", "example.com", true),
         ("example.com", "a.example.com", true),
         ("example.com", "badexample.com", false),
