@@ -87,7 +87,7 @@ import Testing
         let start = ContinuousClock.now
         rates.note([tunnel("t1")], at: start)
         rates.note([tunnel("t1", up: 1536, down: 20_480)], at: start + .seconds(1))
-        let status = StatusResult(
+        var status = StatusResult(
             version: "1", pid: 7, uptime: 60, socket: "/s",
             tunnels: [tunnel("t1", up: 1536, down: 20_480), tunnel("t2", .queued)],
             endpoints: [
@@ -126,6 +126,9 @@ import Testing
                 audit: cannot write: full
 
                 """)
+        status.warnings = [FailureRecord(when: now, failure: Failure(.malformedFile, "the file", why: "is bad"))]
+        let text = StatusScreen.text(status, rates, trouble: nil, at: now, .plain)
+        #expect(text.contains("up 1m\nwarning: the file: is bad\n"), "\(text)")
     }
 
     @Test func aScreenIsNeverLargerThanItsTerminal() {
