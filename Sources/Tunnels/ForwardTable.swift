@@ -61,8 +61,12 @@ public final class ForwardTable {
         var entries: [(specification: ForwardSpecification, binding: ListenerBinding)] = []
         do throws(Failure) {
             for specification in specifications {
-                let binding = try ListenerBinding.bind(specification.local, bindAddress: specification.bindAddress)
-                entries.append((Self.pinned(specification, to: binding), binding))
+                do throws(Failure) {
+                    let binding = try ListenerBinding.bind(specification.local, bindAddress: specification.bindAddress)
+                    entries.append((Self.pinned(specification, to: binding), binding))
+                } catch {
+                    throw naming(error, specification)
+                }
             }
         } catch {
             for entry in entries { entry.binding.close() }
@@ -70,6 +74,17 @@ public final class ForwardTable {
         }
         reserved.formUnion(specifications.map(\.name))
         return Reservation(entries)
+    }
+
+    /// Where one of our own forwards is in the way, it is named.
+    private func naming(_ failure: Failure, _ specification: ForwardSpecification) -> Failure {
+        guard failure.kind == .cannotListen, case .port(let port) = specification.local,
+            let other = all.first(where: { $0.addresses.contains { $0.port == port } })
+        else { return failure }
+        var named = failure
+        named.hint =
+            "the forward \(other.specification.name) listens on port \(port): choose another port, or 0 for any free one"
+        return named
     }
 
     public func cancel(_ reservation: Reservation) {

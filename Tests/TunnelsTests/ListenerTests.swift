@@ -9,6 +9,16 @@ import Testing
 @testable import Tunnels
 
 @Suite struct ListenerBindingTests {
+    @Test func aPortThatAForwardOfOursHasIsRefusedWithItsName() async throws {
+        let bench = try await Bench(ScriptedEndpoint.echo())
+        let port = try await bench.forward()
+        let failure = await #expect(throws: Failure.self) {
+            try await bench.add(try Bench.specification("other", local: .port(port)))
+        }
+        #expect(failure?.kind == .cannotListen)
+        #expect(failure?.hint?.contains("the forward web listens on port \(port)") == true)
+    }
+
     private func refusal(_ local: ForwardSpecification.Local, _ address: String? = nil) -> Failure? {
         do throws(Failure) {
             try ListenerBinding.bind(local, bindAddress: address).close()
