@@ -60,18 +60,11 @@ public actor Discovery {
         if let id = request.endpointID {
             let endpoint = try await pinned(id, request, region, margin)
             let address = try endpoint.first(of: addresses, for: request.target)
-            return route(request, region, instance, address, [endpoint.endpoint])
+            return route(request, region, instance, address.description, [endpoint.endpoint])
         }
         let choice = try await choice(for: instance, request, region, margin)
-        var firstFailure: Failure?
-        for address in addresses {
-            do throws(Failure) {
-                return route(request, region, instance, address, try choice.candidates(for: address))
-            } catch {
-                firstFailure = firstFailure ?? error
-            }
-        }
-        throw firstFailure ?? Self.withoutAddress(instance, request.target)
+        let candidates = try choice.candidates(for: addresses)
+        return route(request, region, instance, candidates[0].targetAddress ?? addresses[0].description, candidates)
     }
 
     /// Forgets what is known of a target, so that the next look-up asks AWS.
@@ -227,11 +220,11 @@ public actor Discovery {
     }
 
     private func route(
-        _ request: RouteRequest, _ region: String, _ instance: Instance, _ address: IPAddress, _ candidates: [Endpoint]
+        _ request: RouteRequest, _ region: String, _ instance: Instance, _ address: String, _ candidates: [Endpoint]
     ) -> Route {
         Route(
             target: request.target, remotePort: request.remotePort, instanceID: instance.id,
-            address: address.description, region: region, profile: request.profile, zone: instance.zone,
+            address: address, region: region, profile: request.profile, zone: instance.zone,
             subnetID: instance.subnetID, vpcID: instance.vpcID, endpoint: candidates[0],
             alternatives: Array(candidates.dropFirst()))
     }

@@ -9,10 +9,12 @@ struct EndpointChoice {
     let usesFIPS: Bool
     let usesDualStack: Bool
 
-    /// The usable endpoints that can reach an address: those of the instance's subnet, then of its zone, then of the rest of
-    /// the VPC; by id where nothing else decides, so that all clients choose alike.
+    /// The usable endpoints that can reach one of these addresses, each with the first that it reaches. Those for the first
+    /// address come before those that reach only a later one, on which the target may not listen. Among them those of the
+    /// instance's subnet, then of its zone, then of the rest of the VPC; by id where nothing else decides, so that all
+    /// clients choose alike.
     /// - Throws: `.noEndpoint` or `.endpointUnusable`.
-    func candidates(for address: IPAddress?) throws(Failure) -> [Endpoint] {
+    func candidates(for addresses: [IPAddress]) throws(Failure) -> [Endpoint] {
         let vpc = instance.vpcID ?? "its VPC"
         guard !endpoints.isEmpty else {
             throw Failure(
@@ -22,25 +24,28 @@ struct EndpointChoice {
         }
         let usable = endpoints.filter(\.isUsable)
         guard !usable.isEmpty else { throw Self.unusable(endpoints, whose: vpc) }
-        let fitting = usable.filter { Self.reaches($0, address) }
+        let fitting = usable.filter { endpoint in addresses.contains { Self.reaches(endpoint, $0) } }
         guard !fitting.isEmpty else {
             let types = usable.map { "\($0.id) is \($0.ipAddressType ?? "ipv4")" }.joined(separator: ", ")
             throw Failure(
-                .endpointUnusable, "no endpoint of \(vpc) reaches \(address.map(\.description) ?? instance.id)",
+                .endpointUnusable,
+                "no endpoint of \(vpc) reaches \(addresses.map(\.description).joined(separator: " or "))",
                 why: types)
         }
         let named = fitting.compactMap { endpoint in
             endpoint.host(usesFIPS: usesFIPS, usesDualStack: usesDualStack).map { name in
                 Endpoint(
                     id: endpoint.id, dnsName: name, zone: endpoint.zone, subnetID: endpoint.subnetID,
-                    nearness: nearness(of: endpoint))
+                    nearness: nearness(of: endpoint),
+                    targetAddress: addresses.first { Self.reaches(endpoint, $0) }?.description)
             }
         }
         guard !named.isEmpty else { throw Self.nameless(fitting, usesFIPS: usesFIPS) }
-        return named.sorted { a, b in
-            let (first, second) = (Self.rank(a.nearness), Self.rank(b.nearness))
-            return first == second ? a.id < b.id : first < second
+        let preference = addresses.map(\.description)
+        func rank(_ endpoint: Endpoint) -> (Int, Int, String) {
+            (preference.firstIndex { $0 == endpoint.targetAddress } ?? 0, Self.rank(endpoint.nearness), endpoint.id)
         }
+        return named.sorted { rank($0) < rank($1) }
     }
 
     static func unusable(_ endpoints: [InstanceConnectEndpoint], whose vpc: String) -> Failure {
@@ -61,9 +66,8 @@ struct EndpointChoice {
     }
 
     /// Endpoints of type ipv4 (all old ones) reach IPv4 addresses, ipv6 ones IPv6 addresses, dual-stack ones both.
-    static func reaches(_ endpoint: InstanceConnectEndpoint, _ address: IPAddress?) -> Bool {
-        guard let address else { return true }
-        return switch endpoint.ipAddressType {
+    static func reaches(_ endpoint: InstanceConnectEndpoint, _ address: IPAddress) -> Bool {
+        switch endpoint.ipAddressType {
         case "dualstack": true
         case "ipv6": address.isIPv6
         default: !address.isIPv6

@@ -47,6 +47,8 @@ public struct Endpoint: Sendable, Hashable {
     public let zone: String?
     public let subnetID: String?
     public let nearness: Nearness
+    /// The target's address that is asked for through it, where that is not the route's.
+    public let targetAddress: String?
 
     public init(
         id: String,
@@ -54,7 +56,8 @@ public struct Endpoint: Sendable, Hashable {
         port: UInt16 = 443,
         zone: String? = nil,
         subnetID: String? = nil,
-        nearness: Nearness
+        nearness: Nearness,
+        targetAddress: String? = nil
     ) {
         self.id = id
         self.dnsName = dnsName
@@ -62,6 +65,7 @@ public struct Endpoint: Sendable, Hashable {
         self.zone = zone
         self.subnetID = subnetID
         self.nearness = nearness
+        self.targetAddress = targetAddress
     }
 }
 
@@ -107,6 +111,14 @@ public struct Route: Sendable, Hashable {
         self.vpcID = vpcID
         self.endpoint = endpoint
         self.alternatives = alternatives
+    }
+
+    /// The same target through another of its endpoints; those that remain can stand in for that one.
+    public func through(_ chosen: Endpoint) -> Route {
+        Route(
+            target: target, remotePort: remotePort, instanceID: instanceID, address: chosen.targetAddress ?? address,
+            region: region, profile: profile, zone: zone, subnetID: subnetID, vpcID: vpcID, endpoint: chosen,
+            alternatives: candidates.filter { $0.id != chosen.id })
     }
 
     /// All endpoints in the order in which they should be tried.

@@ -30,27 +30,48 @@ final class SlotSearch {
         on loop: isolated Loop, completion: @escaping (Result<Slot, Failure>) -> Void
     ) {
         self.completion = completion
-        let all = candidates.map { endpoint in
+        places = Self.choose(Self.places(candidates, region, pools))
+        for index in places.indices { ask(index, priority, key, on: loop) }
+    }
+
+    /// Goes on where a slot was granted that turned out to be none: another endpoint that would dial at once is taken instead, else
+    /// `ticket` keeps its turn there, beside a place in the queues of all others.
+    ///
+    /// - Parameter others: nearest first, where there are any.
+    init(
+        returning ticket: Ticket, to pool: EndpointPool, _ endpoint: Endpoint, or others: [Endpoint],
+        priority: TunnelPriority, key: String, pools: EndpointPools, on loop: isolated Loop,
+        completion: @escaping (Result<Slot, Failure>) -> Void
+    ) {
+        self.completion = completion
+        let now = ContinuousClock.now
+        let others = Self.places(others, pool.key.region, pools)
+        if let inviting = others.first(where: { $0.pool.isInviting(at: now) }) {
+            pool.refusedAsFull(ticket, on: loop) { _ in }
+            pool.withdraw(ticket)
+            places = [inviting]
+            ask(0, priority, key, on: loop)
+            return
+        }
+        places =
+            [Place(endpoint: endpoint, pool: pool, ticket: ticket)]
+            + others.filter { !$0.pool.isCoolingDown(at: now) }
+        pool.refusedAsFull(ticket, on: loop) { [weak self] result in self?.decided(0, result, on: loop) }
+        for index in places.indices.dropFirst() { ask(index, priority, key, on: loop) }
+    }
+
+    private static func places(_ endpoints: [Endpoint], _ region: String, _ pools: EndpointPools) -> [Place] {
+        endpoints.map { endpoint in
             Place(
                 endpoint: endpoint,
                 pool: pools.pool(EndpointKey(region: region, id: endpoint.id), dnsName: endpoint.dnsName))
         }
-        places = Self.choose(all)
-        for index in places.indices {
-            places[index].ticket = places[index].pool.request(priority: priority, key: key, on: loop) {
-                [weak self] result in self?.decided(index, result, on: loop)
-            }
-        }
     }
 
-    /// Goes on waiting where a slot was granted that turned out to be none: `ticket` keeps its turn.
-    init(
-        waitingFor ticket: Ticket, at pool: EndpointPool, _ endpoint: Endpoint, on loop: isolated Loop,
-        completion: @escaping (Result<Slot, Failure>) -> Void
-    ) {
-        self.completion = completion
-        places = [Place(endpoint: endpoint, pool: pool, ticket: ticket)]
-        pool.refusedAsFull(ticket, on: loop) { [weak self] result in self?.decided(0, result, on: loop) }
+    private func ask(_ index: Int, _ priority: TunnelPriority, _ key: String, on loop: isolated Loop) {
+        places[index].ticket = places[index].pool.request(priority: priority, key: key, on: loop) {
+            [weak self] result in self?.decided(index, result, on: loop)
+        }
     }
 
     /// One that invites us is enough; where none does we wait for all that do not fail, and where all of them failed lately

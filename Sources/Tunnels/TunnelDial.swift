@@ -150,7 +150,7 @@ extension Tunnel {
         }
     }
 
-    /// The endpoint has no room. With no other one, this connection is the next to be served there.
+    /// The endpoint has no room. Unless another one has, this connection is the next to be served there.
     func queueAgain(on loop: isolated Loop) {
         guard let slot, let route, let pool = services.pools.get(on: loop).existing(slot.key) else { return }
         self.slot = nil
@@ -162,14 +162,11 @@ extension Tunnel {
             close(.noRoom, on: loop)
             return
         }
-        guard route.candidates.count == 1 else {
-            pool.refusedAsFull(slot.ticket, on: loop) { _ in }
-            pool.withdraw(slot.ticket)
-            requestSlot(on: loop)
-            return
-        }
-        let endpoint = route.endpoint
-        search = SlotSearch(waitingFor: slot.ticket, at: pool, endpoint, on: loop) { [weak self] result in
+        search = SlotSearch(
+            returning: slot.ticket, to: pool, route.endpoint,
+            or: route.alternatives.filter { !failedEndpoints.contains($0.id) }, priority: handle.request.priority,
+            key: handle.request.turnKey, pools: services.pools.get(on: loop), on: loop
+        ) { [weak self] result in
             self?.slotDecided(result.map { (HeldSlot(key: $0.pool.key, ticket: $0.ticket), $0.endpoint) }, on: loop)
         }
     }
@@ -356,15 +353,5 @@ extension Tunnel {
         remote.flush(on: loop)
         remote.receiveFirst(on: loop)
         if remote.undeliveredCount > 0 { run(machine.targetSpoke(), on: loop) }
-    }
-}
-
-extension Route {
-    /// The same target through another of its endpoints; those that remain can stand in for that one.
-    fileprivate func through(_ chosen: Endpoint) -> Route {
-        Route(
-            target: target, remotePort: remotePort, instanceID: instanceID, address: address, region: region,
-            profile: profile, zone: zone, subnetID: subnetID, vpcID: vpcID, endpoint: chosen,
-            alternatives: candidates.filter { $0.id != chosen.id })
     }
 }

@@ -134,6 +134,24 @@ private struct Account: Sendable {
         #expect(route.targetDescription == "i-00000000000000001 (10.0.1.5)")
     }
 
+    /// Of an instance with two addresses each endpoint is a candidate, for the address that it reaches.
+    @Test func endpointsOfBothFamiliesStandInForEachOther() async throws {
+        let both = Account.Item(ipv6: "2001:db8::5")
+        let doors = [
+            Account.Door(id: "eice-4", subnet: "subnet-b"), Account.Door(id: "eice-6", type: "ipv6"),
+            Account.Door(id: "eice-46", subnet: "subnet-c", zone: "eu-west-1c", type: "dualstack"),
+        ]
+        let (discovery, stub) = try discovery(Account(instances: [both], endpoints: doors))
+        defer { withExtendedLifetime(stub) {} }
+        let route = try await discovery.resolve(try request(both.id))
+        #expect(route.candidates.map(\.id) == ["eice-4", "eice-46", "eice-6"])
+        #expect(route.candidates.map(\.targetAddress) == ["10.0.1.5", "10.0.1.5", "2001:db8::5"])
+        #expect(route.address == "10.0.1.5")
+        let other = route.through(route.alternatives[1])
+        #expect(other.endpoint.id == "eice-6" && other.address == "2001:db8::5")
+        #expect(other.through(other.alternatives[0]).address == "10.0.1.5")
+    }
+
     @Test func aPinnedEndpointIsAskedForAnAddressThatItReaches() async throws {
         let both = Account.Item(ipv6: "2001:db8::5")
         let doors = [Account.Door(id: "eice-4"), Account.Door(id: "eice-6", type: "ipv6")]
