@@ -9,22 +9,25 @@ public final class ExpiringCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     }
 
     private struct State {
+        var timeToLive: Duration
         var entries: [Key: Entry] = [:]
         /// Raised by `forget`, so that an answer that was asked for before is not stored after it.
         var epochs: [Key: UInt64] = [:]
     }
 
-    private let timeToLive: Duration
     private let now: @Sendable () -> ContinuousClock.Instant
     private let flights = SingleFlight<Key, Value>()
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     public init(
         timeToLive: Duration, now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
     ) {
-        self.timeToLive = timeToLive
+        state = Mutex(State(timeToLive: timeToLive))
         self.now = now
     }
+
+    /// Of what is fetched from now on.
+    public func apply(timeToLive: Duration) { state.withLock { $0.timeToLive = timeToLive } }
 
     /// The kept value while it lives, else the outcome of `work`, shared by all who ask meanwhile.
     ///
@@ -68,7 +71,7 @@ public final class ExpiringCache<Key: Hashable & Sendable, Value: Sendable>: Sen
             guard state.epochs[key] == epoch else { return }
             state.epochs[key] = nil
             state.entries = state.entries.filter { instant < $0.value.end }
-            state.entries[key] = Entry(value: value, end: instant + timeToLive)
+            state.entries[key] = Entry(value: value, end: instant + state.timeToLive)
         }
         return value
     }

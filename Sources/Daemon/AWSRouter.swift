@@ -2,6 +2,7 @@ import AWS
 import Failures
 import InstanceConnect
 import Logging
+import OpenSSL
 import SocketIO
 import Tunnels
 
@@ -9,23 +10,28 @@ import Tunnels
 struct AWSRouter: TunnelRouter {
     private let context: AWSContext
     private let discovery: Discovery
+    private let store: TrustStore
     private let renewals: LoopBound<Renewals>
-
-    /// What lives shorter than this is renewed when a renewal looks at it.
-    private static let margin = RenewalTimes().lead + .seconds(5)
 
     /// A name was asked for after discovery and may outlive its answers, so it is renewed with them unless it is quite young.
     private static let marginOfNames = Resolver.timeToLive - .seconds(10)
 
-    /// - Parameter resolver: the one that dials ask, whose answers are renewed as well.
-    init(context: AWSContext, resolver: Resolver, logger: Logger, on loop: isolated Loop) {
+    /// - Parameters:
+    ///   - lookUpTimeToLive: how long what EC2 says is believed.
+    ///   - resolver: the one that dials ask, whose answers are renewed as well.
+    init(
+        context: AWSContext, lookUpTimeToLive: Duration, trust: TrustStore, resolver: Resolver, logger: Logger,
+        on loop: isolated Loop
+    ) {
         self.context = context
-        let discovery = Discovery(context: context)
+        store = trust
+        let discovery = Discovery(context: context, timeToLive: lookUpTimeToLive)
         self.discovery = discovery
         renewals = LoopBound(
-            Renewals(logger: logger) { request throws(Failure) in
+            Renewals(RenewalTimes(timeToLive: lookUpTimeToLive), logger: logger) {
+                (request, margin) throws(Failure) in
                 _ = try await context.credentials.credentials(profile: request.profile)
-                let (route, end) = try await discovery.renew(request, leaving: Self.margin)
+                let (route, end) = try await discovery.renew(request, leaving: margin)
                 for endpoint in route.candidates {
                     // Behind a proxy a dial asks for the proxy's name alone.
                     let proxy = try context.proxies.server(forHost: endpoint.dnsName, port: Int(endpoint.port))
@@ -33,6 +39,12 @@ struct AWSRouter: TunnelRouter {
                 }
                 return end
             }, on: loop)
+    }
+
+    /// Of what is looked up from now on.
+    func apply(lookUpTimeToLive length: Duration, on loop: isolated Loop) {
+        discovery.apply(timeToLive: length)
+        renewals.get(on: loop).apply(RenewalTimes(timeToLive: length))
     }
 
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route { try await discovery.resolve(request) }
@@ -46,6 +58,10 @@ struct AWSRouter: TunnelRouter {
             guard !credentials.isExpired(at: now) else { return nil }
             return Self.sign(route, maxDuration: maxDuration, with: credentials, at: now)
         }
+    }
+
+    func trust(_ request: RouteRequest) async throws(Failure) -> TLSContext? {
+        try store.context(trusting: try context.trustRoots(profile: request.profile))
     }
 
     func awaited(by request: RouteRequest) -> AwaitedPart? {

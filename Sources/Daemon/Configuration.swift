@@ -151,6 +151,8 @@ extension Configuration {
         public var spareTimeToLive = Duration.seconds(60)
         /// How old a warm tunnel may become: below sshd's LoginGraceTime of 120 s, of which a log-in needs its share.
         public var warmTimeToLive = Duration.seconds(60)
+        /// How long what EC2 says of targets and endpoints is believed.
+        public var lookUpTimeToLive = Duration.seconds(60)
 
         public init() {}
     }

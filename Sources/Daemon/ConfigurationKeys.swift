@@ -71,6 +71,7 @@ enum ConfigurationKeys {
         .integer("spares", \.spares, 0...5),
         .duration("spare_ttl", \.spareTimeToLive, .seconds(5) ... .seconds(600)),
         .duration("warm_ttl", \.warmTimeToLive, .seconds(5) ... .seconds(90)),
+        .duration("lookup_ttl", \.lookUpTimeToLive, .seconds(1) ... .seconds(3_600)),
     ]
 
     static let log: [ConfigurationSetting<Configuration.Log>] = [.level]

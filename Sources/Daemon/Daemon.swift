@@ -5,7 +5,6 @@ import Failures
 import Glibc
 import InstanceConnect
 import Logging
-import OpenSSL
 import ServiceManager
 import SocketIO
 import Tunnels
@@ -36,6 +35,7 @@ final class Daemon {
     private var notifier: Notifier { settings.service.notifier }
     private let status: ServiceStatus
     private let watchdog: Watchdog?
+    private let router: AWSRouter
     private let tunnels: TunnelTable
     private let forwards: ForwardTable
     private let pools: EndpointPools
@@ -70,7 +70,11 @@ final class Daemon {
             feed: feed, audit: AuditLog(AuditFile(environment: settings.environment), logger: logger),
             credentials: context.credentials, logger: logger)
         let resolver = Resolver()
-        let router = AWSRouter(context: context, resolver: resolver, logger: logger, on: loop)
+        let trust = TrustStore()
+        let router = AWSRouter(
+            context: context, lookUpTimeToLive: settings.configuration.pool.lookUpTimeToLive, trust: trust,
+            resolver: resolver, logger: logger, on: loop)
+        self.router = router
         pools = EndpointPools(limits: settings.configuration.poolLimits)
         let relays = try Self.relayLoops()
         let notifier = settings.service.notifier
@@ -78,7 +82,7 @@ final class Daemon {
             Watchdog(interval: $0, relays: relays, on: loop) { notifier.watchdog() }
         }
         var services = TunnelServices(
-            router: router, resolver: resolver, tls: try Self.trust(context, settings.environment, logger),
+            router: router, resolver: resolver, tls: try trust.standard(context, logger),
             connectTo: settings.connectTo, proxies: context.proxies,
             timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)", control: loop,
             relays: relays, pools: LoopBound(pools, on: loop), logger: logger)
@@ -245,25 +249,6 @@ final class Daemon {
         return loops
     }
 
-    private static func trust(
-        _ context: AWSContext, _ environment: Environment, _ logger: Logger
-    ) throws(Failure) -> TLSContext {
-        let roots: String?
-        do throws(Failure) {
-            roots = try context.trustRoots(profile: nil)
-        } catch {
-            // A mistake in the AWS files costs the connections that need them, each with this reason, and not the daemon.
-            logger.warning("trusting what the environment or the system says: \(error)")
-            roots = environment.first(of: "AWS_CA_BUNDLE", "SSL_CERT_FILE")
-        }
-        do throws(TLSError) {
-            return try TLSContext(trusting: roots.map { .file($0) } ?? .system)
-        } catch {
-            throw Failure(
-                .configuration, error.reason, hint: "check AWS_CA_BUNDLE, ca_bundle and SSL_CERT_FILE")
-        }
-    }
-
     /// One bad entry does not stop the others: it is told, and the daemon serves the rest.
     private static func addConfiguredForwards(
         _ settings: Settings, to forwards: ForwardTable, _ logger: Logger, on loop: isolated Loop
@@ -361,6 +346,7 @@ final class Daemon {
         forwards.access = fresh.access
         tunnels.apply(
             fresh.tunnelTimeouts, spares: fresh.spareSettings, warmTimeToLive: fresh.pool.warmTimeToLive)
+        router.apply(lookUpTimeToLive: fresh.pool.lookUpTimeToLive, on: loop)
         pools.apply(fresh.poolLimits, spares: fresh.spareSettings, on: loop)
         server.limits.hello = fresh.timeouts.hello
         if settings.logLevel == nil { setLogLevel(fresh.log.level) }

@@ -36,6 +36,12 @@ public actor Discovery {
         endpoints = ExpiringCache(timeToLive: timeToLive, now: now)
     }
 
+    /// How long answers are believed that come from now on.
+    public nonisolated func apply(timeToLive: Duration) {
+        instances.apply(timeToLive: timeToLive)
+        endpoints.apply(timeToLive: timeToLive)
+    }
+
     /// The way to a target. Endpoint id, DNS name and address together need no API call.
     /// - Throws: `.unknownTarget`, `.ambiguousTarget`, `.targetNotRunning`, `.targetWithoutAddress`, `.noEndpoint`,
     ///   `.endpointUnusable`, `.noRegion`, `.usage`, and what credentials and EC2's calls throw. Where the calling task is

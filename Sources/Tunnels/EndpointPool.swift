@@ -42,8 +42,14 @@ public final class EndpointPool {
     /// Told when ``inUse`` has changed.
     var onUse: (() -> Void)?
     private var told = 0
-    /// By DNS name: FIPS and dual-stack names lead to other addresses.
-    private var spareSets: [String: Spares] = [:]
+    /// By DNS name, since FIPS and dual-stack names lead to other addresses, and by who was trusted when they were made.
+    private var spareSets: [SpareKey: Spares] = [:]
+
+    private struct SpareKey: Hashable {
+        let host: String
+        let port: UInt16
+        let trust: ObjectIdentifier
+    }
 
     init(key: EndpointKey, dnsName: String, cap: Int, queueLength: Int, tickets: TicketCounter) {
         self.key = key
@@ -142,10 +148,12 @@ public final class EndpointPool {
     // MARK: Spares
 
     func spares(of endpoint: Endpoint, _ services: TunnelServices) -> Spares {
-        let name = "\(endpoint.dnsName):\(endpoint.port)"
-        if let spares = spareSets[name] { return spares }
+        // Its spares keep the context alive, so that no other one gets its identity.
+        let key = SpareKey(host: endpoint.dnsName, port: endpoint.port, trust: ObjectIdentifier(services.tls))
+        if let spares = spareSets[key] { return spares }
+        spareSets = spareSets.filter { !$0.value.isAtRest(at: .now) }
         let spares = Spares(endpoint, services: services)
-        spareSets[name] = spares
+        spareSets[key] = spares
         return spares
     }
 

@@ -28,6 +28,11 @@ final class Spares {
 
     var count: Int { ready.count }
 
+    /// There are none, and none are wanted.
+    func isAtRest(at now: ContinuousClock.Instant) -> Bool {
+        ready.isEmpty && underWay == nil && policy.target(lastUse: lastUse, at: now) == 0 && policy.pausedUntil == nil
+    }
+
     /// The freshest one, which is the least likely to be stale; nil when there is none. Another one is made.
     func take(on loop: isolated Loop) -> RemoteConnection? {
         lastUse = .now

@@ -8,35 +8,6 @@ import OpenSSL
 import SocketIO
 import WebSocket
 
-/// Who asked for a tunnel, where that is more than a listener. On the control loop.
-public protocol TunnelClient: AnyObject {
-    /// The tunnel is open: gives the local side away. Nil when there is none any more.
-    func tunnelOpened(_ handle: TunnelHandle, on loop: isolated Loop) -> LocalStream?
-    /// The tunnel ended before it was open.
-    func tunnelFailed(_ reason: CloseReason, on loop: isolated Loop)
-    /// The tunnel waits until a person has logged in; the failure says what to run.
-    func tunnelNeedsLogin(_ failure: Failure, on loop: isolated Loop)
-}
-
-extension TunnelClient {
-    public func tunnelNeedsLogin(_ failure: Failure, on loop: isolated Loop) {}
-}
-
-/// The local side of a tunnel.
-public struct LocalStream {
-    public let descriptor: FileDescriptor
-    /// What the client sent already.
-    public let received: [UInt8]
-    /// What the client must get before the target's first byte.
-    public let greeting: [UInt8]
-
-    public init(_ descriptor: FileDescriptor, received: [UInt8] = [], greeting: [UInt8] = []) {
-        self.descriptor = descriptor
-        self.received = received
-        self.greeting = greeting
-    }
-}
-
 /// One tunnel's life: its two sides and its timers. Runs what ``TunnelStateMachine`` decides.
 ///
 /// Lives on the control loop until it is open, then on a relay loop.
@@ -69,6 +40,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     /// Endpoints that failed on this tunnel.
     var failedEndpoints: Set<String> = []
     var route: Route?
+    /// Whom the dial trusts, where that is another one than all dials do.
+    var trust: TLSContext?
     var signed: SignedTunnel?
     /// Signs the first dial, as long as it comes soon.
     var signer: (sign: TunnelSigner, until: ContinuousClock.Instant)?

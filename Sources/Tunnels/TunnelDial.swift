@@ -34,10 +34,11 @@ extension Tunnel {
         let request = handle.request.route
         self.await(on: loop) { () throws(Failure) in
             let route = try await router.resolve(request)
-            return (route, try await router.prepareToSign(request))
+            return (route, try await router.prepareToSign(request), try await router.trust(request))
         } then: { tunnel, result, loop in
-            if case .success((_, let signer?)) = result {
-                tunnel.signer = (signer, loop.now + Self.signerTimeToLive)
+            if case .success((_, let signer, let trust)) = result {
+                if let signer { tunnel.signer = (signer, loop.now + Self.signerTimeToLive) }
+                tunnel.trust = trust
             }
             tunnel.resolved(result.map(\.0), on: loop)
         }
@@ -117,7 +118,8 @@ extension Tunnel {
         ticket = pool.requestWarm(key: handle.request.turnKey, on: loop) { [weak self, weak pool] result in
             guard let ticket else { return }
             switch (self, result) {
-            case (let self?, .success): self.slotDecided(.success((HeldSlot(key: key, ticket: ticket), endpoint)), on: loop)
+            case (let self?, .success):
+                self.slotDecided(.success((HeldSlot(key: key, ticket: ticket), endpoint)), on: loop)
             // Nobody misses it.
             case (let self?, .failure): self.close(.noRoom, on: loop)
             case (nil, .success): pool?.release(ticket, on: loop)
@@ -187,6 +189,7 @@ extension Tunnel {
         guard let route, let slot, let pool = services.pools.get(on: loop).existing(slot.key) else { return }
         signed = nil
         sign(route, on: loop)
+        let services = dialServices
         let spares = pool.spares(of: route.endpoint, services)
         // A retry after a stale spare is not to meet the next stale one.
         let isRetry = usesSpare
@@ -209,12 +212,18 @@ extension Tunnel {
         }
     }
 
+    private var dialServices: TunnelServices {
+        var services = services
+        if let trust { services.tls = trust }
+        return services
+    }
+
     private func connected(_ result: Result<EndpointPath, Failure>, on loop: isolated Loop) {
         connect = nil
         guard let route else { return }
         do throws(Failure) {
             remote = try RemoteConnection(
-                try result.get(), context: services.tls, names: RemoteNames(route.endpoint), owner: self, on: loop)
+                try result.get(), context: dialServices.tls, names: RemoteNames(route.endpoint), owner: self, on: loop)
             run(machine.reached(.tls), on: loop)
             sendRequestIfReady(on: loop)
         } catch {

@@ -13,7 +13,9 @@ public protocol TunnelRouter: Sendable {
     /// Gets what signing needs, before a dial asks for a slot: a source of credentials that hangs or needs a person holds none, and
     /// no endpoint is blamed for it. Returns what signs without waiting, for a dial that follows soon, if there is such a thing.
     func prepareToSign(_ request: RouteRequest) async throws(Failure) -> TunnelSigner?
-    /// What the two above wait for, where they take long and it is known. At once, from any thread.
+    /// Whom the dial is to trust; nil: as everybody.
+    func trust(_ request: RouteRequest) async throws(Failure) -> TLSContext?
+    /// What the first two wait for, where they take long and it is known. At once, from any thread.
     func awaited(by request: RouteRequest) -> AwaitedPart?
     /// - Parameter maxDuration: seconds, 1…3600.
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel
@@ -28,6 +30,10 @@ public protocol TunnelRouter: Sendable {
 
 /// Signs at once, for a life of so many seconds, 1…3600; nil where the credentials have expired meanwhile.
 public typealias TunnelSigner = @Sendable (_ route: Route, _ maxDuration: Int) -> SignedTunnel?
+
+extension TunnelRouter {
+    public func trust(_ request: RouteRequest) async throws(Failure) -> TLSContext? { nil }
+}
 
 /// What a look-up waits for.
 public struct AwaitedPart: Hashable, Sendable {
@@ -70,6 +76,7 @@ public struct SignedTunnel: Sendable {
 public struct TunnelServices: Sendable {
     public var router: any TunnelRouter
     public var resolver: Resolver
+    /// Whom dials trust that are not told otherwise (``TunnelRouter/trust(_:)``).
     public var tls: TLSContext
     /// Connect here instead of to the endpoint's own name, which SNI, Host and the certificate check keep
     /// (`EICED_CONNECT_TO`). It is also what a proxy is chosen for and asked for.

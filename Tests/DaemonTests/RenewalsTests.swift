@@ -34,7 +34,7 @@ import Testing
             firstPause: .milliseconds(10))
         return await onLoop(loop) { loop in
             let renewals = Renewals(times, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }) {
-                request throws(Failure) in
+                (request, _) throws(Failure) in
                 let name = request.target.description
                 desk.asked.withLock { $0[name, default: 0] += 1 }
                 if name == "broken" { throw Failure(.serviceUnavailable, "broken") }

@@ -62,6 +62,25 @@ import Testing
         }
     }
 
+    /// The roots belong to the profile, for its tunnels as for its calls.
+    @Test func aProfilesOwnTrustRootsAreThoseOfItsTunnels() async throws {
+        let greeter = try LoopbackServer.greeter()
+        try await Self.play(port: greeter.port, more: ["AWS_CA_BUNDLE": .none]) { scene, person in
+            let roots = try #require(scene.emulator.environment["AWS_CA_BUNDLE"])
+            try person.add(profile: "trusting", "ca_bundle = \(roots)")
+            try person.add(profile: "missing", "ca_bundle = \(person.home("missing.pem"))")
+            for _ in 0..<2 {
+                let trusted = try await Self.run(scene, "trusting")
+                #expect(trusted.code == 0, "\(trusted)")
+                // Nor does it get a connection that was made for the other one.
+                let distrusted = try await Self.run(scene, "keys")
+                #expect(distrusted.code == 76, "\(distrusted)")
+            }
+            let missing = try await Self.run(scene, "missing")
+            #expect(missing.code == 78 && missing.errors.contains("missing.pem"), "\(missing)")
+        }
+    }
+
     @Test func whileALoginIsMissingConnectionsWaitAndGoOnWhenItIsThere() async throws {
         let greeter = try LoopbackServer.greeter()
         try await Self.play(port: greeter.port) { scene, person in

@@ -128,6 +128,13 @@ final class IdentityScene: Sendable {
             #"{"accessToken":"\#(secret("legacy token"))","expiresAt":"2099-01-01T00:00:00Z"}"#)
     }
 
+    /// Adds a profile with the emulator's keys and more settings.
+    func add(profile: String, _ settings: String) throws {
+        let config = contents(of: home(".aws/config")) ?? ""
+        let keys = (contents(of: home(".aws/credentials")) ?? "").replacing("[keys]\n", with: "")
+        try home.write(".aws/config", "\(config)\n[profile \(profile)]\n\(keys)\(settings)\n")
+    }
+
     /// As `aws sso login --profile sso` leaves it.
     func logIn(ending end: String = "2099-01-01T00:00:00Z") throws {
         try home.write(

@@ -76,6 +76,12 @@ import Testing
                     }
                 }
             }
+            // The token was written anew, so that its service is asked, which does not answer.
+            person.set(.hangs)
+            try person.moveIn(with: scene.emulator.environment)
+            let hanging = try await scene.daemon.eicectl("proxy", Scene.web, "22", "--stdio", "--profile", "web")
+            codes.append(hanging.code)
+            finds.add("proxy with STS that hangs", hanging.errors)
             person.logOut()
             let loggedOut = try await scene.daemon.eicectl("add", Scene.dead, "22", "--profile", "sso")
             codes.append(loggedOut.code)

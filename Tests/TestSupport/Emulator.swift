@@ -46,6 +46,20 @@ public final class Emulator: Sendable {
         guard answer.contains(" 204 ") else { throw TestFailure("the inventory was refused: \(answer)") }
     }
 
+    /// Calls of EC2's API so far.
+    public func apiRequests() async throws -> Int {
+        let port = try port(in: "EICE_EMULATOR_ADMIN")
+        let answer = try await onThread {
+            let socket = try LoopbackSocket.connect(port: port)
+            try socket.write("GET /stats HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nConnection: close\r\n\r\n")
+            return String(decoding: try socket.readToEndOrReset(), as: UTF8.self)
+        }
+        guard let match = answer.firstMatch(of: #/"apiRequests" : (\d+)/#), let count = Int(match.output.1) else {
+            throw TestFailure("no figures of the API: \(answer)")
+        }
+        return count
+    }
+
     public var log: String { process.standardError }
 
     /// The port in one of its addresses.

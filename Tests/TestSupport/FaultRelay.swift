@@ -42,6 +42,9 @@ public final class FaultRelay: Sendable {
         server = try LoopbackServer { client in try Connection(client, state).relay(to: port) }
     }
 
+    /// Refuses connections from now on, and ends those there are.
+    public func stop() { server.stop() }
+
     /// What happens to the next connection; later ones are whole again.
     public func plan(_ plan: Plan) { state.next.withLock { $0 = plan } }
 

@@ -9,7 +9,8 @@ struct RenewalPlan<Key: Hashable> {
         var failures = 0
     }
 
-    private let times: RenewalTimes
+    /// Of what is scheduled from now on.
+    var times: RenewalTimes
     private var entries: [Key: Entry] = [:]
 
     init(_ times: RenewalTimes = RenewalTimes()) { self.times = times }
@@ -70,4 +71,14 @@ struct RenewalTimes: Sendable {
     var interval = Duration.seconds(45)
     /// The pause after the first failure; the next ones double.
     var firstPause = Duration.seconds(10)
+}
+
+extension RenewalTimes {
+    /// For answers that live this long: in the last quarter of their life.
+    init(timeToLive: Duration) {
+        self.init(lead: timeToLive / 4, interval: timeToLive * 3 / 4, firstPause: timeToLive / 6)
+    }
+
+    /// What lives shorter than this is renewed when a renewal looks at it.
+    var margin: Duration { lead * 4 / 3 }
 }

@@ -6,21 +6,23 @@ import SocketIO
 /// Renews what is known of targets in use, as ``RenewalPlan`` decides. Confined to the control loop.
 final class Renewals {
     /// Renews all that a dial needs, and returns until when it lives; nil where that is unknown.
-    typealias Work = @Sendable (RouteRequest) async throws(Failure) -> ContinuousClock.Instant?
+    ///
+    /// - Parameter margin: what lives shorter is to be renewed.
+    typealias Work =
+        @Sendable (RouteRequest, _ margin: Duration) async throws(Failure) -> ContinuousClock.Instant?
 
     private var plan: RenewalPlan<RouteRequest>
     private var alarm: (deadline: Deadline, instant: ContinuousClock.Instant)?
     private let work: Work
-    private let tolerance: Duration
     private let logger: Logger
 
     init(_ times: RenewalTimes = RenewalTimes(), logger: Logger, _ work: @escaping Work) {
         plan = RenewalPlan(times)
-        // Those that are due at about the same time share a wake-up.
-        tolerance = times.lead / 15
         self.work = work
         self.logger = logger
     }
+
+    func apply(_ times: RenewalTimes) { plan.times = times }
 
     /// Whether nothing is in use, so that nothing will wake up for this.
     var isAtRest: Bool { plan.isEmpty }
@@ -42,6 +44,8 @@ final class Renewals {
         let next = plan.next
         guard next != alarm?.instant else { return }
         if let alarm { loop.cancel(alarm.deadline) }
+        // Those that are due at about the same time share a wake-up.
+        let tolerance = plan.times.lead / 15
         alarm = next.map { instant in
             (loop.schedule(at: instant, tolerance: tolerance) { [weak self] in self?.fire(on: loop) }, instant)
         }
@@ -57,9 +61,10 @@ final class Renewals {
     private func begin(_ request: RouteRequest, on loop: isolated Loop) {
         let bound = LoopBound(self, on: loop)
         let work = work
+        let margin = plan.times.margin
         Task {
             let result: Result<ContinuousClock.Instant?, Failure>
-            do throws(Failure) { result = .success(try await work(request)) } catch { result = .failure(error) }
+            do throws(Failure) { result = .success(try await work(request, margin)) } catch { result = .failure(error) }
             bound.loop.submit { loop in bound.get(on: loop).ended(request, result, on: loop) }
         }
     }

@@ -1,0 +1,70 @@
+import AWS
+import Failures
+import Glibc
+import Logging
+import OpenSSL
+import Synchronization
+
+/// Whom tunnels trust, by the file that has the authorities: AWS's profiles may name one each. A file that has changed is read
+/// anew, and nothing that was verified by the old one is used with it: sessions belong to a context.
+///
+/// Reads small local files where it is asked, as ``SharedConfigFiles`` does. From any thread.
+final class TrustStore: Sendable {
+    private struct Mark: Hashable {
+        var device: UInt64
+        var inode: UInt64
+        var size: Int64
+        var seconds: Int
+        var nanoseconds: Int
+    }
+
+    private struct Entry {
+        var mark: Mark?
+        var context: TLSContext
+    }
+
+    private let entries = Mutex<[String?: Entry]>([:])
+
+    /// - Parameter path: a file of PEM certificates; nil: the system's.
+    /// - Throws: `.configuration` where it cannot be used.
+    func context(trusting path: String?) throws(Failure) -> TLSContext {
+        let mark = path.flatMap(Self.mark)
+        if let known = entries.withLock({ $0[path] }), known.mark == mark { return known.context }
+        let context: TLSContext
+        do throws(TLSError) {
+            context = try TLSContext(trusting: path.map { .file($0) } ?? .system)
+        } catch {
+            throw Failure(
+                .configuration, error.reason, hint: "check AWS_CA_BUNDLE, ca_bundle and SSL_CERT_FILE")
+        }
+        // Of two that read it at the same time one is kept, so that both share its sessions.
+        return entries.withLock { entries in
+            if let known = entries[path], known.mark == mark { return known.context }
+            entries[path] = Entry(mark: mark, context: context)
+            return context
+        }
+    }
+
+    /// What is trusted where no profile is named.
+    ///
+    /// - Throws: where it cannot be used, so that this is told when the daemon starts.
+    func standard(_ context: AWSContext, _ logger: Logger) throws(Failure) -> TLSContext {
+        let roots: String?
+        do throws(Failure) {
+            roots = try context.trustRoots(profile: nil)
+        } catch {
+            // A mistake in the AWS files costs the connections that need them, each with this reason, and not the daemon.
+            logger.warning("trusting what the environment or the system says: \(error)")
+            roots = context.environment.first(of: "AWS_CA_BUNDLE", "SSL_CERT_FILE")
+        }
+        return try self.context(trusting: roots)
+    }
+
+    private static func mark(_ path: String) -> Mark? {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        return Mark(
+            device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: Int64(status.st_size),
+            seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+    }
+}

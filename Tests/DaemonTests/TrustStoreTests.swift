@@ -1,0 +1,46 @@
+import Failures
+import OpenSSL
+import TestSupport
+import Testing
+
+@testable import Daemon
+
+@Suite struct TrustStoreTests {
+    private func authority(_ name: String) throws -> String {
+        try CertificateIssuer.issue(.authority(commonName: name, now: 1_700_000_000)).certificate
+    }
+
+    @Test func aFileIsReadOnceAndAnewWhenItHasChanged() throws {
+        let folder = try TemporaryDirectory()
+        let store = TrustStore()
+        let path = try folder.write("a.pem", try authority("one"))
+        let first = try store.context(trusting: path)
+        #expect(try store.context(trusting: path) === first)
+        let other = try folder.write("b.pem", try authority("two"))
+        #expect(try store.context(trusting: other) !== first)
+        try folder.write("a.pem", try authority("another one, with a longer name"))
+        let second = try store.context(trusting: path)
+        #expect(second !== first)
+        #expect(try store.context(trusting: path) === second)
+    }
+
+    @Test func theSystemsAreSharedByAllWhoNameNoFile() throws {
+        let store = TrustStore()
+        #expect(try store.context(trusting: nil) === store.context(trusting: nil))
+    }
+
+    @Test func aFileThatCannotBeUsedIsNamedAndDoesNoHarmToOthers() throws {
+        let folder = try TemporaryDirectory()
+        let store = TrustStore()
+        let good = try folder.write("good.pem", try authority("one"))
+        let bad = try folder.write("bad.pem", "rubbish")
+        for path in [bad, folder("missing.pem")] {
+            let failure = #expect(throws: Failure.self) { try store.context(trusting: path) }
+            #expect(failure?.kind == .configuration)
+            #expect(failure?.what.contains(path) == true, "\(String(describing: failure))")
+        }
+        #expect(throws: Never.self) { try store.context(trusting: good) }
+        try folder.write("bad.pem", try authority("two"))
+        #expect(throws: Never.self) { try store.context(trusting: bad) }
+    }
+}
