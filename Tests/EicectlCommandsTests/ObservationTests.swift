@@ -128,7 +128,7 @@ import Testing
                 """)
         status.warnings = [FailureRecord(when: now, failure: Failure(.malformedFile, "the file", why: "is bad"))]
         let text = StatusScreen.text(status, rates, trouble: nil, at: now, .plain)
-        #expect(text.contains("up 1m\nwarning: the file: is bad\n"), "\(text)")
+        #expect(text.contains("\nwarning: the file: is bad\n"), "\(text)")
     }
 
     @Test func aScreenIsNeverLargerThanItsTerminal() {
