@@ -45,9 +45,9 @@ public final class ControlServer {
         guard listener == nil else { return }
         listener = try Listener(
             adopting: socket.descriptor, on: loop,
-            onTrouble: { [log] error, pause in
+            onTrouble: { [log] error in
                 log.warning(
-                    "cannot accept a control session", metadata: ["why": "\(error.reason)", "retry": "\(pause)"])
+                    "cannot accept a control session; tried again until it can", metadata: ["why": "\(error.reason)"])
             },
             onAccept: { [weak self] in self?.accept($0, on: loop) })
     }

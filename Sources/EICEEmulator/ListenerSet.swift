@@ -31,7 +31,7 @@ final class ListenerSet: @unchecked Sendable {
                 let log = self.log
                 let listener = try Listener(
                     adopting: descriptor, on: loop,
-                    onTrouble: { error, pause in log.warning("\(error); accepting again in \(pause)") },
+                    onTrouble: { log.warning("\($0); tried again until it can") },
                     onAccept: { onAccept($0, loop) })
                 self.listeners.append(listener)
             } catch {

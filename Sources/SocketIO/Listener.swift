@@ -4,31 +4,36 @@ import CLinux
 import Glibc
 
 /// A listening socket on a loop: accepts whatever comes and hands it on. It ends only when it is closed: an accept that
-/// fails, even for want of descriptors, makes it wait and try again.
+/// fails, even for want of descriptors, makes it wait and try again. Whoever connects meanwhile waits in the kernel.
 public final class Listener: ReadinessHandler {
     public let descriptor: FileDescriptor
     /// Where it listens, with the port that the kernel chose if 0 was asked for.
     public let address: SocketAddress
     private let onAccept: (FileDescriptor) -> Void
-    private let onTrouble: (SystemError, Duration) -> Void
+    private let onTrouble: (SystemError) -> Void
+    private let reserve: () -> Int
     private var registration: Registration?
     private var retry: Deadline?
     private var backoff = Listener.shortestBackoff
 
     private static let shortestBackoff = Duration.milliseconds(5)
-    private static let longestBackoff = Duration.seconds(1)
+    /// Well below the second within which somebody who waits is to be served once it is possible again.
+    private static let longestBackoff = Duration.milliseconds(250)
     /// Connections taken in one turn, so that a flood of them does not delay those that are open.
     private static let acceptsPerTurn = 64
 
     /// Watches a socket that already listens.
     ///
     /// - Parameters:
+    ///   - reserve: how many descriptors have to stay free beside the next connection's own, for what will serve it and for all
+    ///     else. While fewer are, none is accepted.
     ///   - onAccept: on the loop, takes each connection over, close-on-exec and non-blocking.
-    ///   - onTrouble: on the loop, told why accepting pauses, and for how long. Called once per pause.
+    ///   - onTrouble: on the loop, told why accepting pauses. Told once, until it is over.
     public init(
         adopting descriptor: FileDescriptor,
         on loop: isolated Loop,
-        onTrouble: @escaping (SystemError, Duration) -> Void,
+        reserve: @escaping () -> Int = { 0 },
+        onTrouble: @escaping (SystemError) -> Void,
         onAccept: @escaping (FileDescriptor) -> Void
     ) throws(SystemError) {
         guard let address = SocketAddress.local(of: descriptor) else { throw SystemError("adopt a listener") }
@@ -37,6 +42,7 @@ public final class Listener: ReadinessHandler {
         self.address = address
         self.onAccept = onAccept
         self.onTrouble = onTrouble
+        self.reserve = reserve
         registration = try loop.register(descriptor, self)
     }
 
@@ -85,6 +91,9 @@ public final class Listener: ReadinessHandler {
         for _ in 0..<Self.acceptsPerTurn {
             // The callback may have closed the listener.
             guard registration != nil else { return }
+            guard hasRoom || !somebodyWaits else {
+                return pause(because: SystemError("accept a connection", code: EMFILE), on: loop)
+            }
             let number = clinux_accept(descriptor.raw)
             if number >= 0 {
                 backoff = Self.shortestBackoff
@@ -92,7 +101,9 @@ public final class Listener: ReadinessHandler {
                 continue
             }
             switch errno {
-            case EAGAIN: return
+            case EAGAIN:
+                backoff = Self.shortestBackoff
+                return
             // The connection was gone before it was accepted; errors of the new socket are reported here too (accept(2)).
             case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
                 ENETUNREACH, EPERM:
@@ -106,15 +117,32 @@ public final class Listener: ReadinessHandler {
         if let registration { loop.callAgain(registration) }
     }
 
+    /// Whether as many descriptors are free as are needed.
+    private var hasRoom: Bool {
+        let needed = reserve() + 1
+        guard needed > 1 else { return true }
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        // The kernel gives the lowest number that is free: as many as it is are open at least.
+        let lowest = fcntl(descriptor.raw, F_DUPFD_CLOEXEC, 0)
+        guard lowest >= 0 else { return false }
+        _ = Glibc.close(lowest)
+        return UInt64(lowest) + UInt64(needed) <= UInt64(limit.rlim_cur)
+    }
+
+    private var somebodyWaits: Bool {
+        var waiting = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
+        return poll(&waiting, 1, 0) > 0
+    }
+
     private func pause(because error: SystemError, on loop: isolated Loop) {
-        let length = backoff
-        backoff = min(backoff * 2, Self.longestBackoff)
-        retry = loop.schedule(after: length) { [weak self] in
+        if backoff == Self.shortestBackoff { onTrouble(error) }
+        retry = loop.schedule(after: backoff) { [weak self] in
             guard let self else { return }
             retry = nil
             acceptAll(on: loop)
         }
-        onTrouble(error, length)
+        backoff = min(backoff * 2, Self.longestBackoff)
     }
 
     /// Takes all connections that wait at present: before a close that is not to refuse them.

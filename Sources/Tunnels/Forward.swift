@@ -236,7 +236,8 @@ public final class Forward {
             do throws(SystemError) {
                 let listener = try Listener(
                     adopting: descriptor, on: loop,
-                    onTrouble: { [weak self] error, pause in self?.reportTrouble(error, pause) },
+                    reserve: { [tunnels] in tunnels.descriptorReserve },
+                    onTrouble: { [weak self] error in self?.reportTrouble(error) },
                     onAccept: { [weak self] connection in self?.accepted(connection, on: loop) })
                 adopted.append(listener)
             } catch {
@@ -295,9 +296,9 @@ public final class Forward {
         tunnels.open(request, local: LocalStream(connection), client: nil, on: loop)
     }
 
-    private func reportTrouble(_ error: SystemError, _ pause: Duration) {
+    private func reportTrouble(_ error: SystemError) {
         logger.warning(
-            "cannot accept a connection: \(error.reason); next try in \(pause)",
+            "cannot accept a connection: \(error.reason); those that come wait until it can",
             metadata: ["forward": "\(specification.name)"])
     }
 

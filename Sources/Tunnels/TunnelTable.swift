@@ -26,6 +26,8 @@ public final class TunnelTable {
     private var services: TunnelServices
     private var live: [UInt64: TunnelHandle] = [:]
     private var nextID: UInt64 = 1
+    /// Those that have no connection to an endpoint yet.
+    private var unconnected: Set<UInt64> = []
     /// Those that no connection has joined yet.
     private var warm: [UInt64: (CloseReason) -> Void] = [:]
     private var whenEmpty: [() -> Void] = []
@@ -57,6 +59,12 @@ public final class TunnelTable {
         return live[id]
     }
 
+    /// How many descriptors have to be free for one more tunnel: one for its own connection to an endpoint and for that of each
+    /// tunnel that has none yet, and some for what is opened for a moment: sockets that ask the kernel, files, control sessions.
+    public var descriptorReserve: Int { unconnected.count + 1 + Self.descriptorsForTheMoment }
+
+    private static let descriptorsForTheMoment = 16
+
     /// Begins a tunnel.
     ///
     /// - Parameters:
@@ -70,6 +78,7 @@ public final class TunnelTable {
         nextID += 1
         live[handle.id] = handle
         _ = reclaim.changed(toOpen: live.count)
+        unconnected.insert(handle.id)
         let table = LoopBound(self, on: loop)
         let tunnel = Tunnel(handle, services: services, client: client) { handle, news, loop in
             table.get(on: loop).hear(news, of: handle, on: loop)
@@ -121,7 +130,9 @@ public final class TunnelTable {
 
     private func hear(_ news: TunnelNews, of handle: TunnelHandle, on loop: isolated Loop) {
         switch news {
-        case .opened(let timings): onOpen?(handle, timings)
+        case .opened(let timings):
+            unconnected.remove(handle.id)
+            onOpen?(handle, timings)
         case .expiring(let left): onExpiring?(handle, left)
         case .ended(let reason):
             ended(handle, reason)
@@ -140,6 +151,7 @@ public final class TunnelTable {
 
     private func ended(_ handle: TunnelHandle, _ reason: CloseReason) {
         guard live.removeValue(forKey: handle.id) != nil else { return }
+        unconnected.remove(handle.id)
         let whenEnded = warm.removeValue(forKey: handle.id)
         defer { whenEnded?(reason) }
         let end = EndedTunnel(handle: handle, reason: reason, at: .now())

@@ -43,7 +43,7 @@ import Testing
                 _ = write(connection.raw, "welcome\n", 8)
                 connection.close()
             }
-            accepting = try Listener(adopting: listener, on: loop, onTrouble: { _, _ in }, onAccept: serve)
+            accepting = try Listener(adopting: listener, on: loop, onTrouble: { _ in }, onAccept: serve)
         }
 
         func close(on loop: isolated Loop) { accepting?.close(on: loop) }

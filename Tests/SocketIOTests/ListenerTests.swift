@@ -1,0 +1,58 @@
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import SocketIO
+
+@Suite struct ListenerTests {
+    /// What the listener asks and tells; from its loop alone but for the test.
+    private final class Story: Sendable {
+        let reserve = Mutex(Int(Int32.max))
+        let troubles = Mutex<[SystemError]>([])
+        let accepted = Mutex(0)
+    }
+
+    @Test func itAcceptsOnlyWhileAsManyDescriptorsAreFreeAsAreNeededAndSaysSoOnce() async throws {
+        let loop = try Loop(label: "test")
+        let descriptor = try Listener.bind(to: #require(SocketAddress(ip: "127.0.0.1", port: 0)))
+        let port = try #require(SocketAddress.local(of: descriptor)?.port)
+        let story = Story()
+        let bound: LoopBound<Listener>? = await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                let listener = try? Listener(
+                    adopting: descriptor, on: loop, reserve: { story.reserve.withLock { $0 } },
+                    onTrouble: { error in story.troubles.withLock { $0.append(error) } },
+                    onAccept: { connection in
+                        connection.close()
+                        story.accepted.withLock { $0 += 1 }
+                    })
+                continuation.resume(returning: listener.map { LoopBound($0, on: loop) })
+            }
+        }
+        let listener = try #require(bound)
+        let clients = try await onThread { try (0..<3).map { _ in try LoopbackSocket.connect(port: port) } }
+        try await eventually("it says why it waits") { story.troubles.withLock { !$0.isEmpty } }
+        // Several attempts, each of which must find the same.
+        try await letPass(.milliseconds(300))
+        #expect(story.accepted.withLock { $0 } == 0)
+        #expect(story.troubles.withLock { $0.map(\.reason) } == ["too many open files"])
+
+        story.reserve.withLock { $0 = 1 }
+        let began = ContinuousClock.now
+        for client in clients { #expect(try await onThread { try client.readToEndOrReset() }.isEmpty) }
+        #expect(began.duration(to: .now) < .seconds(1))
+        #expect(story.accepted.withLock { $0 } == 3)
+
+        // The next time it is told again.
+        story.reserve.withLock { $0 = Int(Int32.max) }
+        let late = try await onThread { try LoopbackSocket.connect(port: port) }
+        try await eventually("it says so again") { story.troubles.withLock { $0.count } == 2 }
+        late.close()
+        await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                listener.get(on: loop).close(on: loop)
+                continuation.resume()
+            }
+        }
+    }
+}
