@@ -19,6 +19,7 @@ final class EndpointConnect {
     /// What is asked for: the endpoint, or what stands in for it.
     private let address: HostAndPort
     private var proxy: ProxyServer?
+    private var isResolved = false
     private var connector: Connector?
     private var asking: ProxyConnect?
     private var onEvent: ((Event) -> Void)?
@@ -58,14 +59,20 @@ final class EndpointConnect {
     /// "eice-0123", or "proxy http://proxy.corp:3128".
     private var name: String { proxy.map { "proxy \($0)" } ?? endpoint.id }
 
+    /// What the resolver was asked for and did not answer yet.
+    var unresolved: String? { isResolved ? nil : nameOfHost }
+
+    private var nameOfHost: String { "\(next.host) of \(name)" }
+
     private func resolved(_ answer: Resolver.Answer, on loop: isolated Loop) {
         guard onEvent != nil else { return }
+        isResolved = true
         switch answer {
         case .failure(let error):
             finish(
                 .failure(
                     Failure(
-                        .nameNotResolved, "cannot resolve \(error.host) of \(name)", why: error.reason,
+                        .nameNotResolved, "cannot resolve \(nameOfHost)", why: error.reason,
                         hint: proxy == nil ? "is this machine online?" : "HTTPS_PROXY names the proxy")))
         case .success(let addresses):
             connector = Connector(to: addresses, on: loop) { [weak self] result in self?.connected(result, on: loop) }

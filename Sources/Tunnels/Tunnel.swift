@@ -270,9 +270,16 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         run(
             machine.fired(
                 timer, silence: silentSince.duration(to: now), idle: lastActivity.duration(to: now),
-                unsent: local?.unsentBytes ?? 0,
-                awaited: timer == .resolve ? services.router.awaited(by: handle.request.route) : nil),
+                unsent: local?.unsentBytes ?? 0, awaited: awaited(by: timer)),
             on: loop)
+    }
+
+    private func awaited(by timer: TunnelStateMachine.Timer) -> String? {
+        switch timer {
+        case .resolve: services.router.awaited(by: handle.request.route)
+        case .phase: connect?.unresolved
+        default: nil
+        }
     }
 
     func length(of timer: TunnelStateMachine.Timer) -> Duration {

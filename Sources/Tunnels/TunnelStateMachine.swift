@@ -381,7 +381,8 @@ struct TunnelStateMachine {
     ///   - silence: how long the target has sent nothing that we could have delivered; for the drain timer.
     ///   - idle: how long no byte passed; for the idle timer.
     ///   - unsent: bytes that the kernel still holds for the local client; for the last two timers.
-    ///   - awaited: what resolving waits for, where that is known; for its timer.
+    ///   - awaited: what is waited for, where more is known than the state: by resolving, and the name that a connect has no address
+    ///     of yet; for their timers.
     mutating func fired(
         _ timer: Timer, silence: Duration = .zero, idle: Duration = .zero, unsent: Int = 0, awaited: AwaitedPart? = nil
     ) -> [Action] {
@@ -404,6 +405,13 @@ struct TunnelStateMachine {
                             hint: "see who holds the slots: eicectl status")) : []
         case .phase:
             guard case .dialing(let phase) = state else { return [] }
+            if let awaited {
+                return failed(
+                    Failure(
+                        .nameNotResolved, "cannot resolve \(awaited)",
+                        why: "no answer within \(DurationText.format(timeouts[phase]))",
+                        hint: "is this machine online?"))
+            }
             return failed(Self.phaseDeadline(phase, limits.target, timeouts[phase]))
         case .dial:
             guard case .dialing(let phase) = state else { return [] }

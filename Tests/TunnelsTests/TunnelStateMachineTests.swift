@@ -94,6 +94,10 @@ import Testing
             let failure = reports(dialing.fired(.phase)).first?.failure
             #expect(failure?.sentence == "the \(phase.name) for i-0:22 timed out: no answer within 10s")
         }
+        var nameless = dialing()
+        let unresolved = reports(nameless.fired(.phase, awaited: "host of eice-0")).first?.failure
+        #expect(unresolved?.sentence == "cannot resolve host of eice-0: no answer within 10s")
+        #expect(unresolved?.kind == .nameNotResolved)
         var slow = dialing()
         #expect(reports(slow.fired(.dial)).first?.failure?.why == "still in the TCP connect after 25s")
     }
