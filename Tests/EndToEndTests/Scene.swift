@@ -45,10 +45,11 @@ struct Scene: Sendable {
     ///   - configuration: other tables of config.toml.
     ///   - arguments: of the daemon.
     ///   - authority: one that the daemon trusts beside the emulator's.
+    ///   - wrapper: what starts the daemon, with a limit for example.
     static func play(
         port: UInt16, emulator options: [String] = [], environment: [String: String?] = [:],
         timeouts: [String: String] = [:], pool: String = "spares = 0", configuration: String = "",
-        arguments: [String] = [], trusting authority: String? = nil,
+        arguments: [String] = [], trusting authority: String? = nil, wrapper: [String] = [],
         _ body: @Sendable (Scene) async throws -> Void
     ) async throws {
         try await stage.pass {
@@ -62,7 +63,7 @@ struct Scene: Sendable {
             }
             let daemon = try await EicedDaemon.start(
                 environment: variables, configuration: Self.table(of: timeouts, pool: pool) + configuration,
-                arguments: arguments)
+                arguments: arguments, wrapper: wrapper)
             defer { withExtendedLifetime(folder) {} }
             do {
                 try await body(Scene(emulator: emulator, daemon: daemon))

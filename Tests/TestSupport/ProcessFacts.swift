@@ -9,6 +9,16 @@ public struct ProcessFacts: Sendable {
     /// Open descriptors.
     public var descriptorCount: Int? { Self.entries("/proc/\(pid)/fd") }
 
+    /// Connections over IPv4 to a port, of all processes in the same network.
+    public func connectionCount(to port: UInt16) -> Int? {
+        // proc(5), /proc/net/tcp: number, local address, remote address, state; addresses in hexadecimal, 01 is ESTABLISHED.
+        let ending = ":" + String(Int(port) | 0x1_0000, radix: 16, uppercase: true).dropFirst()
+        return contents(of: "/proc/\(pid)/net/tcp")?.split(separator: "\n").count { line in
+            let fields = line.split(separator: " ")
+            return fields.count > 3 && fields[2].hasSuffix(ending) && fields[3] == "01"
+        }
+    }
+
     public var threadCount: Int? { Self.entries("/proc/\(pid)/task") }
 
     /// Memory in KiB: the resident pages, each shared one divided among those who share it.
@@ -16,6 +26,9 @@ public struct ProcessFacts: Sendable {
 
     /// Memory in KiB: the resident pages.
     public var residentSetSize: Int? { field("VmRSS:", of: "status") }
+
+    /// Memory in KiB that counts for RLIMIT_DATA: what is private and can be written to, used or not.
+    public var dataSize: Int? { field("VmData:", of: "status") }
 
     /// Processor time used so far, in user and kernel mode.
     public var processorTime: Duration? {

@@ -158,7 +158,10 @@ struct StateFolder: Sendable {
     ///
     /// - Returns: nil when another process holds it.
     func lock(_ name: String) throws(SystemError) -> FileDescriptor? {
-        let raw = openat(descriptor.raw, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0o600)
+        let flags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK
+        var raw = openat(descriptor.raw, name, O_RDWR | O_CREAT | flags, 0o600)
+        // Where nothing can be written, what is there can still be read, and by one.
+        if raw < 0, errno == EROFS { raw = openat(descriptor.raw, name, O_RDONLY | flags) }
         guard raw >= 0 else { throw SystemError("open \(name)") }
         let file = FileDescriptor(takingOwnership: raw)
         while flock(raw, LOCK_EX | LOCK_NB) != 0 {
