@@ -1,4 +1,6 @@
 import ControlProtocol
+import Glibc
+import SocketIO
 import TestSupport
 import Testing
 
@@ -22,7 +24,7 @@ import Testing
         }
     }
 
-    @Test func aThousandConnectionsLeaveNothingBehind() async throws {
+    @Test func tenThousandConnectionsLeaveNothingBehind() async throws {
         let echo = try LoopbackServer.echo()
         try await Scene.play(port: echo.port) { scene in
             let port = try await scene.add().port
@@ -42,11 +44,11 @@ import Testing
                 return (descriptors, threads, memory)
             }
             // What is made once is made by then: loops, pools, caches, the allocator's arenas.
-            try await onThread { try churn(100) }
+            try await onThread { try churn(200) }
             try await scene.daemon.waitForTunnels(open: 0)
             let before = try now()
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<4 { group.addTask { try await onThread { try churn(250) } } }
+                for _ in 0..<8 { group.addTask { try await onThread { try churn(1_250) } } }
                 try await group.waitForAll()
             }
             try await scene.daemon.waitForTunnels(open: 0)
@@ -58,6 +60,73 @@ import Testing
             let after = try now()
             #expect(Double(after.memory) < Double(before.memory) * 1.2, "KiB before \(before) and after \(after)")
             #expect(try await scene.daemon.status().endpoints.first?.slots.inUse == 0)
+            tell(figure: "connections_churned", 10_000)
+        }
+    }
+
+    /// Half of them by a port, half by `eicectl proxy`, each in the middle of a download.
+    @Test func twentyClientsKilledAtOnceGiveTheirSlotsBack() async throws {
+        let pattern = Pattern(seed: 19)
+        let target = try LoopbackServer { try pattern.send(.max, on: $0) }
+        try await Scene.play(port: target.port) { scene in
+            let port = try await scene.add().port
+            let descriptors = try #require(scene.daemon.process.facts.descriptorCount)
+            let clients = try (0..<20).map { number in
+                number.isMultiple(of: 2)
+                    ? try ChildProcess(
+                        "/bin/sh", ["-c", "exec nc -d 127.0.0.1 \(port) >/dev/null"],
+                        environment: ["PATH": "/usr/bin:/bin"], diesWithParent: true)
+                    : try scene.daemon.startEicectl(
+                        ["proxy", Scene.web, "22", "--stdio"], input: .pipe, output: .descriptor(try nowhere()))
+            }
+            try await scene.daemon.waitForTunnels(open: 20)
+            for client in clients { client.kill() }
+            try await eventually("all slots are free", within: .seconds(10)) {
+                let status = try await scene.daemon.status()
+                return status.tunnels.isEmpty && status.endpoints.first?.slots.inUse == 0
+            }
+            try await eventually("the target's connections are over") { target.openCount == 0 }
+            try await eventually("descriptors are back") {
+                try #require(scene.daemon.process.facts.descriptorCount) <= descriptors
+            }
+            tell(figure: "clients_killed_at_once", 20)
+        }
+    }
+
+    /// KiB that a tunnel may hold whose two sides have stopped reading: four buffers of 68 KiB, two TLS records with OpenSSL's
+    /// own bookkeeping, the tunnel itself.
+    private static let boundOfAStoppedTunnel = 384
+
+    /// Both directions at once, megabytes in each, and nobody reads.
+    @Test func twentyTunnelsThatNobodyReadsFromStayBelowTheirBound() async throws {
+        let pattern = Pattern(seed: 23)
+        let target = try LoopbackServer { try pattern.send(64 << 20, on: $0) }
+        try await Scene.play(port: target.port) { scene in
+            let forward = try await scene.add()
+            let facts = scene.daemon.process.facts
+            // What is made once is made by the first.
+            let first = try await Scene.connect(forward, receiveBuffer: 1 << 16)
+            try await scene.daemon.waitForTunnels(open: 1)
+            first.close()
+            try await scene.daemon.waitForTunnels(open: 0)
+            let before = try #require(facts.residentSetSize)
+
+            var clients: [LoopbackSocket] = []
+            for _ in 0..<20 { clients.append(try await Scene.connect(forward, receiveBuffer: 1 << 16)) }
+            let senders = try clients.map { client in try Joined { try pattern.send(64 << 20, on: client) } }
+            var last: [UInt64] = []
+            try await eventually("nothing moves any more") {
+                let tunnels = try await scene.daemon.tunnels()
+                let now = tunnels.flatMap { [$0.bytesLocalToRemote, $0.bytesRemoteToLocal] }
+                defer { last = now }
+                return now.count == 40 && now == last && now.allSatisfy { $0 > 0 }
+            }
+            let grown = try #require(facts.residentSetSize) - before
+            #expect(grown < 20 * Self.boundOfAStoppedTunnel, "\(grown) KiB for 20 tunnels")
+            tell(figure: "stopped_tunnel_kib", grown / 20)
+            for client in clients { client.shutdownBoth() }
+            // Cut off in the middle, each of them throws.
+            for sender in senders { try? await onThread { try sender.wait() } }
         }
     }
 
@@ -110,4 +179,10 @@ import Testing
             stopped.close()
         }
     }
+}
+
+private func nowhere() throws -> FileDescriptor {
+    let raw = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    guard raw >= 0 else { throw SystemError("open /dev/null") }
+    return FileDescriptor(takingOwnership: raw)
 }
