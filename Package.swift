@@ -248,10 +248,18 @@ let package = Package(
         .testTarget(name: "BenchmarkTests", dependencies: ["Benchmark"], swiftSettings: strict),
         .executableTarget(name: "eiced-bench", dependencies: ["Benchmark"], swiftSettings: strict),
 
+        // The soak (`make soak`): traffic and faults for as long as one likes, and what became of it.
+        .target(
+            name: "Soak",
+            dependencies: ["CLinux", "ControlProtocol", "Failures", "SocketIO", "TestSupport", argumentParser],
+            swiftSettings: strict),
+        .testTarget(name: "SoakTests", dependencies: ["Soak", "TestSupport"], swiftSettings: strict),
+        .executableTarget(name: "eiced-soak", dependencies: ["Soak"], swiftSettings: strict),
+
         // What the tests share, and the tests that run the built programs.
         .target(
             name: "TestSupport",
-            dependencies: ["CLinux", "Failures", "SocketIO"],
+            dependencies: ["CLinux", "ControlClient", "ControlProtocol", "Failures", "SocketIO"],
             path: "Tests/TestSupport",
             swiftSettings: strict),
         // TLS servers that must be refused, made of OpenSSL itself.

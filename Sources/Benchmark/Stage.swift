@@ -1,4 +1,3 @@
-import ControlClient
 import ControlProtocol
 import Failures
 import TestSupport
@@ -6,16 +5,6 @@ import TestSupport
 // What the scenarios play on: an emulator, daemons beside it, and their control sockets.
 
 extension EicedDaemon {
-    /// Calls a method of the daemon in a session of its own.
-    func call<Method: ControlMethod>(
-        _ method: Method.Type, _ parameters: Method.Parameters
-    ) async throws -> Method.Value where Method.Parameters: Sendable, Method.Value: Sendable {
-        let path = socket
-        return try await onThread {
-            try ControlClient(path: path, client: "eiced-bench", timeout: .seconds(60)).call(method, parameters)
-        }
-    }
-
     /// Adds a forward to port 22 of `target`, and returns the port that it listens on.
     func forward(_ target: String, name: String, warm: Int? = nil) async throws -> UInt16 {
         let parameters = ForwardAddParameters(

@@ -48,6 +48,12 @@ public final class FaultRelay: Sendable {
     /// What happens to the next connection; later ones are whole again.
     public func plan(_ plan: Plan) { state.next.withLock { $0 = plan } }
 
+    /// What happens to every connection that is open now, whatever it is doing.
+    public func strike(_ fault: Fault, _ direction: Direction) {
+        let open = state.open.withLock { Array($0.values) }
+        for connection in open { connection.strike(fault, direction) }
+    }
+
     /// The connection that was planned for is in this phase now: streaming and its end look alike from outside.
     public func enter(_ phase: Phase) { state.current.withLock { $0?.enter(phase) } }
 
@@ -55,22 +61,31 @@ public final class FaultRelay: Sendable {
         let next = Mutex<Plan?>(nil)
         /// The last connection that had a plan.
         let current = Mutex<Connection?>(nil)
+        let open = Mutex<[ObjectIdentifier: Connection]>([:])
     }
 
     /// One relayed connection: a thread for each direction.
     private final class Connection: Sendable {
         private let client: LoopbackSocket
-        private let plan: Plan?
+        private let state: State
+        private let plan: Mutex<Plan?>
         private let phase = Mutex(Phase.tcp)
         private let done = Mutex(false)
 
         init(_ client: LoopbackSocket, _ state: State) {
             self.client = client
-            plan = state.next.withLock { next in
+            self.state = state
+            let next = state.next.withLock { next in
                 defer { next = nil }
                 return next
             }
-            if plan != nil { state.current.withLock { $0 = self } }
+            plan = Mutex(next)
+            if next != nil { state.current.withLock { $0 = self } }
+        }
+
+        func strike(_ fault: Fault, _ direction: Direction) {
+            plan.withLock { $0 = Plan(fault, in: .streaming, direction) }
+            enter(.streaming)
         }
 
         func enter(_ phase: Phase) {
@@ -81,7 +96,9 @@ public final class FaultRelay: Sendable {
         ///
         /// - Parameter isFirst: whether they are the first: TCP itself has no bytes, so what strikes it strikes these.
         private func fault(_ direction: Direction, isFirst: Bool) -> Fault? {
-            guard let plan, plan.direction == .both || plan.direction == direction else { return nil }
+            guard let plan = plan.withLock({ $0 }), plan.direction == .both || plan.direction == direction else {
+                return nil
+            }
             // Of these what was begun goes on; the others have happened once.
             let lasts = [.drop, .stall, .trickle].contains(plan.fault)
             let now = phase.withLock { $0 }
@@ -90,7 +107,9 @@ public final class FaultRelay: Sendable {
         }
 
         func relay(to port: UInt16) throws {
-            if plan?.phase == .tcp, plan?.fault == .reset { return client.reset() }
+            if let plan = plan.withLock({ $0 }), plan.phase == .tcp, plan.fault == .reset { return client.reset() }
+            state.open.withLock { $0[ObjectIdentifier(self)] = self }
+            defer { _ = state.open.withLock { $0.removeValue(forKey: ObjectIdentifier(self)) } }
             let onward = try LoopbackSocket.connect(port: port)
             defer { onward.close() }
             let down = try Joined { self.carry(from: onward, to: self.client, .download, PhaseReader()) }

@@ -19,12 +19,17 @@ public final class TemporaryDirectory: Sendable {
     /// Writes a file and returns its path.
     @discardableResult
     public func write(_ name: String, _ text: String, mode: mode_t = 0o600) throws -> String {
+        try write(name, Array(text.utf8), mode: mode)
+    }
+
+    /// Writes a file and returns its path.
+    @discardableResult
+    public func write(_ name: String, _ bytes: [UInt8], mode: mode_t = 0o600) throws -> String {
         let path = self(name)
         let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         guard file >= 0 else { throw TestFailure("cannot create \(path): errno \(errno)") }
         defer { close(file) }
-        guard Array(text.utf8).withUnsafeBytes({ Glibc.write(file, $0.baseAddress, $0.count) }) == text.utf8.count
-        else {
+        guard bytes.withUnsafeBytes({ Glibc.write(file, $0.baseAddress, $0.count) }) == bytes.count else {
             throw TestFailure("cannot write \(path): errno \(errno)")
         }
         return path

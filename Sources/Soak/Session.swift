@@ -1,0 +1,79 @@
+import Glibc
+import SocketIO
+import TestSupport
+
+/// Plays the sessions of a lane, each by its way.
+struct Session: Sendable {
+    let lane: Lane
+    let stage: Stage
+    /// Of the lane's forward, where that has one.
+    let port: UInt16?
+
+    func play(_ conversation: Conversation) async throws -> Outcome {
+        switch lane.way {
+        case .port:
+            guard let port else { throw TestFailure("\(lane.name) listens on no port") }
+            return try await converse(conversation) { try LoopbackSocket.connect(port: port) }
+        case .path:
+            let path = stage.path(of: lane)
+            return try await converse(conversation) { try LoopbackSocket.connect(path: path) }
+        case .proxy: return try await throughProxy(conversation)
+        case .ssh: return try await throughSSH(conversation)
+        }
+    }
+
+    private func converse(
+        _ conversation: Conversation, over connect: @escaping @Sendable () throws -> LoopbackSocket
+    ) async throws -> Outcome {
+        try await onThread {
+            let socket: LoopbackSocket
+            do {
+                socket = try connect()
+            } catch {
+                return .broken("\(error)")
+            }
+            defer { socket.close() }
+            do {
+                return try conversation.play(on: socket).map(Outcome.broken) ?? .whole
+            } catch let altered as Altered {
+                return .altered(altered.description)
+            }
+        }
+    }
+
+    private var options: [String] { ["--idle-timeout", "\(Stage.idleTimeout)s"] }
+
+    private func throughProxy(_ conversation: Conversation) async throws -> Outcome {
+        let (near, far) = try makeSocketPair()
+        let child = try stage.daemon.startEicectl(
+            ["proxy", lane.instance, "\(lane.remotePort)", "--stdio"] + options, input: .descriptor(far),
+            output: .descriptor(far))
+        far.close()
+        let outcome = try await converse(conversation) { near }
+        // It has seen the end of its input: a proxy that stays is one of the things that must not happen.
+        let exit = try await child.exit()
+        guard case .broken(let what) = outcome else { return outcome }
+        return .broken("\(what); eicectl \(exit): \(child.standardError.prefix(300))")
+    }
+
+    /// A file goes through `cat` at the other end and comes back.
+    private func throughSSH(_ conversation: Conversation) async throws -> Outcome {
+        let folder = try TemporaryDirectory("soak")
+        let sent = Conversation.upward.bytes(0..<conversation.up)
+        let path = try folder.write("sent", sent)
+        let command = "\(BuiltProducts.eicectl) proxy %h %p \(options.joined(separator: " "))"
+        let raw = open(path, O_RDONLY | O_CLOEXEC)
+        guard raw >= 0 else { throw SystemError("open \(path)") }
+        let file = FileDescriptor(takingOwnership: raw)
+        let child = try ChildProcess(
+            "/usr/bin/ssh",
+            try stage.ssh.clientOptions() + [
+                "-o", "ProxyCommand=\(command)", "-o", "ProxyUseFdpass=yes", lane.instance, "cat",
+            ], environment: stage.daemon.environment, input: .descriptor(file))
+        let exit = try await child.exit(within: .seconds(60))
+        let got = child.standardOutputBytes
+        guard sent.starts(with: got) else { return .altered("ssh brought a byte back that was not sent") }
+        if exit == .code(0), got.count == sent.count { return .whole }
+        return .broken("\(got.count) of \(sent.count) bytes; ssh \(exit): \(child.standardError.suffix(300))")
+    }
+}
