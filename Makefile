@@ -2,6 +2,9 @@
 # make demo      the main job for all to see, against the emulator: ssh and scp into a "private instance"
 # make test      installs what it needs, builds, passes every test (FILTER=Name runs some of them)
 # make fuzz      SECONDS=600   the parsers under libFuzzer and the address sanitizer (TARGET=frames for one of them)
+# make soak      SECONDS=1800   mixed traffic with a fault every ten seconds, and what became of each session
+# make trust     all that tries what may go wrong, and a line a figure (two hours and a half)
+# make trust-ci  its short form, for after `make test` and `make sanitize`
 # make autobahn  AUTOBAHN=PATH   the Autobahn test suite against wsecho, with the wstest at that path
 # make lint      formatting, shell scripts, imports, what the programs link, the systemd units
 # make bench     measures release builds and prints tables (SCENARIO="first-byte scale" some of them, JSON=1 as JSON)
@@ -29,7 +32,7 @@ STATIC_SCRATCH := .build-static
 STATIC_EICECTL := $(CURDIR)/$(STATIC_SCRATCH)/release/eicectl
 RELEASE := $(CURDIR)/.build/release
 
-.PHONY: build build-daemon build-eicectl test fuzz autobahn bench lint demo install deb deps clean
+.PHONY: build build-daemon build-eicectl test fuzz soak trust trust-ci autobahn bench lint demo install deb deps clean
 .NOTPARALLEL:
 
 build: build-daemon build-eicectl
@@ -57,6 +60,17 @@ test: deps build-eicectl
 # Each target of Tests/Fuzz for so many seconds under the address sanitizer.
 fuzz: deps
 	scripts/fuzz.sh $(or $(SECONDS),600) $(TARGET)
+
+# Release builds, as they are installed.
+soak: build
+	$(SWIFT_BUILD) -c release --static-swift-stdlib --product eiced-soak
+	EICED_TEST_EICECTL=$(STATIC_EICECTL) $(RELEASE)/eiced-soak --seconds $(or $(SECONDS),1800)
+
+trust: deps
+	scripts/trust.sh full
+
+trust-ci: deps
+	scripts/trust.sh ci
 
 # Autobahn's own test suite against wsecho, over ws and wss; needs a Python 2.7 that has it.
 autobahn: deps

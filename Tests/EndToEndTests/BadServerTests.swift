@@ -73,6 +73,7 @@ import Testing
             "  \(row.name)\(String(repeating: " ", count: width - row.name.count))  \(row.milliseconds) ms  \(row.said)"
         }
         print("bad TLS servers refused: \(rows.count)\n\(lines.joined(separator: "\n"))")
+        tell(figure: "bad_servers_refused", rows.count)
     }
 
     /// What the server does with the next connection.

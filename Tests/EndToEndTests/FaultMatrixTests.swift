@@ -52,6 +52,7 @@ import Testing
         #expect(results.count == Self.cells.count)
         let lines = results.sorted { $0.name < $1.name }.map { "  \($0.name): \($0.outcome), \($0.milliseconds) ms" }
         print("fault matrix: \(results.count) cells\n\(lines.joined(separator: "\n"))")
+        tell(figure: "fault_matrix_cells", results.count)
     }
 
     // MARK: One lane

@@ -98,7 +98,8 @@ import Testing
             try await eventually("descriptors are back") {
                 try #require(scene.daemon.process.facts.descriptorCount) <= before
             }
-            print("half-closes: 1000 without a loss, \(moved.add(0) >> 20) MiB")
+            tell(figure: "half_closes_whole", 1_000)
+            tell(figure: "half_closes_mebibytes", moved.add(0) >> 20)
         }
     }
 

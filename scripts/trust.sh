@@ -1,0 +1,53 @@
+#!/bin/bash
+# What can go wrong with a tunnel, tried: servers that must be refused, fuzzing, sanitizers, the fault matrix, what a machine can
+# run out of, half-closes, and a soak. Each part prints its lines of the form name=number; all of them come again at the end.
+# usage: scripts/trust.sh full | ci
+# `ci` is the short form for after `make test` and `make sanitize`: it takes the suites' figures from that run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+form=${1:?usage: scripts/trust.sh full | ci}
+case $form in
+    full) fuzz=600 soak=1800 ;;
+    ci) fuzz=20 soak=120 ;;
+    *) echo "trust: error: there is no form $form" >&2; exit 64 ;;
+esac
+
+# The suites that hold docs/reliability.md, and the figures that their run must have.
+suites='BadServer|FaultMatrix|HalfClose|Scarcity|Endurance|Disturbance|ResolverGone|EndpointFailure|ForwardsThatLast|LocalClient|Kill'
+figures=(bad_servers_refused fault_matrix_cells half_closes_whole descriptors_recovered_ms memory_out_forwards_kept
+    connections_churned clients_killed_at_once stopped_tunnel_kib)
+test_log=.build/test.log
+logs=.build/trust
+mkdir -p "$logs"
+rm -f "$logs"/*.log
+
+lines_of() { grep -ahE '^[a-z][a-z0-9_]*=-?[0-9]+$' "$@" || true; }
+
+# Whether the last run of the tests passed, is of these sources, and has every figure.
+is_current() {
+    [ -f "$test_log" ] && grep -qaE 'Test run with [0-9]+ tests.* passed' "$test_log" || return 1
+    [ -z "$(find Sources Tests Package.swift -newer "$test_log" -print -quit)" ] || return 1
+    local figure
+    for figure in "${figures[@]}"; do grep -qa "^$figure=" "$test_log" || return 1; done
+}
+
+part() {
+    local name=$1
+    shift
+    echo "trust: $name"
+    "$@" 2>&1 | tee "$logs/$name.log"
+}
+
+# A make of its own for each: what this one was called with is not theirs.
+unset MAKEFLAGS MAKELEVEL MFLAGS
+if [ "$form" = full ] || ! is_current; then part suites make test FILTER="($suites)Tests"; fi
+is_current || { echo "trust: error: $test_log lacks a figure of: ${figures[*]}" >&2; exit 1; }
+lines_of "$test_log" | sort -u > "$logs/0-suites.log"
+part fuzz make fuzz SECONDS="$fuzz"
+if [ "$form" = full ]; then part sanitize make sanitize; fi
+part soak make soak SECONDS="$soak"
+
+echo "trust: all of it holds"
+rm -f "$logs/suites.log"
+lines_of "$logs"/*.log
