@@ -274,10 +274,10 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             on: loop)
     }
 
-    private func awaited(by timer: TunnelStateMachine.Timer) -> String? {
+    private func awaited(by timer: TunnelStateMachine.Timer) -> AwaitedPart? {
         switch timer {
         case .resolve: services.router.awaited(by: handle.request.route)
-        case .phase: connect?.unresolved
+        case .phase: connect?.unresolved.map { AwaitedPart(name: $0, isHelper: false) }
         default: nil
         }
     }

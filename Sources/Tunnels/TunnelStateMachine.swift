@@ -408,7 +408,7 @@ struct TunnelStateMachine {
             if let awaited {
                 return failed(
                     Failure(
-                        .nameNotResolved, "cannot resolve \(awaited)",
+                        .nameNotResolved, "cannot resolve \(awaited.name)",
                         why: "no answer within \(DurationText.format(timeouts[phase]))",
                         hint: "is this machine online?"))
             }

@@ -95,7 +95,8 @@ import Testing
             #expect(failure?.sentence == "the \(phase.name) for i-0:22 timed out: no answer within 10s")
         }
         var nameless = dialing()
-        let unresolved = reports(nameless.fired(.phase, awaited: "host of eice-0")).first?.failure
+        let unresolved = reports(nameless.fired(.phase, awaited: AwaitedPart(name: "host of eice-0", isHelper: false)))
+            .first?.failure
         #expect(unresolved?.sentence == "cannot resolve host of eice-0: no answer within 10s")
         #expect(unresolved?.kind == .nameNotResolved)
         var slow = dialing()
