@@ -29,8 +29,10 @@ final class Peer: Sendable {
 
     /// stunnel(8) as a client: plain TLS, a thread a connection.
     ///
-    /// - Parameter server: the port of a TLS server on this host.
-    static func stunnel(to server: UInt16) async throws -> Peer {
+    /// - Parameters:
+    ///   - server: the port of a TLS server on this host.
+    ///   - wrapper: a program with arguments that runs it in its own place, such as valgrind(1).
+    static func stunnel(to server: UInt16, wrapper: [String] = []) async throws -> Peer {
         let folder = try TemporaryDirectory("stunnel")
         let port = try freePort()
         let file = try folder.write(
@@ -46,9 +48,11 @@ final class Peer: Sendable {
             connect = 127.0.0.1:\(server)
 
             """)
+        let command = wrapper + ["/usr/bin/stunnel", file]
         return try await Peer(
-            "stunnel", port: port, client: try ChildProcess("/usr/bin/stunnel", [file], diesWithParent: true),
-            isOneProcess: true, folder: folder)
+            "stunnel", port: port,
+            client: try ChildProcess(command[0], Array(command.dropFirst()), diesWithParent: true), isOneProcess: true,
+            folder: folder)
     }
 
     /// socat(1): a process a connection.

@@ -13,6 +13,10 @@ struct RelayScenario: Scenario {
         var rate: [Double] = []
         var rateAgainst: [Double] = []
         var rateOfSocat: [Double] = []
+        /// Percent of what the machine's cores could do.
+        var busy: [Double] = []
+        /// Percent of the same, done by the relay.
+        var share: [Double] = []
         /// Seconds for a GiB.
         var cost: [Double] = []
         var costAgainst: [Double] = []
@@ -22,10 +26,11 @@ struct RelayScenario: Scenario {
         let paths = try await Paths()
         var throughput = ReportTable(
             "Throughput",
-            columns: ["eiced", "against stunnel", "socat against stunnel"],
+            columns: ["eiced", "against stunnel", "socat against stunnel", "cores in use", "by eiced"],
             notes: [
                 "Medians of \(settings.pairs) with their quartiles, all in turns. \(Self.amount >> 20) MiB a measurement. Client, relay, TLS",
-                "server and target share the machine's cores, so throughput is limited by all of them together.",
+                "server and target share the machine's cores, so throughput is limited by all of them together: where these are in use,",
+                "no part of it waits for another one.",
                 paths.leftOut,
             ])
         var cost = ReportTable(
@@ -42,7 +47,8 @@ struct RelayScenario: Scenario {
             throughput.add(
                 name, Samples(figures.rate).figure(.mebibytesPerSecond),
                 Samples(figures.rateAgainst).figure(.times).atLeast(one ? (work == .upload ? 1.4 : 1.6) : 1.2),
-                figures.rateOfSocat.isEmpty ? nil : Samples(figures.rateOfSocat).figure(.times))
+                figures.rateOfSocat.isEmpty ? nil : Samples(figures.rateOfSocat).figure(.times),
+                Samples(figures.busy).figure(.percent), Samples(figures.share).figure(.percent))
             let ratio = Samples(figures.costAgainst).figure(.times)
             cost.add(name, Samples(figures.cost).figure(.seconds), one ? ratio.atMost(0.75) : ratio)
         }
@@ -62,6 +68,8 @@ struct RelayScenario: Scenario {
             figures.rateAgainst.append(theirs.length / ours.length)
             figures.cost.append(ours.processor / .seconds(1) / gibibytes)
             figures.costAgainst.append(ours.processor / theirs.processor)
+            figures.busy.append(ours.busy)
+            figures.share.append(ours.processor / ours.length / Double(Machine.coreCount) * 100)
             guard let socat = paths.socat else { continue }
             let its = try await Self.carry(work, share, connections, socat.port, socat.client)
             figures.rateOfSocat.append(theirs.length / its.length)
@@ -71,8 +79,9 @@ struct RelayScenario: Scenario {
 
     private static func carry(
         _ work: Work, _ count: Int, _ connections: Int, _ port: UInt16, _ process: ChildProcess
-    ) async throws -> (length: Duration, processor: Duration) {
+    ) async throws -> (length: Duration, processor: Duration, busy: Double) {
         let before = process.facts.processorTime
+        let ticks = Machine.ticks()
         let start = ContinuousClock.now
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<connections {
@@ -82,6 +91,8 @@ struct RelayScenario: Scenario {
         }
         let length = start.duration(to: .now)
         guard let before, let after = process.facts.processorTime else { throw TestFailure("the relay has ended") }
-        return (length, after - before)
+        let now = Machine.ticks()
+        let busy = Double(now.busy - ticks.busy) / Double(max(1, now.all - ticks.all)) * 100
+        return (length, after - before, busy)
     }
 }
