@@ -13,6 +13,28 @@ let strict: [SwiftSetting] = [
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 
+/// The fuzz targets link with libFuzzer alone, which `make fuzz` brings (scripts/fuzz.sh).
+let isFuzzed = Context.environment["EICED_FUZZ"] != nil
+
+/// How the C and C++ of what is installed is compiled: stack protector and probes, marked branch targets, bounds checked where the
+/// compiler knows them (which the address sanitizer does better). SwiftPM has no safer name for such flags.
+#if arch(x86_64)
+    let branchTargets = "-fcf-protection=full"
+#else
+    let branchTargets = "-mbranch-protection=standard"
+#endif
+let hardening =
+    isFuzzed
+    ? [] : ["-fstack-protector-strong", "-fstack-clash-protection", branchTargets, "-D_FORTIFY_SOURCE=3"]
+let hardenedC: [CSetting] = [.unsafeFlags(hardening, .when(configuration: .release))]
+let hardenedCxx: [CXXSetting] = [.unsafeFlags(hardening, .when(configuration: .release))]
+
+/// How it is linked: symbols are bound before it starts, and then their table is read-only. scripts/hardening.sh looks.
+let hardenedLink: [LinkerSetting] = [
+    .unsafeFlags(
+        ["-Xlinker", "-z", "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now"], .when(configuration: .release))
+]
+
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 
@@ -33,8 +55,8 @@ let package = Package(
         .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
         .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CExpat", providers: [.apt(["libexpat1-dev"])]),
-        .target(name: "CLinux"),
-        .target(name: "CTOML"),
+        .target(name: "CLinux", cSettings: hardenedC),
+        .target(name: "CTOML", cxxSettings: hardenedCxx),
 
         // The error every part reports with.
         .target(name: "Failures", swiftSettings: strict),
@@ -224,9 +246,11 @@ let package = Package(
         .executableTarget(name: "wsecho", dependencies: ["WebSocketEcho"], swiftSettings: strict),
 
         // The programs: each main under 30 lines.
-        .executableTarget(name: "eiced", dependencies: ["Daemon"], swiftSettings: strict),
-        .executableTarget(name: "eicectl", dependencies: ["EicectlCommands"], swiftSettings: strict),
-        .executableTarget(name: "eice-emulator", dependencies: ["EICEEmulator"], swiftSettings: strict),
+        .executableTarget(name: "eiced", dependencies: ["Daemon"], swiftSettings: strict, linkerSettings: hardenedLink),
+        .executableTarget(
+            name: "eicectl", dependencies: ["EicectlCommands"], swiftSettings: strict, linkerSettings: hardenedLink),
+        .executableTarget(
+            name: "eice-emulator", dependencies: ["EICEEmulator"], swiftSettings: strict, linkerSettings: hardenedLink),
 
         // The benchmarks (`make bench`), which run the programs as the end-to-end tests do.
         .target(
@@ -276,8 +300,7 @@ let package = Package(
     cxxLanguageStandard: .cxx17
 )
 
-// Links with libFuzzer alone, which `make fuzz` brings (scripts/fuzz.sh).
-if Context.environment["EICED_FUZZ"] != nil {
+if isFuzzed {
     package.products.append(.executable(name: "fuzz-targets", targets: ["fuzz-targets"]))
     package.targets.append(
         .executableTarget(

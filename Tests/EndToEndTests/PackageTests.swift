@@ -174,6 +174,15 @@ struct PackageTests {
         }
     }
 
+    @Test func itsProgramsAreHardened() async throws {
+        let folder = try TemporaryDirectory()
+        let unpacked = try await ChildProcess.run("/usr/bin/dpkg-deb", ["-x", try #require(packagePath), folder.path])
+        #expect(unpacked.code == 0, "\(unpacked)")
+        let programs = ["eiced", "eicectl", "eice-emulator"].map { folder("usr/bin/\($0)") }
+        let result = try await ChildProcess.run("\(repository)/scripts/hardening.sh", programs)
+        #expect(result.code == 0 && result.errors.isEmpty, "\(result)")
+    }
+
     @Test(.enabled(if: access("/usr/bin/lintian", X_OK) == 0, "lintian is not installed here"))
     func lintianHasNoObjections() async throws {
         let package = try #require(packagePath)

@@ -1,0 +1,37 @@
+import Glibc
+import TestSupport
+import Testing
+
+/// How the programs are linked, which `scripts/hardening.sh` looks at. `make build` lets nothing pass that it objects to.
+@Suite struct HardeningTests {
+    private static let isStatic = getenv("EICED_TEST_EICECTL") != nil
+
+    private func check(_ program: String) async throws -> CommandResult {
+        try await ChildProcess.run("\(SystemdBox.repository)/scripts/hardening.sh", [program])
+    }
+
+    @Test(.enabled(if: isStatic, "eicectl beside the tests is not the one that is installed"))
+    func eicectlIsHardenedAndHasNothingToStartProgramsWith() async throws {
+        let result = try await check(BuiltProducts.eicectl)
+        #expect(result.code == 0 && result.errors.isEmpty, "\(result)")
+        let segments = try await ChildProcess.run("/usr/bin/readelf", ["-lW", BuiltProducts.eicectl])
+        #expect(segments.output.contains("LOAD") && !segments.output.contains("INTERP"), "it is not static")
+    }
+
+    @Test func whatIsNotHardenedIsNamed() async throws {
+        // A debug build binds its symbols late, and knows no bounds.
+        let result = try await check(BuiltProducts.eiced)
+        #expect(result.code == 1, "\(result)")
+        #expect(result.errors.contains("\(BuiltProducts.eiced) resolves symbols while it runs"), "\(result)")
+        #expect(result.errors.contains("without _FORTIFY_SOURCE"), "\(result)")
+    }
+
+    @Test func whatCouldStartAProgramIsNamed() async throws {
+        // The daemon starts helpers; under the companion's name it may not.
+        let folder = try TemporaryDirectory()
+        #expect(symlink(BuiltProducts.eiced, folder("eicectl")) == 0)
+        let result = try await check(folder("eicectl"))
+        #expect(result.code == 1 && result.errors.contains("could start other programs"), "\(result)")
+        #expect(result.errors.contains("clinux_spawn_helper"), "\(result)")
+    }
+}
