@@ -1,6 +1,7 @@
 # make build     the three programs, optimised: .build/release and, for eicectl, .build-static/release
 # make demo      the main job for all to see, against the emulator: ssh and scp into a "private instance"
 # make test      installs what it needs, builds, passes every test (FILTER=Name runs some of them)
+# make sanitize  all tests and the programs they run under the thread and the address sanitizer (SANITIZERS=thread for one, FILTER=Name)
 # make fuzz      SECONDS=600   the parsers under libFuzzer and the address sanitizer (TARGET=frames for one of them)
 # make soak      SECONDS=1800   mixed traffic with a fault every ten seconds, and what became of each session
 # make trust     all that tries what may go wrong, and a line a figure (two hours and a half)
@@ -35,7 +36,7 @@ STATIC_SCRATCH := .build-static
 STATIC_EICECTL := $(CURDIR)/$(STATIC_SCRATCH)/release/eicectl
 RELEASE := $(CURDIR)/.build/release
 
-.PHONY: build build-daemon build-eicectl test fuzz soak trust trust-ci autobahn bench lint demo install deb deps clean
+.PHONY: build build-daemon build-eicectl test sanitize fuzz soak trust trust-ci autobahn bench lint demo install deb deps clean
 .NOTPARALLEL:
 
 build: build-daemon build-eicectl
@@ -62,6 +63,10 @@ test: deps build-eicectl
 	    swift test --skip-build --disable-xctest \
 	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log
 	@scripts/test-summary.sh .build/test.log
+
+# Each sanitizer has a scratch path of its own; a report of any process fails the run.
+sanitize: deps
+	FILTER='$(FILTER)' scripts/sanitize.sh $(or $(SANITIZERS),thread address)
 
 # Each target of Tests/Fuzz for so many seconds under the address sanitizer.
 fuzz: deps
@@ -109,4 +114,4 @@ deps:
 	@scripts/install-dependencies.sh
 
 clean:
-	rm -rf .build .build-fuzz $(STATIC_SCRATCH)
+	rm -rf .build .build-fuzz .build-thread .build-address $(STATIC_SCRATCH)

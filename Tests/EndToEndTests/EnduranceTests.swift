@@ -58,7 +58,10 @@ import Testing
                 return after.descriptors <= before.descriptors && after.threads <= before.threads
             }
             let after = try now()
-            #expect(Double(after.memory) < Double(before.memory) * 1.2, "KiB before \(before) and after \(after)")
+            // A sanitizer keeps what was freed.
+            if Sanitizer.isAbsent {
+                #expect(Double(after.memory) < Double(before.memory) * 1.2, "KiB before \(before) and after \(after)")
+            }
             #expect(try await scene.daemon.status().endpoints.first?.slots.inUse == 0)
             tell(figure: "connections_churned", 10_000)
         }

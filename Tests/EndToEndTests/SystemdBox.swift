@@ -101,6 +101,8 @@ struct SystemdBox: Sendable {
             try tree.copy(bundle, to: "/etc/emulator.pem")
             variables["AWS_CA_BUNDLE"] = "/etc/emulator.pem"
         }
+        // The box cannot write where the reports are.
+        variables.merge(Sanitizer.environmentWithoutFiles) { $1 }
         let lines = variables.sorted { $0.key < $1.key }.map { "Environment=\"\($0.key)=\($0.value)\"\n" }
         try tree.write(
             "[Service]\n\(lines.joined())\(service)\n", to: "/etc/systemd/user/eiced.service.d/emulator.conf")
@@ -117,6 +119,10 @@ struct SystemdBox: Sendable {
     }
 
     private func end() async throws {
+        if Sanitizer.current != nil {
+            let journal = try await run(.root, "journalctl", "-b", "--no-pager", "-o", "cat")
+            if Sanitizer.reports(in: journal.output) { throw TestFailure(journal.output) }
+        }
         process.signal(SIGTERM)
         _ = try await process.exit(within: .seconds(60))
     }

@@ -168,7 +168,7 @@ struct SystemdNotifyTests {
             }
             let ready = try #require(Int(try await box.property("ActiveEnterTimestampMonotonic")))
             // The interval and half a second; and what this machine needs to run the commands that look.
-            #expect(ready - stopped < 2_500_000, "after \(ready - stopped) µs")
+            if Sanitizer.isAbsent { #expect(ready - stopped < 2_500_000, "after \(ready - stopped) µs") }
             #expect(try await box.property("NRestarts") == "1")
             _ = try await box.json(StatusResult.self, "status")
         }

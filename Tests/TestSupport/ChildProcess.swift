@@ -36,7 +36,7 @@ public final class ChildProcess: Sendable {
     /// Starts `program` (a path).
     ///
     /// - Parameters:
-    ///   - environment: the whole of it; nothing is inherited.
+    ///   - environment: the whole of it; nothing is inherited but a sanitizer's options.
     ///   - diesWithParent: whether the kernel kills it when the tests die. Costs one more exec, by setpriv(1).
     public init(
         _ program: String,
@@ -88,6 +88,7 @@ public final class ChildProcess: Sendable {
     /// Waits for the end, and throws when it does not come within `limit`.
     @discardableResult
     public func exit(within limit: Duration = .seconds(30)) async throws -> Exit {
+        let limit = limit * Sanitizer.patience
         if let status = await record.exit(within: limit) { return status }
         throw TestFailure("process \(pid) still runs after \(limit)\n\(standardError)")
     }

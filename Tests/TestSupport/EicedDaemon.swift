@@ -55,6 +55,8 @@ public final class EicedDaemon: Sendable {
             "XDG_STATE_HOME": try directory.makeDirectory("state"),
             "AWS_EC2_METADATA_DISABLED": "true",
         ]
+        // Also for a daemon that somebody else starts.
+        .merging(Sanitizer.environment) { $1 }
     }
 
     /// What it wrote to stderr.

@@ -17,7 +17,7 @@ final class SpawnPlan: Sendable {
         _ command: [String], environment: [String: String], input: ChildProcess.Input, output: ChildProcess.Output
     ) throws {
         self.command = command
-        self.environment = environment
+        self.environment = Sanitizer.environment.merging(environment) { $1 }
         switch input {
         case .empty:
             childInput = FileDescriptor(takingOwnership: open("/dev/null", O_RDONLY | O_CLOEXEC))

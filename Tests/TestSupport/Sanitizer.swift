@@ -1,0 +1,40 @@
+import Glibc
+
+/// The sanitizer that all of this was built with, where `make sanitize` runs the tests (scripts/sanitize.sh).
+public enum Sanitizer: String, Sendable {
+    case thread, address
+
+    /// Nil in an ordinary build.
+    public static let current: Sanitizer? = [.thread, .address].first { getenv($0.optionsVariable) != nil }
+
+    /// Whether no sanitizer is in the way of a measurement.
+    public static var isAbsent: Bool { current == nil }
+
+    /// By how much limits against a hang are longer, here and in whatever shares the machine.
+    static let patience = isAbsent ? 1 : 4
+
+    /// What a program's runtime must be told so that its reports are found: children of the tests inherit nothing else.
+    public static var environment: [String: String] {
+        guard let current, let options = getenv(current.optionsVariable) else { return [:] }
+        return [current.optionsVariable: String(cString: options)]
+    }
+
+    /// The same for a program that cannot write where the reports are: they go to its standard error.
+    public static var environmentWithoutFiles: [String: String] {
+        environment.mapValues { options in
+            options.split(separator: ":").filter { !$0.hasPrefix("log_path=") }.joined(separator: ":")
+        }
+    }
+
+    /// Whether a text has a report.
+    public static func reports(in text: String) -> Bool {
+        ["WARNING: ThreadSanitizer", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer"].contains { text.contains($0) }
+    }
+
+    private var optionsVariable: String {
+        switch self {
+        case .thread: "TSAN_OPTIONS"
+        case .address: "ASAN_OPTIONS"
+        }
+    }
+}
