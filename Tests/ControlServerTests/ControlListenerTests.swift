@@ -126,6 +126,14 @@ import Testing
         #expect(failure?.why == "it is a symbolic link of another user")
     }
 
+    @Test(.enabled(if: geteuid() == 0, "only root can give a folder away"))
+    func aFolderThatAnotherUserMadeBeforeIsRefused() throws {
+        try folder.makeDirectory("run", mode: 0o700)
+        chown(folder("run"), 65_534, 65_534)
+        #expect(failure(path)?.kind == .configuration)
+        #expect(mode(path) == nil && mode(path + ".lock") == nil, "nothing is put there")
+    }
+
     @Test func missingParentAndLongPathAreExplained() {
         #expect(failure(folder("a/b/c.sock"))?.why == "no such file or directory")
         #expect(failure(folder(String(repeating: "x", count: 120)))?.kind == .configuration)

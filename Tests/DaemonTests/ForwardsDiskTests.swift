@@ -129,6 +129,31 @@ import Tunnels
         #expect(contents(of: "\(other)/forwards.json") != nil)
     }
 
+    @Test(.enabled(if: geteuid() == 0, "only root can give a folder away"))
+    func whatSomebodyElseMadeBeforeIsNotUsed() throws {
+        try place(String(decoding: try ForwardsFile.text(saved("theirs")), as: UTF8.self))
+        #expect(chown(file, 1, 1) == 0)
+        let loaded = disk().load(at: time)
+        #expect(loaded.forwards.isEmpty && loaded.warnings.first?.why == "it belongs to another user")
+        // The folder as well, in which its owner could put anything at any time.
+        #expect(chown(folder, 1, 1) == 0)
+        let disk = disk()
+        #expect(disk.load(at: time).warnings.count == 1)
+        #expect(kind { try disk.save(saved("a")) } == .stateNotSaved)
+        #expect(contents(of: file) == nil)
+    }
+
+    @Test func aLinkInPlaceOfTheLockIsNotFollowed() throws {
+        let other = home("other")
+        try home.makeDirectory("state")
+        try home.makeDirectory("state/eiced")
+        #expect(symlink(other, "\(folder)/forwards.lock") == 0)
+        let disk = disk()
+        #expect(disk.load(at: time).warnings.count == 1)
+        #expect(kind { try disk.save(saved("a")) } == .stateNotSaved)
+        #expect(access(other, F_OK) != 0 && contents(of: file) == nil)
+    }
+
     @Test func aFifoInPlaceOfTheFileHoldsNobodyUp() throws {
         try home.makeDirectory("state")
         try home.makeDirectory("state/eiced")

@@ -5,34 +5,16 @@ import Testing
 
 /// What happens when routes change or the clock jumps, each in a place of its own.
 @Suite struct DisturbanceTests {
-    /// Why this machine can give no network of its own; nil where it can.
-    private static let obstacle = Task { () throws -> String? in
-        let trial = try await ChildProcess.run(
-            "/usr/bin/unshare", ["--net", "--", "/usr/sbin/ip", "link", "set", "lo", "up"])
-        return trial.code == 0 ? nil : trial.description
-    }
-
-    @Test(.enabled("no network namespace can be made here (unshare --net)") { try await obstacle.value == nil })
+    @Test(.enabled("no network namespace can be made here (unshare --net)") { try await PrivateNetwork.canBeMade })
     func aChangeOfRoutesAsksEveryTunnelAndAnEndpointThatWentSilentIsLeft() async throws {
         try await Scene.onStage {
-            let network = try ChildProcess(
-                "/usr/bin/unshare", ["--net", "--", "/bin/sh", "-c", "ip link set lo up && echo up && exec sleep 600"],
-                environment: ["PATH": "/usr/sbin:/usr/bin:/bin"], diesWithParent: true)
-            try await eventually("there is a network") { network.standardOutput.contains("up") }
-            let inside = ["/usr/bin/nsenter", "--net=/proc/\(network.pid)/ns/net", "--"]
-            func changeRoutes(_ address: String) async throws {
-                let changed = try await ChildProcess.run(
-                    inside[0], inside.dropFirst() + ["/usr/sbin/ip", "address", "add", address, "dev", "lo"])
-                try #require(changed.code == 0, "\(changed)")
-            }
+            let network = try await PrivateNetwork()
             // Nobody else is in this network, so that any port is free.
-            let target = try ChildProcess(
-                inside[0], inside.dropFirst() + ["/usr/bin/nc", "-d", "-l", "-k", "127.0.0.1", "2022"],
-                diesWithParent: true)
+            let target = try network.start("/usr/bin/nc", ["-d", "-l", "-k", "127.0.0.1", "2022"])
             defer { target.kill() }
-            let emulator = try await Emulator.start(inventory: Scene.inventory(port: 2022), wrapper: inside)
+            let emulator = try await Emulator.start(inventory: Scene.inventory(port: 2022), wrapper: network.inside)
             let daemon = try await EicedDaemon.start(
-                environment: emulator.environment, configuration: Scene.table(of: [:]), wrapper: inside)
+                environment: emulator.environment, configuration: Scene.table(of: [:]), wrapper: network.inside)
             let path = daemon.directory("forward.sock")
             _ = try await daemon.add([Scene.web, "22:\(path)"])
             let client = try await onThread { try LoopbackSocket.connect(path: path) }
@@ -40,14 +22,14 @@ import Testing
             let table = try await daemon.eicectl("status").output
             #expect(table.contains(/LIVENESS/) && table.contains(/open +unknown/), "\(table)")
 
-            try await changeRoutes("192.0.2.1/32")
+            try await network.ip("address", "add", "192.0.2.1/32", "dev", "lo")
             try await eventually("the endpoint has answered a ping") {
                 try await daemon.tunnels().first?.liveness == .alive
             }
             #expect(daemon.log.contains("the routes changed"), "\(daemon.log)")
 
             emulator.process.signal(SIGSTOP)
-            try await changeRoutes("192.0.2.2/32")
+            try await network.ip("address", "add", "192.0.2.2/32", "dev", "lo")
             try await eventually("the dead tunnel is closed and its slot is back") {
                 let status = try await daemon.status()
                 return status.tunnels.isEmpty && status.endpoints.first?.slots.inUse == 0
@@ -62,7 +44,9 @@ import Testing
 
     /// Tunnels live by a clock that nobody sets, and signatures follow the service's: a wall clock that jumps by days costs
     /// nothing.
-    @Test(.enabled("libfaketime is not installed here (package faketime)") { access(faketime, R_OK) == 0 })
+    @Test(
+        .enabled("libfaketime is not installed here (package faketime)") { access(faketime, R_OK) == 0 },
+        .enabled(if: Sanitizer.isAbsent, "a sanitizer and libfaketime stand in the same functions' way"))
     func aClockThatIsSetForthAndBackByDaysLosesNothing() async throws {
         let echo = try LoopbackServer.echo()
         try await Scene.onStage {

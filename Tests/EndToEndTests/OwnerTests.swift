@@ -61,4 +61,42 @@ struct OwnerTests {
             #expect(ours.served == 4)
         }
     }
+
+    @Test(.enabled("no network namespace can be made here (unshare --net)") { try await PrivateNetwork.canBeMade })
+    func anotherHostPassesByTheListOfNetworksAndThisHostsUsersDoNot() async throws {
+        func configuration(_ network: String) -> String {
+            "\(Scene.table(of: [:]))[defaults]\nallow_networks = [\"\(network)\"]\n"
+        }
+        try await Scene.onStage {
+            let (here, there) = (try await PrivateNetwork(), try await PrivateNetwork())
+            try await here.connect("192.0.2.1/30", to: there, "192.0.2.2/30")
+            let target = try here.start("/usr/bin/nc", ["-d", "-l", "-k", "127.0.0.1", "2022"])
+            let emulator = try await Emulator.start(inventory: Scene.inventory(port: 2022), wrapper: here.inside)
+            let daemon = try await EicedDaemon.start(
+                environment: emulator.environment, configuration: configuration("192.0.2.0/30"), wrapper: here.inside)
+            let forward = try await daemon.add([Scene.web, "22:2222", "--bind", "192.0.2.1", "--allow-remote"])
+            #expect(forward.addresses == ["192.0.2.1:2222"])
+
+            // Its addresses are on the list, and it is this host all the same.
+            let stranger = try await here.run(
+                "/usr/bin/setpriv",
+                ["--reuid", "\(Crowd.stranger)", "--clear-groups", "/usr/bin/nc", "-d", "192.0.2.1", "2222"])
+            #expect(stranger.output.isEmpty)
+            let refusal = try #require(try await daemon.forwards().first?.lastFailure)
+            #expect(refusal.failure.why == "it is of the user with uid \(Crowd.stranger)")
+            let host = try there.start("/usr/bin/nc", ["-d", "192.0.2.1", "2222"])
+            try await daemon.waitForTunnels(open: 1)
+            host.kill()
+            try await eventually("its tunnel has ended") { try await daemon.tunnels().isEmpty }
+
+            try daemon.directory.write("config/eiced/config.toml", configuration("10.0.0.0/8"))
+            #expect(try await daemon.eicectl("reload").code == 0)
+            let outsider = try await there.run("/usr/bin/nc", ["-d", "192.0.2.1", "2222"])
+            #expect(outsider.output.isEmpty)
+            let last = try #require(try await daemon.forwards().first?.lastFailure)
+            #expect(last.failure.why == "192.0.2.2 is in none of the networks that are allowed")
+            #expect(try await daemon.tunnels().isEmpty)
+            withExtendedLifetime(target) {}
+        }
+    }
 }

@@ -31,7 +31,9 @@ public enum Crowd {
     }
 
     public static func report(of child: ChildProcess) async throws -> Report {
-        guard try await child.exit() == .code(0) else { throw TestFailure("perl: \(child.standardError)") }
+        guard try await child.exit(within: .seconds(120)) == .code(0) else {
+            throw TestFailure("perl: \(child.standardError)")
+        }
         let numbers = child.standardOutput.split(separator: " ").compactMap { Int($0.filter(\.isNumber)) }
         guard numbers.count == 3 else { throw TestFailure("perl said \(child.standardOutput)") }
         return Report(connected: numbers[0], waited: numbers[1], served: numbers[2])

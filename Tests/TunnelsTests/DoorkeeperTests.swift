@@ -20,24 +20,25 @@ import Testing
             var gone = 0
             var refused: [AccessRefusal: Int] = [:]
             var told = 0
-            /// All of `Caller` and the verdict.
-            var cost = Duration.zero
+            /// All of `Caller` and the verdict, for each connection.
+            var costs: [Duration] = []
         }
 
         init(_ listener: FileDescriptor, on loop: isolated Loop) throws {
             self.listener = listener
-            keeper.onGone = { [unowned self] in count.gone += 1 }
-            keeper.onRefusal = { [unowned self] refused, told in
+            // It keeps itself alive until it is closed.
+            keeper.onGone = { [self] in count.gone += 1 }
+            keeper.onRefusal = { [self] refused, told in
                 count.refused[refused.refusal, default: 0] += 1
                 if told != nil { count.told += 1 }
             }
             let admission = Admission(owner: getuid(), rules: AccessRules(), allowsRemoteClients: false)
-            let serve = { [unowned self] (connection: FileDescriptor) in
+            let serve = { [self] (connection: FileDescriptor) in
                 count.accepted += 1
                 let start = ContinuousClock.now
                 let caller = Caller(of: connection)
                 let isAdmitted = keeper.admit(connection, caller, by: admission)
-                count.cost += start.duration(to: .now)
+                count.costs.append(start.duration(to: .now))
                 guard isAdmitted else { return }
                 count.served += 1
                 _ = write(connection.raw, "welcome\n", 8)
@@ -46,7 +47,12 @@ import Testing
             accepting = try Listener(adopting: listener, on: loop, onTrouble: { _ in }, onAccept: serve)
         }
 
-        func close(on loop: isolated Loop) { accepting?.close(on: loop) }
+        func close(on loop: isolated Loop) {
+            accepting?.close(on: loop)
+            accepting = nil
+            keeper.onGone = nil
+            keeper.onRefusal = nil
+        }
     }
 
     private func house() async throws -> (LoopBound<House>, UInt16) {
@@ -79,25 +85,41 @@ import Testing
     @Test(.enabled(if: Crowd.canBeAnotherUser, "only root can connect as another user"))
     func noneOfTenThousandStrangersIsServedAndNoneOfTheOwnersRefused() async throws {
         let (house, port) = try await house()
+        // At first alone, so that no connection that was served can be one of the owner's: of a client that closes at once the
+        // kernel's entry shows root, and root may be the owner.
+        let theirs = try await Crowd.report(of: Crowd.start(10_000, to: port, as: Crowd.stranger))
+        try await eventually("all were accepted") { await self.count(house).accepted == 10_000 }
+        let alone = await count(house)
+        #expect(theirs.connected == 10_000 && theirs.served == 0)
+        #expect(alone.served == 0, "a stranger was served")
+        #expect((alone.refused[.user(Crowd.stranger)] ?? 0) >= theirs.waited)
+
+        // Then beside the owner's.
         let strangers = try Crowd.start(10_000, to: port, as: Crowd.stranger)
-        let owners = try Crowd.start(10_000, to: port, as: getuid())
-        let theirs = try await Crowd.report(of: strangers)
-        let ours = try await Crowd.report(of: owners)
-        try await eventually("all were accepted") { await self.count(house).accepted == 20_000 }
+        let ours = try await Crowd.report(of: Crowd.start(10_000, to: port, as: getuid()))
+        let beside = try await Crowd.report(of: strangers)
+        try await eventually("all were accepted") { await self.count(house).accepted == 30_000 }
         let count = await count(house)
         await close(house)
-
-        #expect(theirs.connected == 10_000 && ours.connected == 10_000)
-        #expect(theirs.served == 0, "a stranger was served")
+        #expect(beside.connected == 10_000 && ours.connected == 10_000)
+        #expect(beside.served == 0, "a stranger was served")
         #expect(ours.served == ours.waited, "the owner was refused")
         #expect(Set(count.refused.keys) == [.user(Crowd.stranger)])
         let refused = count.refused.values.reduce(0, +)
-        #expect(count.served + count.gone + refused == 20_000)
-        #expect(refused >= theirs.waited && count.served >= ours.waited)
+        #expect(count.served + count.gone + refused == 30_000)
+        #expect(refused >= theirs.waited + beside.waited && count.served >= ours.waited)
         #expect(count.told == 1, "a flood of connections must not be one of lines")
+
+        // Whatever else the machine does meanwhile, half of them are not interrupted.
+        let cost = count.costs.sorted()[count.costs.count / 2]
+        #expect(cost < .microseconds(50) || Sanitizer.current != nil)
         print(
-            "owner check: \(refused) strangers refused, \(count.served) of the owner's served, \(count.gone) gone, "
-                + "\(count.cost / 20_000 / .microseconds(1)) µs each")
+            """
+            owner_check_refused=\(refused)
+            owner_check_served=\(count.served)
+            owner_check_gone=\(count.gone)
+            owner_check_microseconds=\(cost / .microseconds(1))
+            """)
     }
 
     @Test func theOwnersOwnAreServedWhoeverThatIs() async throws {
