@@ -41,6 +41,9 @@ struct Session: Sendable {
         }
     }
 
+    /// Some megabytes, a byte at a time where a fault wants it so.
+    private static let longestSSH = Duration.seconds(120)
+
     private var options: [String] { ["--idle-timeout", "\(Stage.idleTimeout)s"] }
 
     private func throughProxy(_ conversation: Conversation) async throws -> Outcome {
@@ -50,10 +53,17 @@ struct Session: Sendable {
             output: .descriptor(far))
         far.close()
         let outcome = try await converse(conversation) { near }
-        // It has seen the end of its input: a proxy that stays is one of the things that must not happen.
-        let exit = try await child.exit()
-        guard case .broken(let what) = outcome else { return outcome }
-        return .broken("\(what); eicectl \(exit): \(child.standardError.prefix(300))")
+        let end = await end(of: child, within: .seconds(30))
+        guard case .broken(let what) = outcome else { return end.isThere ? outcome : .broken(end.text) }
+        return .broken("\(what); eicectl \(end.text): \(child.standardError.prefix(300))")
+    }
+
+    /// A program that stays where its tunnel has ended is one of the things that must not happen: it is killed, and told of as
+    /// what became of its session.
+    private func end(of child: ChildProcess, within limit: Duration) async -> (isThere: Bool, text: String) {
+        if let exit = try? await child.exit(within: limit) { return (true, "\(exit)") }
+        child.kill()
+        return (false, "process \(child.pid) still ran after \(limit)")
     }
 
     /// A file goes through `cat` at the other end and comes back.
@@ -70,10 +80,10 @@ struct Session: Sendable {
             try stage.ssh.clientOptions() + [
                 "-o", "ProxyCommand=\(command)", "-o", "ProxyUseFdpass=yes", lane.instance, "cat",
             ], environment: stage.daemon.environment, input: .descriptor(file))
-        let exit = try await child.exit(within: .seconds(60))
+        let end = await end(of: child, within: Self.longestSSH)
         let got = child.standardOutputBytes
         guard sent.starts(with: got) else { return .altered("ssh brought a byte back that was not sent") }
-        if exit == .code(0), got.count == sent.count { return .whole }
-        return .broken("\(got.count) of \(sent.count) bytes; ssh \(exit): \(child.standardError.suffix(300))")
+        if child.exit == .code(0), got.count == sent.count { return .whole }
+        return .broken("\(got.count) of \(sent.count) bytes; ssh \(end.text): \(child.standardError.suffix(300))")
     }
 }

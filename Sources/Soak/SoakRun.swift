@@ -10,7 +10,7 @@ struct SoakRun: Sendable {
     let tell: @Sendable (String) -> Void
 
     /// What is made once is made by then, failures' share of it among them: pools, caches, the allocator's arenas.
-    private var warmUp: Duration { min(.seconds(60), max(.seconds(20), length / 5)) }
+    private var warmUp: Duration { min(.seconds(60), max(.seconds(30), length / 5)) }
     /// Rest between two sessions of a lane, in milliseconds: a soak is long, not fast.
     private static let rest = 100...400
 

@@ -24,6 +24,9 @@ import Testing
         }
     }
 
+    /// A sanitizer makes each of them cost ten times as much, and a tenth of them tells it as much.
+    private static let churned = Sanitizer.isAbsent ? 10_000 : 1_000
+
     @Test func tenThousandConnectionsLeaveNothingBehind() async throws {
         let echo = try LoopbackServer.echo()
         try await Scene.play(port: echo.port) { scene in
@@ -48,7 +51,7 @@ import Testing
             try await scene.daemon.waitForTunnels(open: 0)
             let before = try now()
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<8 { group.addTask { try await onThread { try churn(1_250) } } }
+                for _ in 0..<8 { group.addTask { try await onThread { try churn(Self.churned / 8) } } }
                 try await group.waitForAll()
             }
             try await scene.daemon.waitForTunnels(open: 0)
@@ -63,7 +66,7 @@ import Testing
                 #expect(Double(after.memory) < Double(before.memory) * 1.2, "KiB before \(before) and after \(after)")
             }
             #expect(try await scene.daemon.status().endpoints.first?.slots.inUse == 0)
-            tell(figure: "connections_churned", 10_000)
+            tell(figure: "connections_churned", Self.churned)
         }
     }
 
@@ -125,7 +128,7 @@ import Testing
                 return now.count == 40 && now == last && now.allSatisfy { $0 > 0 }
             }
             let grown = try #require(facts.residentSetSize) - before
-            #expect(grown < 20 * Self.boundOfAStoppedTunnel, "\(grown) KiB for 20 tunnels")
+            if Sanitizer.isAbsent { #expect(grown < 20 * Self.boundOfAStoppedTunnel, "\(grown) KiB for 20 tunnels") }
             tell(figure: "stopped_tunnel_kib", grown / 20)
             for client in clients { client.shutdownBoth() }
             // Cut off in the middle, each of them throws.
