@@ -10,8 +10,6 @@ declare -A short=([thread]=tsan [address]=asan) variable=([thread]=TSAN_OPTIONS 
 declare -A options=(
     # Faults of memory are reported though the daemon resets its signals (ProcessMemory.swift).
     [thread]=history_size=4:handle_segv=2
-    # Leaks are not looked for: at exit Swift's runtime still holds what it made once, and the sanitizer would have to trace a process
-    # that has forbidden it. What grows is seen by the tests that count descriptors, threads and memory.
     [address]=detect_leaks=1:handle_segv=2:handle_sigbus=2:handle_sigfpe=2
 )
 

@@ -61,6 +61,37 @@ import Testing
     }
 }
 
+@Suite struct HandoverChannelTests {
+    private final class Watch {
+        weak var channel: HandoverChannel?
+    }
+
+    /// As the new process does when it is told to go on: what hears the word knows the channel.
+    @Test func oneThatIsReleasedIsHeldByNobody() async throws {
+        let loop = try Loop(label: "test")
+        let (here, there) = try HandoverSocket.pair()
+        let watch = await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                let watch = Watch()
+                if let channel = try? HandoverChannel(here, on: loop) {
+                    channel.onMessage = { _ in channel.release(on: loop) }
+                    channel.onEnd = { channel.release(on: loop) }
+                    watch.channel = channel
+                }
+                continuation.resume(returning: LoopBound(watch, on: loop))
+            }
+        }
+        func isThere() async -> Bool {
+            await withCheckedContinuation { continuation in
+                loop.submit { loop in continuation.resume(returning: watch.get(on: loop).channel != nil) }
+            }
+        }
+        #expect(await isThere())
+        #expect(try HandoverSocket.send(HandoverPacket(message: HandoverMessage(.go)), on: there))
+        try await eventually("it is gone") { await !isThere() }
+    }
+}
+
 @Suite struct SuccessorProgramTests {
     private let variables = [
         "HOME=/home/a", "LISTEN_PID=1", "LISTEN_FDS=2", "LISTEN_FDNAMES=a:b", "WATCHDOG_PID=1", "WATCHDOG_USEC=5",

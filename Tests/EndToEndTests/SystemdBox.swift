@@ -102,7 +102,7 @@ struct SystemdBox: Sendable {
             variables["AWS_CA_BUNDLE"] = "/etc/emulator.pem"
         }
         // The box cannot write where the reports are.
-        variables.merge(Sanitizer.environmentWithoutFiles) { $1 }
+        variables.merge(Sanitizer.sandboxedEnvironment) { $1 }
         let lines = variables.sorted { $0.key < $1.key }.map { "Environment=\"\($0.key)=\($0.value)\"\n" }
         try tree.write(
             "[Service]\n\(lines.joined())\(service)\n", to: "/etc/systemd/user/eiced.service.d/emulator.conf")

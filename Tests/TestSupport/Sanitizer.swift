@@ -19,10 +19,12 @@ public enum Sanitizer: String, Sendable {
         return [current.optionsVariable: String(cString: options)]
     }
 
-    /// The same for a program that cannot write where the reports are: they go to its standard error.
-    public static var environmentWithoutFiles: [String: String] {
+    /// The same for a program in a sandbox that neither writes where the reports are nor looks into itself for leaks: they go to
+    /// its standard error.
+    public static var sandboxedEnvironment: [String: String] {
         environment.mapValues { options in
-            options.split(separator: ":").filter { !$0.hasPrefix("log_path=") }.joined(separator: ":")
+            options.split(separator: ":").filter { !$0.hasPrefix("log_path=") && !$0.hasPrefix("detect_leaks=") }
+                .joined(separator: ":") + ":detect_leaks=0"
         }
     }
 

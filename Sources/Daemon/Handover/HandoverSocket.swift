@@ -134,14 +134,18 @@ final class HandoverChannel: ReadinessHandler {
 
     private func end(on loop: isolated Loop) {
         guard registration != nil else { return }
+        let tell = onEnd
         close(on: loop)
-        onEnd?()
+        tell?()
     }
 
     /// Watches it no longer, and leaves it open for whoever has it next.
     func release(on loop: isolated Loop) {
         if let registration { loop.deregister(registration) }
         registration = nil
+        // Nothing is told from here on, and what would have been may hold this channel.
+        onMessage = nil
+        onEnd = nil
     }
 
     func close(on loop: isolated Loop) {
