@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# No suppressions: neither of our own code nor of a library's has one been needed.
+# Nothing of our own code is suppressed; of a library's what leak-suppressions.txt has, with its reason.
+export LSAN_OPTIONS=suppressions=$PWD/scripts/leak-suppressions.txt:print_suppressions=0
 declare -A short=([thread]=tsan [address]=asan) variable=([thread]=TSAN_OPTIONS [address]=ASAN_OPTIONS)
 declare -A options=(
     # Faults of memory are reported though the daemon resets its signals (ProcessMemory.swift).

@@ -15,8 +15,12 @@ public enum Sanitizer: String, Sendable {
 
     /// What a program's runtime must be told so that its reports are found: children of the tests inherit nothing else.
     public static var environment: [String: String] {
-        guard let current, let options = getenv(current.optionsVariable) else { return [:] }
-        return [current.optionsVariable: String(cString: options)]
+        guard let current else { return [:] }
+        var variables: [String: String] = [:]
+        for name in [current.optionsVariable, "LSAN_OPTIONS"] {
+            variables[name] = getenv(name).map { String(cString: $0) }
+        }
+        return variables
     }
 
     /// The same for a program in a sandbox that neither writes where the reports are nor looks into itself for leaks: they go to

@@ -85,6 +85,7 @@ import Testing
     @Test(.enabled(if: Crowd.canBeAnotherUser, "only root can connect as another user"))
     func noneOfTenThousandStrangersIsServedAndNoneOfTheOwnersRefused() async throws {
         let (house, port) = try await house()
+        let began = ContinuousClock.now
         // At first alone, so that no connection that was served can be one of the owner's: of a client that closes at once the
         // kernel's entry shows root, and root may be the owner.
         let theirs = try await Crowd.report(of: Crowd.start(10_000, to: port, as: Crowd.stranger))
@@ -108,7 +109,8 @@ import Testing
         let refused = count.refused.values.reduce(0, +)
         #expect(count.served + count.gone + refused == 30_000)
         #expect(refused >= theirs.waited + beside.waited && count.served >= ours.waited)
-        #expect(count.told == 1, "a flood of connections must not be one of lines")
+        let minutes = Int(began.duration(to: .now) / .seconds(60))
+        #expect((1...minutes + 1).contains(count.told), "a flood of connections must not be one of lines")
 
         // Whatever else the machine does meanwhile, half of them are not interrupted.
         let cost = count.costs.sorted()[count.costs.count / 2]
