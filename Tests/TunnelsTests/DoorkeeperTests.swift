@@ -115,13 +115,10 @@ import Testing
         // Whatever else the machine does meanwhile, half of them are not interrupted.
         let cost = count.costs.sorted()[count.costs.count / 2]
         #expect(cost < .microseconds(50) || Sanitizer.current != nil)
-        print(
-            """
-            owner_check_refused=\(refused)
-            owner_check_served=\(count.served)
-            owner_check_gone=\(count.gone)
-            owner_check_microseconds=\(cost / .microseconds(1))
-            """)
+        tell(figure: "owner_check_refused", refused)
+        tell(figure: "owner_check_served", count.served)
+        tell(figure: "owner_check_gone", count.gone)
+        tell(figure: "owner_check_nanoseconds", Int(cost / .nanoseconds(1)))
     }
 
     @Test func theOwnersOwnAreServedWhoeverThatIs() async throws {
