@@ -37,5 +37,6 @@ struct Footprint: Hashable, Sendable, CustomStringConvertible {
     }
 
     private static let looks = 16
-    private static let pause = Duration.milliseconds(500)
+    /// So that all looks together take longer than a thread of the blocking pool rests before it ends (ten seconds).
+    private static let pause = Duration.seconds(1)
 }
