@@ -7,17 +7,14 @@ final class Peer: Sendable {
     let port: UInt16
     /// The process on the client's side, whose work is what eiced's is compared with.
     let client: ChildProcess
-    /// Whether all of its work is done by that one process.
-    let isOneProcess: Bool
     private let folder: TemporaryDirectory
 
     private init(
-        _ name: String, port: UInt16, client: ChildProcess, isOneProcess: Bool, folder: TemporaryDirectory
+        _ name: String, port: UInt16, client: ChildProcess, folder: TemporaryDirectory
     ) async throws {
         self.name = name
         self.port = port
         self.client = client
-        self.isOneProcess = isOneProcess
         self.folder = folder
         try await eventually("\(name) listens") {
             if let exit = client.exit { throw TestFailure("\(name) ended with \(exit): \(client.standardError)") }
@@ -51,7 +48,7 @@ final class Peer: Sendable {
         let command = wrapper + ["/usr/bin/stunnel", file]
         return try await Peer(
             "stunnel", port: port,
-            client: try ChildProcess(command[0], Array(command.dropFirst()), diesWithParent: true), isOneProcess: true,
+            client: try ChildProcess(command[0], Array(command.dropFirst()), diesWithParent: true),
             folder: folder)
     }
 
@@ -64,7 +61,7 @@ final class Peer: Sendable {
                 "-b", "65536", "TCP-LISTEN:\(port),bind=127.0.0.1,reuseaddr,fork,nodelay",
                 "OPENSSL:127.0.0.1:\(server),verify=0,nodelay",
             ], diesWithParent: true)
-        return try await Peer("socat", port: port, client: child, isOneProcess: false, folder: TemporaryDirectory())
+        return try await Peer("socat", port: port, client: child, folder: TemporaryDirectory())
     }
 }
 
