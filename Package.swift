@@ -288,7 +288,7 @@ let package = Package(
             swiftSettings: strict),
         // TLS servers that must be refused, made of OpenSSL itself.
         .target(
-            name: "BadTLS", dependencies: ["COpenSSL", "OpenSSL", "TestSupport"], path: "Tests/BadTLS",
+            name: "BadTLS", dependencies: ["OpenSSL", "TestSupport"], path: "Tests/BadTLS",
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",

@@ -3,6 +3,7 @@ import ControlProtocol
 import Failures
 import Glibc
 import SocketIO
+import TestSupport
 import Testing
 
 @testable import ControlClient
@@ -204,7 +205,7 @@ import Testing
         daemon.sayHello()
         let far = daemon.far
         // More than a socket's buffer may hold: written by a thread of its own.
-        let thread = Task.detached {
+        let sending = try Joined {
             var sent = 0
             while sent < line.count {
                 let count = line.withUnsafeBytes {
@@ -217,7 +218,7 @@ import Testing
         let result = try client.call(
             Methods.ForwardRemove.self, ForwardRemoveParameters(names: []), timeout: .seconds(10))
         #expect(result.removed == names)
-        thread.cancel()
+        try sending.wait()
     }
 }
 

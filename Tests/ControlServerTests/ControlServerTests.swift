@@ -140,7 +140,7 @@ import Testing
                 written += 1
             }
             let handled = bench.handler.state.withLock { $0.requests.count }
-            try await Task.sleep(for: .milliseconds(20))
+            try await letPass(.milliseconds(20))
             return bench.handler.state.withLock { $0.requests.count } == handled && written > handled
         }
         let handled = bench.handler.state.withLock { $0.requests.count }

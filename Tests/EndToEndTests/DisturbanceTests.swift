@@ -5,16 +5,16 @@ import Testing
 
 /// What happens when routes change or the clock jumps, each in a place of its own.
 @Suite struct DisturbanceTests {
-    @Test(.enabled("no network namespace can be made here (unshare --net)") { try await PrivateNetwork.canBeMade })
+    @Test(.enabled("no namespaces can be made here (unshare)") { try await PrivatePlace.canBeMade })
     func aChangeOfRoutesAsksEveryTunnelAndAnEndpointThatWentSilentIsLeft() async throws {
         try await Scene.onStage {
-            let network = try await PrivateNetwork()
+            let network = try await PrivatePlace(.network, setUp: "ip link set lo up")
             // Nobody else is in this network, so that any port is free.
             let target = try network.start("/usr/bin/nc", ["-d", "-l", "-k", "127.0.0.1", "2022"])
             defer { target.kill() }
-            let emulator = try await Emulator.start(inventory: Scene.inventory(port: 2022), wrapper: network.inside)
+            let emulator = try await Emulator.start(inventory: Scene.inventory(port: 2022), wrapper: network.wrapper)
             let daemon = try await EicedDaemon.start(
-                environment: emulator.environment, configuration: Scene.table(of: [:]), wrapper: network.inside)
+                environment: emulator.environment, configuration: Scene.table(of: [:]), wrapper: network.wrapper)
             let path = daemon.directory("forward.sock")
             _ = try await daemon.add([Scene.web, "22:\(path)"])
             let client = try await onThread { try LoopbackSocket.connect(path: path) }
@@ -22,14 +22,14 @@ import Testing
             let table = try await daemon.eicectl("status").output
             #expect(table.contains(/LIVENESS/) && table.contains(/open +unknown/), "\(table)")
 
-            try await network.ip("address", "add", "192.0.2.1/32", "dev", "lo")
+            try await network.run("ip address add 192.0.2.1/32 dev lo")
             try await eventually("the endpoint has answered a ping") {
                 try await daemon.tunnels().first?.liveness == .alive
             }
             #expect(daemon.log.contains("the routes changed"), "\(daemon.log)")
 
             emulator.process.signal(SIGSTOP)
-            try await network.ip("address", "add", "192.0.2.2/32", "dev", "lo")
+            try await network.run("ip address add 192.0.2.2/32 dev lo")
             try await eventually("the dead tunnel is closed and its slot is back") {
                 let status = try await daemon.status()
                 return status.tunnels.isEmpty && status.endpoints.first?.slots.inUse == 0

@@ -62,18 +62,19 @@ struct OwnerTests {
         }
     }
 
-    @Test(.enabled("no network namespace can be made here (unshare --net)") { try await PrivateNetwork.canBeMade })
+    @Test(.enabled("no namespaces can be made here (unshare)") { try await PrivatePlace.canBeMade })
     func anotherHostPassesByTheListOfNetworksAndThisHostsUsersDoNot() async throws {
         func configuration(_ network: String) -> String {
             "\(Scene.table(of: [:]))[defaults]\nallow_networks = [\"\(network)\"]\n"
         }
         try await Scene.onStage {
-            let (here, there) = (try await PrivateNetwork(), try await PrivateNetwork())
+            let here = try await PrivatePlace(.network, setUp: "ip link set lo up")
+            let there = try await PrivatePlace(.network, setUp: "ip link set lo up")
             try await here.connect("192.0.2.1/30", to: there, "192.0.2.2/30")
             let target = try here.start("/usr/bin/nc", ["-d", "-l", "-k", "127.0.0.1", "2022"])
-            let emulator = try await Emulator.start(inventory: Scene.inventory(port: 2022), wrapper: here.inside)
+            let emulator = try await Emulator.start(inventory: Scene.inventory(port: 2022), wrapper: here.wrapper)
             let daemon = try await EicedDaemon.start(
-                environment: emulator.environment, configuration: configuration("192.0.2.0/30"), wrapper: here.inside)
+                environment: emulator.environment, configuration: configuration("192.0.2.0/30"), wrapper: here.wrapper)
             let forward = try await daemon.add([Scene.web, "22:2222", "--bind", "192.0.2.1", "--allow-remote"])
             #expect(forward.addresses == ["192.0.2.1:2222"])
 

@@ -44,14 +44,14 @@ import Testing
             try await scene.daemon.waitForTunnels(open: 4)
 
             // A client a millisecond, whatever happens meanwhile.
-            let knocking = Knocking(on: [first, second, third])
+            let clients = Clients(of: [first, second, third]) { _ in .milliseconds(1) }
             try Self.rewrite(
                 scene,
                 Self.forward("one", "\(second)") + Self.forward("two", "\(first)")
                     + Self.forward("renamed", "\(third)") + Self.forward("kept", "0", "warm = 1"))
             let reload = try await scene.daemon.eicectl("reload")
             #expect(reload.output == "added renamed\nchanged kept, one, two\nremoved three\n", "\(reload)")
-            #expect(await knocking.refused() == 0)
+            #expect(try await clients.stop().refused.isEmpty)
 
             let places = Dictionary(
                 uniqueKeysWithValues: try await scene.daemon.forwards().map { ($0.name, $0.addresses) })
@@ -77,7 +77,7 @@ import Testing
         ) { scene in
             #expect(try await scene.daemon.forwards().count == 2)
             let tunnels = [try await Self.open(first), try await Self.open(second)]
-            let knocking = Knocking(on: [first, second])
+            let clients = Clients(of: [first, second]) { _ in .milliseconds(1) }
             for (a, b) in [((first, all), (second, one)), ((second, all), (first, one)), ((first, one), (second, all))]
             {
                 try Self.rewrite(scene, Self.forward("a", "\(a.0)", a.1) + Self.forward("b", "\(b.0)", b.1))
@@ -91,7 +91,7 @@ import Testing
                     ])
                 for port in [first, second] { _ = try await Self.open(port) }
             }
-            #expect(await knocking.refused() == 0)
+            #expect(try await clients.stop().refused.isEmpty)
             for tunnel in tunnels { try await Self.ping(tunnel) }
         }
     }
@@ -186,26 +186,5 @@ import Testing
                 #expect(!daemon.log.contains("notice:"), "\(daemon.log)")
             }
         }
-    }
-}
-
-/// Connects again and again, and counts who was refused.
-private final class Knocking: Sendable {
-    private let task: Task<Int, Never>
-
-    init(on ports: [UInt16]) {
-        task = Task.detached {
-            var refused = 0
-            while !Task.isCancelled {
-                for port in ports where (try? LoopbackSocket.connect(port: port)) == nil { refused += 1 }
-                usleep(1_000)
-            }
-            return refused
-        }
-    }
-
-    func refused() async -> Int {
-        task.cancel()
-        return await task.value
     }
 }

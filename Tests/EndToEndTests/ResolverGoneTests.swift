@@ -6,7 +6,7 @@ import Testing
 @Suite struct ResolverGoneTests {
     /// A resolver that answers nothing holds a look-up for as long as resolv.conf says. It costs whoever waits for it no more than
     /// the deadline of the dial, and nobody else anything.
-    @Test(.enabled("no namespaces can be made here (unshare)") { try await PrivatePlace.obstacle.value == nil })
+    @Test(.enabled("no namespaces can be made here (unshare)") { try await PrivatePlace.canBeMade })
     func aResolverThatIsGoneCostsADialItsDeadlineAndNobodyElseAnything() async throws {
         try await Scene.onStage {
             let folder = try TemporaryDirectory()

@@ -46,7 +46,7 @@ import Testing
 
     /// The user's own file, as ssh finds it: in the home that the account has, whatever HOME says. A mount of our own puts a
     /// temporary one there.
-    @Test(.enabled(if: mayMount, "this host lets us make no mount namespace"))
+    @Test(.enabled("this host lets us make no mount namespace") { try await mayMount.value })
     func anInstalledBlockWorksForARealSSH() async throws {
         let server = try await SSHServer.start()
         try await Scene.play(port: server.port) { scene in
@@ -96,12 +96,9 @@ import Testing
         }
     }
 
-    static let mayMount: Bool = {
-        let probe = try? ChildProcess(
-            "/usr/bin/unshare", ["--mount", "--map-root-user", "mount", "--bind", "/tmp", "/mnt"])
-        return probe.map { child in
-            while child.exit == nil { usleep(1_000) }
-            return child.exit == .code(0)
-        } ?? false
-    }()
+    private static let mayMount = Task { () throws -> Bool in
+        try await ChildProcess.run(
+            "/usr/bin/unshare", ["--mount", "--map-root-user", "mount", "--bind", "/tmp", "/mnt"]
+        ).code == 0
+    }
 }

@@ -142,7 +142,7 @@ import Testing
         }
     }
 
-    @Test(.enabled("no mounts can be made here (unshare --mount)") { try await PrivatePlace.obstacle.value == nil })
+    @Test(.enabled("no mounts can be made here (unshare --mount)") { try await PrivatePlace.canBeMade })
     func aDiskThatIsFullStopsNoTunnelAndLosesNothing() async throws {
         try await playOnOwnDisk { scene, place, disk in
             let web = try await scene.add(Scene.web, "--name", "web")
@@ -173,7 +173,7 @@ import Testing
         }
     }
 
-    @Test(.enabled("no mounts can be made here (unshare --mount)") { try await PrivatePlace.obstacle.value == nil })
+    @Test(.enabled("no mounts can be made here (unshare --mount)") { try await PrivatePlace.canBeMade })
     func aStateFolderThatIsReadOnlyServesWhatIsInItAndRefusesWhatWouldChangeIt() async throws {
         try await playOnOwnDisk { scene, place, disk in
             _ = try await scene.add(Scene.web, "--name", "web")

@@ -25,7 +25,7 @@ struct SystemdHandoverTests {
                 let tunnels = try await box.json(TunnelListResult.self, "tunnels").tunnels
                 return tunnels.count == 10 && tunnels.allSatisfy { $0.state == .open }
             }
-            let clients = try Clients(port: try forward.port)
+            let clients = Clients(of: [try forward.port], as: SystemdBox.aliceID)
             let result = try await box.json(ShutdownResult.self, "shutdown", "--handover")
             #expect(result.tunnels >= 10)
 

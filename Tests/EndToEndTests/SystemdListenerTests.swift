@@ -123,7 +123,9 @@ struct SystemdListenerTests {
             let forward = try await box.add(Scene.web, "22")
             try await box.waitForStored(3)
             // Soon nobody is served any more, since it crashes too often; on a slow machine more would come than can wait.
-            let clients = try Clients(port: try forward.port, every: { $0 < 3_800 ? .milliseconds(10) : .seconds(2) })
+            let clients = Clients(of: [try forward.port], as: SystemdBox.aliceID) {
+                $0 < 3_800 ? .milliseconds(10) : .seconds(2)
+            }
             let kills = #"""
                 old=0
                 for number in $(seq 100); do
@@ -188,7 +190,7 @@ struct SystemdListenerTests {
                 let tunnels = try await box.json(TunnelListResult.self, "tunnels").tunnels
                 return tunnels.count == 10 && tunnels.allSatisfy { $0.state == .open }
             }
-            let clients = try Clients(port: try forward.port)
+            let clients = Clients(of: [try forward.port], as: SystemdBox.aliceID)
             async let restart = box.systemctl("restart", "eiced.service")
             let read = try await withThrowingTaskGroup(of: Int.self) { group in
                 for socket in sockets.dropFirst() {
@@ -205,44 +207,6 @@ struct SystemdListenerTests {
             let fresh = try await box.connect(forward)
             #expect(try await onThread { try pattern.verify(1 << 20, from: fresh) } == 1 << 20)
         }
-    }
-}
-
-/// Connects every ten milliseconds, if nothing else is said, until it is stopped, and leaves at once.
-final class Clients: Sendable {
-    private struct Outcome {
-        var connected = 0
-        var refused: [String] = []
-        var isStopped = false
-        var isOver = false
-    }
-
-    private let outcome = Mutex(Outcome())
-
-    /// - Parameter pause: until the next connection, after so many of them.
-    init(port: UInt16, every pause: @escaping @Sendable (Int) -> Duration = { _ in .milliseconds(10) }) throws {
-        Task { [self] in
-            try await onThread { [self] in
-                while !outcome.withLock({ $0.isStopped }) {
-                    do {
-                        let socket = try LoopbackSocket.connect(port: port, owner: SystemdBox.aliceID)
-                        socket.close()
-                        outcome.withLock { $0.connected += 1 }
-                    } catch {
-                        outcome.withLock { $0.refused.append("\(error)") }
-                    }
-                    let pause = pause(outcome.withLock { $0.connected })
-                    usleep(useconds_t(pause / .microseconds(1)))
-                }
-            }
-            outcome.withLock { $0.isOver = true }
-        }
-    }
-
-    func stop() async throws -> (connected: Int, refused: [String]) {
-        outcome.withLock { $0.isStopped = true }
-        try await eventually("the clients stop") { self.outcome.withLock { $0.isOver } }
-        return outcome.withLock { ($0.connected, $0.refused) }
     }
 }
 

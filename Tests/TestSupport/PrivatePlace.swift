@@ -36,16 +36,44 @@ public final class PrivatePlace: Sendable {
 
     /// Runs a command of a shell inside, and throws where it fails.
     public func run(_ command: String) async throws {
-        let result = try await ChildProcess.run(
-            wrapper[0], wrapper.dropFirst() + ["/bin/sh", "-ec", command], environment: Self.environment)
+        let result = try await run("/bin/sh", ["-ec", command])
         guard result.code == 0 else { throw TestFailure("\(result)") }
     }
 
-    /// Why this machine can give none; nil where it can.
+    /// Runs a command inside to its end.
+    public func run(_ program: String, _ arguments: [String]) async throws -> CommandResult {
+        try await ChildProcess.run(
+            wrapper[0], wrapper.dropFirst() + [program] + arguments, environment: Self.environment)
+    }
+
+    /// Starts a command inside.
+    public func start(_ program: String, _ arguments: [String]) throws -> ChildProcess {
+        try ChildProcess(
+            wrapper[0], wrapper.dropFirst() + [program] + arguments, environment: Self.environment, diesWithParent: true
+        )
+    }
+
+    /// Joins its network to another one's by a wire with an address at each end.
+    public func connect(_ address: String, to other: PrivatePlace, _ otherAddress: String) async throws {
+        try await run("ip link add wire type veth peer name wire netns \(other.holder.pid)")
+        for (place, address) in [(self, address), (other, otherAddress)] {
+            try await place.run("ip address add \(address) dev wire; ip link set wire up")
+        }
+    }
+
+    /// Whether this machine can give one.
+    public static var canBeMade: Bool {
+        get async throws { try await obstacle.value == nil }
+    }
+
+    /// Why it can give none; nil where it can.
     public static let obstacle = Task { () async throws -> String? in
         let trial = try await ChildProcess.run(
             "/usr/bin/unshare",
-            ["--net", "--mount", "--", "/bin/sh", "-ec", "ip link set lo up; mount -t tmpfs none /mnt"],
+            [
+                "--net", "--mount", "--", "/bin/sh", "-ec",
+                "ip link set lo up; ip link add wire0 type veth peer name wire1; mount -t tmpfs none /mnt",
+            ],
             environment: environment)
         return trial.code == 0 ? nil : trial.description
     }
