@@ -66,9 +66,9 @@ let package = Package(
         .target(name: "SocketIO", dependencies: ["CLinux"], swiftSettings: strict),
         .testTarget(name: "SocketIOTests", dependencies: ["SocketIO", "CLinux", "TestSupport"], swiftSettings: strict),
 
-        // The only importer of COpenSSL.
+        // The only importer of COpenSSL, with its tests.
         .target(name: "OpenSSL", dependencies: ["COpenSSL"], swiftSettings: strict),
-        .testTarget(name: "OpenSSLTests", dependencies: ["OpenSSL", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "OpenSSLTests", dependencies: ["COpenSSL", "OpenSSL", "TestSupport"], swiftSettings: strict),
 
         // RFC 6455, both roles; no I/O, no clock.
         .target(name: "WebSocket", dependencies: ["OpenSSL"], swiftSettings: strict),
@@ -288,7 +288,7 @@ let package = Package(
             swiftSettings: strict),
         // TLS servers that must be refused, made of OpenSSL itself.
         .target(
-            name: "BadTLS", dependencies: ["OpenSSL", "TestSupport"], path: "Tests/BadTLS",
+            name: "BadTLS", dependencies: ["COpenSSL", "OpenSSL", "TestSupport"], path: "Tests/BadTLS",
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",

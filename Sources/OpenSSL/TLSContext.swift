@@ -31,8 +31,9 @@ public final class TLSContext: @unchecked Sendable {
         _ = shim_SSL_CTX_set_session_cache_mode(
             pointer, Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL))
         SSL_CTX_sess_set_new_cb(pointer) { ssl, session in
-            guard let ssl, let session else { return 0 }
-            return TLSSession.keep(session, of: ssl) ? 1 : 0
+            if let ssl, let session { TLSSession.keep(session, of: ssl) }
+            // OpenSSL's own stays OpenSSL's.
+            return 0
         }
         ErrorQueue.clear()
         switch roots {

@@ -1,6 +1,8 @@
+import COpenSSL
 import FoundationEssentials
-import OpenSSL
 import Testing
+
+@testable import OpenSSL
 
 @Suite struct TLSResumptionTests {
     private let contexts: (client: TLSContext, server: TLSContext)
@@ -47,6 +49,15 @@ import Testing
         var resumed = 0
         for _ in 0..<3 where try connect("one.example", readsTickets: false) { resumed += 1 }
         #expect(resumed == 2)
+    }
+
+    /// A certificate that nobody looks at any more is most of what a session takes.
+    @Test func aSessionIsKeptWithoutTheCertificate() throws {
+        #expect(try connect("one.example") == false)
+        let session = try #require(contexts.client.sessions.take(for: "one.example:443"))
+        defer { SSL_SESSION_free(session) }
+        #expect(SSL_SESSION_get0_peer(session) == nil)
+        #expect(SSL_SESSION_is_resumable(session) == 1)
     }
 
     /// Shakes hands and sends a byte each way, so that tickets arrive. Returns whether the session was resumed.
