@@ -44,7 +44,7 @@ for sanitizer in "$@"; do
 
     count=$(find "$reports" -type f -exec cat {} + | grep -cE '(WARNING|ERROR): (Thread|Address|Leak)Sanitizer') || true
     if [ "$count" -ne 0 ]; then
-        find "$reports" -type f -exec cat {} + | head -200 >&2
+        find "$reports" -type f -exec cat {} + | head -200 >&2 || true
         echo "sanitize: error: reports of the $sanitizer sanitizer are in $reports" >&2
         code=1
     fi

@@ -9,10 +9,7 @@ final class EchoTransport {
 
     private let socket: FileDescriptor
     private let session: TLSSession?
-    private let area = (
-        UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 16),
-        UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 16)
-    )
+    private let area: (UnsafeMutableRawBufferPointer, UnsafeMutableRawBufferPointer)
 
     /// Longer than any test of Autobahn's is silent.
     private static let limit = timeval(tv_sec: 120, tv_usec: 0)
@@ -32,6 +29,8 @@ final class EchoTransport {
         } else {
             session = nil
         }
+        // Last: what throws before there is an object has none to give memory back.
+        area = (.allocate(byteCount: 1 << 17, alignment: 16), .allocate(byteCount: 1 << 17, alignment: 16))
         session?.incoming.lend(area.0)
         session?.outgoing.lend(area.1)
         try shakeHands()

@@ -50,14 +50,21 @@ import Testing
         let desk = Desk()
         let renewals = await renewals(loop, desk)
         #expect(await onLoop(loop) { renewals.get(on: $0).isAtRest })
-        for name in ["web", "broken", "hangs"] {
-            for port in [22, 3_389] as [UInt16] {
-                let request = try Self.request(name, port: port)
-                await onLoop(loop) { renewals.get(on: $0).used(request, on: $0) }
+        func use(_ names: String...) async throws {
+            for name in names {
+                for port in [22, 3_389] as [UInt16] {
+                    let request = try Self.request(name, port: port)
+                    await onLoop(loop) { renewals.get(on: $0).used(request, on: $0) }
+                }
             }
         }
+        try await use("web", "broken", "hangs")
         #expect(await onLoop(loop) { !renewals.get(on: $0).isAtRest })
-        try await eventually("it is renewed again and again") { desk.count("web") >= 3 && desk.count("broken") >= 2 }
+        try await eventually("it is renewed again and again") {
+            // Used all the while: how long the machine takes for three is not what is kept for so long.
+            try await use("web", "broken")
+            return desk.count("web") >= 3 && desk.count("broken") >= 2
+        }
         #expect(desk.count("hangs") == 1, "and what hangs holds up no other, nor is it asked twice")
         desk.gate.continuation.finish()
         try await eventually("nothing is left to wake up for") {

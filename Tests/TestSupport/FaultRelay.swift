@@ -107,6 +107,7 @@ public final class FaultRelay: Sendable {
         }
 
         func relay(to port: UInt16) throws {
+            defer { state.current.withLock { if $0 === self { $0 = nil } } }
             if let plan = plan.withLock({ $0 }), plan.phase == .tcp, plan.fault == .reset { return client.reset() }
             state.open.withLock { $0[ObjectIdentifier(self)] = self }
             defer { _ = state.open.withLock { $0.removeValue(forKey: ObjectIdentifier(self)) } }

@@ -59,8 +59,8 @@ final class Bench: Sendable {
         }
         await onControl { [weak self] tables, _ in
             let forwards = tables.forwards
-            tables.tunnels.onEnd = { end in
-                forwards.note(end)
+            tables.tunnels.onEnd = { [weak forwards] end in
+                forwards?.note(end)
                 self?.recorded.withLock { $0.append(end) }
             }
         }

@@ -97,18 +97,22 @@ import WebSocketEcho
 
     // MARK: 1, framing
 
-    static let sizes: [Case] = zip(1..., [0, 125, 126, 127, 128, 65_535, 65_536, 65_536]).flatMap { number, size in
-        let payload = [UInt8](repeating: UInt8(ascii: "*"), count: size)
-        let bytes = [UInt8](repeating: 0xFE, count: size)
-        return [
-            Case("1.1.\(number)", frame(.text, payload), end, answers: .text(payload), .close(1000)),
-            Case("1.2.\(number)", frame(.binary, bytes), end, answers: .binary(bytes), .close(1000)),
-        ]
+    // Computed, as the others: the leak sanitizer does not see arrays in such an enumeration, which keeps its case in their pointers'
+    // bits, and takes what is kept for good for lost.
+    static var sizes: [Case] {
+        zip(1..., [0, 125, 126, 127, 128, 65_535, 65_536, 65_536]).flatMap { number, size in
+            let payload = [UInt8](repeating: UInt8(ascii: "*"), count: size)
+            let bytes = [UInt8](repeating: 0xFE, count: size)
+            return [
+                Case("1.1.\(number)", frame(.text, payload), end, answers: .text(payload), .close(1000)),
+                Case("1.2.\(number)", frame(.binary, bytes), end, answers: .binary(bytes), .close(1000)),
+            ]
+        }
     }
 
     // MARK: 2, pings and pongs
 
-    static let pings: [Case] = {
+    static var pings: [Case] {
         let many = (0..<10).map { UInt8($0) }
         return [
             Case("2.1", frame(.ping), end, answers: .pong([]), .close(1000)),
@@ -128,11 +132,11 @@ import WebSocketEcho
                 answers: .pong([0]), .pong([1]), .pong([2]), .pong([3]), .pong([4]), .pong([5]), .pong([6]), .pong([7]),
                 .pong([8]), .pong([9]), .close(1000)),
         ]
-    }()
+    }
 
     // MARK: 3, reserved bits
 
-    static let reserved: [Case] = {
+    static var reserved: [Case] {
         let small = Array("small".utf8)
         return [
             Case("3.1", raw(0x91, small), answers: .close(1002)),
@@ -143,11 +147,11 @@ import WebSocketEcho
             Case("3.6", raw(0xE9, small), answers: .close(1002)),
             Case("3.7", raw(0xF8), answers: .close(1002)),
         ]
-    }()
+    }
 
     // MARK: 4, reserved opcodes
 
-    static let opcodes: [Case] = {
+    static var opcodes: [Case] {
         let small = Array("small".utf8)
         var cases: [Case] = []
         for (group, first) in [(1, UInt8(3)), (2, UInt8(11))] {
@@ -161,11 +165,11 @@ import WebSocketEcho
             }
         }
         return cases
-    }()
+    }
 
     // MARK: 5, fragments
 
-    static let fragments: [Case] = {
+    static var fragments: [Case] {
         let one = Array("fragment1".utf8)
         let two = Array("fragment2".utf8)
         let both = one + two
@@ -200,11 +204,11 @@ import WebSocketEcho
                 frame(.continuation, "5"), end, answers: pong, pong, .text(Array("12345".utf8)), .close(1000)),
             // 5.20 is 5.19 with pauses between the fragments.
         ]
-    }()
+    }
 
     // MARK: 7, closing
 
-    static let closes: [Case] = {
+    static var closes: [Case] {
         let reason = [UInt8](repeating: UInt8(ascii: "*"), count: 123)
         var cases = [
             Case("7.1.1", frame(.text, "Hello"), end, answers: .text(Array("Hello".utf8)), .close(1000)),
@@ -230,7 +234,7 @@ import WebSocketEcho
         cases += bad.enumerated().map { Case("7.9.\($0 + 1)", close($1), answers: .close(1002)) }
         cases += [5000, 65_535].enumerated().map { Case("7.13.\($0 + 1)", close($1), answers: .close(1002)) }
         return cases
-    }()
+    }
 
     // MARK: 6, UTF-8
 
