@@ -29,10 +29,9 @@ SWIFT_BUILD := swift build $(SWIFT_FLAGS)
 SWIFT_RELEASE := $(SWIFT_BUILD) -c release --static-swift-stdlib --disable-local-rpath
 
 # eicectl starts once for each `ssh`, so it is one static file that starts in two milliseconds. It has a scratch path
-# of its own because its flags would otherwise rebuild what the daemon is made of. lld (part of Swift's toolchain) folds
-# functions that came out alike, which keeps it small. It is loaded at a random place as every program is (static-pie); the table
-# of what has to be adjusted then is packed, since it would be 1 MB and take a tenth of a millisecond. Optimised for size: together
-# that keeps it below 16 MB, and it starts as fast.
+# of its own because its flags would otherwise rebuild what the daemon is made of. It is loaded at a random place as every program
+# is (static-pie). Optimised for size, and functions that came out alike folded: together that keeps it below 16 MB, and it starts
+# as fast.
 STATIC_SCRATCH := .build-static
 STATIC_EICECTL := $(CURDIR)/$(STATIC_SCRATCH)/release/eicectl
 RELEASE := $(CURDIR)/.build/release
@@ -48,8 +47,8 @@ build-daemon: deps
 	scripts/hardening.sh $(RELEASE)/eiced $(RELEASE)/eice-emulator
 
 build-eicectl: deps
-	$(SWIFT_RELEASE) -Xswiftc -static-executable -Xswiftc -Xclang-linker -Xswiftc -static-pie -Xswiftc -use-ld=lld \
-	    -Xswiftc -Osize -Xlinker --icf=all -Xlinker -z -Xlinker pack-relative-relocs \
+	$(SWIFT_RELEASE) -Xswiftc -static-executable -Xswiftc -Xclang-linker -Xswiftc -static-pie \
+	    -Xswiftc -Osize -Xlinker --icf=all \
 	    --scratch-path $(STATIC_SCRATCH) --product eicectl
 	scripts/hardening.sh $(STATIC_EICECTL)
 

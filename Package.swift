@@ -29,10 +29,15 @@ let hardening =
 let hardenedC: [CSetting] = [.unsafeFlags(hardening, .when(configuration: .release))]
 let hardenedCxx: [CXXSetting] = [.unsafeFlags(hardening, .when(configuration: .release))]
 
-/// How it is linked: symbols are bound before it starts, and then their table is read-only. scripts/hardening.sh looks.
+/// How it is linked: symbols are bound before it starts, and then their table is read-only; scripts/hardening.sh looks. lld, which is
+/// part of Swift's toolchain, packs the table of pointers that are adjusted at the start (1 MB otherwise), and leaves out the names
+/// of Swift's symbols for other libraries to find.
 let hardenedLink: [LinkerSetting] = [
     .unsafeFlags(
-        ["-Xlinker", "-z", "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now"], .when(configuration: .release))
+        [
+            "-use-ld=lld", "-Xlinker", "-z", "-Xlinker", "relro", "-Xlinker", "-z", "-Xlinker", "now",
+            "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs", "-Xlinker", "--no-export-dynamic",
+        ], .when(configuration: .release))
 ]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")

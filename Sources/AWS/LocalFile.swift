@@ -1,11 +1,11 @@
 import Failures
 import Glibc
 
-/// Reads small local files whole: profiles, token caches, tokens.
-enum LocalFile {
+/// Reads small local files whole: profiles, token caches, tokens, certificates.
+public enum LocalFile {
     /// The bytes of a file; nil where there is none.
     /// - Throws: `.configuration` where it exists and cannot be read, is no regular file or exceeds `limit` bytes.
-    static func read(_ path: String, limit: Int) throws(Failure) -> [UInt8]? {
+    public static func read(_ path: String, limit: Int) throws(Failure) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard descriptor >= 0 else {
             // The AWS CLI takes a path through a missing folder as a missing file, too.

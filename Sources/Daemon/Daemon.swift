@@ -70,6 +70,7 @@ final class Daemon {
             feed: feed, audit: AuditLog(AuditFile(environment: settings.environment), logger: logger),
             credentials: context.credentials, logger: logger)
         let resolver = Resolver()
+        try TrustStore.check(context, logger)
         let trust = TrustStore()
         let router = AWSRouter(
             context: context, lookUpTimeToLive: settings.configuration.pool.lookUpTimeToLive, trust: trust,
@@ -82,7 +83,7 @@ final class Daemon {
             Watchdog(interval: $0, relays: relays, on: loop) { notifier.watchdog() }
         }
         var services = TunnelServices(
-            router: router, resolver: resolver, tls: try trust.standard(context, logger),
+            router: router, resolver: resolver, tls: try trust.context(trusting: nil),
             connectTo: settings.connectTo, proxies: context.proxies,
             timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)", control: loop,
             relays: relays, pools: LoopBound(pools, on: loop), logger: logger)

@@ -34,8 +34,7 @@ final class TrustStore: Sendable {
         do throws(TLSError) {
             context = try TLSContext(trusting: path.map { .file($0) } ?? .system)
         } catch {
-            throw Failure(
-                .configuration, error.reason, hint: "check AWS_CA_BUNDLE, ca_bundle and SSL_CERT_FILE")
+            throw Failure(.configuration, error.reason, hint: Self.hint)
         }
         // Of two that read it at the same time one is kept, so that both share its sessions.
         return entries.withLock { entries in
@@ -45,10 +44,10 @@ final class TrustStore: Sendable {
         }
     }
 
-    /// What is trusted where no profile is named.
+    /// Looks into the file that is trusted where no profile is named, without OpenSSL, which the first tunnel sets up.
     ///
-    /// - Throws: where it cannot be used, so that this is told when the daemon starts.
-    func standard(_ context: AWSContext, _ logger: Logger) throws(Failure) -> TLSContext {
+    /// - Throws: `.configuration` where it cannot be read or has no certificate in it, so that this is told when the daemon starts.
+    static func check(_ context: AWSContext, _ logger: Logger) throws(Failure) {
         let roots: String?
         do throws(Failure) {
             roots = try context.trustRoots(profile: nil)
@@ -57,8 +56,25 @@ final class TrustStore: Sendable {
             logger.warning("trusting what the environment or the system says: \(error)")
             roots = context.environment.first(of: "AWS_CA_BUNDLE", "SSL_CERT_FILE")
         }
-        return try self.context(trusting: roots)
+        guard let roots else { return }
+        guard let bytes = try LocalFile.read(roots, limit: largestFile) else {
+            throw Failure(
+                .configuration, "cannot use the trust roots in \(roots)", why: "there is no such file", hint: hint)
+        }
+        // As OpenSSL's PEM_read_bio_X509_AUX(3) knows them.
+        guard
+            ["", "TRUSTED ", "X509 "].contains(where: { bytes.contains(Array("-----BEGIN \($0)CERTIFICATE-----".utf8)) }
+            )
+        else {
+            throw Failure(
+                .configuration, "cannot use the trust roots in \(roots)", why: "there is no certificate in it",
+                hint: hint)
+        }
     }
+
+    private static let hint = "check AWS_CA_BUNDLE, ca_bundle and SSL_CERT_FILE"
+    /// In bytes. A system's bundle has a quarter of a megabyte.
+    private static let largestFile = 16 << 20
 
     private static func mark(_ path: String) -> Mark? {
         var status = stat()

@@ -1,10 +1,10 @@
 import COpenSSL
+import Synchronization
 
 /// What TLS sessions of one kind share: trust roots and rules for a client, certificate and key for a server.
 ///
-/// Immutable once made, and so safe on any thread: OpenSSL allows sessions to be made from one context concurrently.
-/// That is what the unchecked conformance rests on.
-public final class TLSContext: @unchecked Sendable {
+/// Safe on any thread: OpenSSL allows sessions to be made from one context concurrently, and nothing in it changes once it is made.
+public final class TLSContext: Sendable {
     public enum Role: Sendable { case client, server }
 
     /// Where a client's trust begins.
@@ -15,17 +15,42 @@ public final class TLSContext: @unchecked Sendable {
         case file(String)
     }
 
-    let pointer: OpaquePointer
+    /// OpenSSL's, owned; its calls count references to it and lock what they change.
+    private struct Context: @unchecked Sendable {
+        let pointer: OpaquePointer
+    }
+
+    private let context: Mutex<Context?>
     public let role: Role
     /// A client's sessions to resume.
     let sessions = TLSSessionCache()
 
     /// A client that verifies: TLS 1.2 or newer, ECDHE with AEAD, security level 2.
     ///
-    /// - Throws: ``TLSError`` with code `configuration` when the roots cannot be read.
+    /// With the system's roots OpenSSL is set up by the first session only: that touches 2 MiB of its libraries, and a daemon may
+    /// wait for days.
+    ///
+    /// - Throws: ``TLSError`` with code `configuration` when the file cannot be read.
     public init(trusting roots: TrustRoots) throws(TLSError) {
         role = .client
-        pointer = try Self.make(TLS_client_method())
+        switch roots {
+        case .system: context = Mutex(nil)
+        case .file: context = Mutex(Context(pointer: try Self.client(trusting: roots)))
+        }
+    }
+
+    /// OpenSSL's context, which lives as long as this one.
+    func pointer() throws(TLSError) -> OpaquePointer {
+        try context.withLock { context throws(TLSError) in
+            if let context { return context.pointer }
+            let pointer = try Self.client(trusting: .system)
+            context = Context(pointer: pointer)
+            return pointer
+        }
+    }
+
+    private static func client(trusting roots: TrustRoots) throws(TLSError) -> OpaquePointer {
+        let pointer = try make(TLS_client_method())
         SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, nil)
         // A resumed session verifies nothing again, so OpenSSL keeps none itself: ours are kept by name.
         _ = shim_SSL_CTX_set_session_cache_mode(
@@ -36,16 +61,16 @@ public final class TLSContext: @unchecked Sendable {
             return 0
         }
         ErrorQueue.clear()
-        switch roots {
-        case .system:
-            guard SSL_CTX_set_default_verify_paths(pointer) == 1 else {
-                throw ErrorQueue.configurationError("cannot read the system's trust roots")
+        let (isRead, failure) =
+            switch roots {
+            case .system: (SSL_CTX_set_default_verify_paths(pointer), "cannot read the system's trust roots")
+            case .file(let path): (SSL_CTX_load_verify_file(pointer, path), "cannot read the trust roots in \(path)")
             }
-        case .file(let path):
-            guard SSL_CTX_load_verify_file(pointer, path) == 1 else {
-                throw ErrorQueue.configurationError("cannot read the trust roots in \(path)")
-            }
+        guard isRead == 1 else {
+            defer { SSL_CTX_free(pointer) }
+            throw ErrorQueue.configurationError(failure)
         }
+        return pointer
     }
 
     /// A server with its certificate.
@@ -55,7 +80,10 @@ public final class TLSContext: @unchecked Sendable {
     ///   - privateKey: PEM text of the leaf's key.
     public init(certificateChain: String, privateKey: String) throws(TLSError) {
         role = .server
-        pointer = try Self.make(TLS_server_method())
+        context = Mutex(Context(pointer: try Self.server(certificateChain, privateKey)))
+    }
+
+    private static func server(_ certificateChain: String, _ privateKey: String) throws(TLSError) -> OpaquePointer {
         let certificates = try PEM.certificates(in: certificateChain)
         defer { for certificate in certificates { X509_free(certificate) } }
         let key = try PEM.privateKey(in: privateKey)
@@ -63,21 +91,23 @@ public final class TLSContext: @unchecked Sendable {
         guard let leaf = certificates.first else {
             throw TLSError(.configuration, "the certificate chain is empty")
         }
+        let pointer = try make(TLS_server_method())
         ErrorQueue.clear()
-        guard SSL_CTX_use_certificate(pointer, leaf) == 1 else {
-            throw ErrorQueue.configurationError("the certificate cannot be used")
+        let failure: String
+        if SSL_CTX_use_certificate(pointer, leaf) != 1 {
+            failure = "the certificate cannot be used"
+        } else if SSL_CTX_use_PrivateKey(pointer, key) != 1 {
+            failure = "the private key does not fit the certificate"
+        } else if certificates.dropFirst().contains(where: { shim_SSL_CTX_add1_chain_cert(pointer, $0) != 1 }) {
+            failure = "an issuer's certificate cannot be used"
+        } else {
+            return pointer
         }
-        guard SSL_CTX_use_PrivateKey(pointer, key) == 1 else {
-            throw ErrorQueue.configurationError("the private key does not fit the certificate")
-        }
-        for issuer in certificates.dropFirst() {
-            guard shim_SSL_CTX_add1_chain_cert(pointer, issuer) == 1 else {
-                throw ErrorQueue.configurationError("an issuer's certificate cannot be used")
-            }
-        }
+        defer { SSL_CTX_free(pointer) }
+        throw ErrorQueue.configurationError(failure)
     }
 
-    deinit { SSL_CTX_free(pointer) }
+    deinit { context.withLock { context in SSL_CTX_free(context?.pointer) } }
 
     private static func make(_ method: OpaquePointer?) throws(TLSError) -> OpaquePointer {
         ErrorQueue.clear()

@@ -86,8 +86,9 @@ public final class TLSSession {
     deinit { SSL_free(ssl) }
 
     private static func make(_ context: TLSContext) throws(TLSError) -> OpaquePointer {
+        let pointer = try context.pointer()
         ErrorQueue.clear()
-        guard let ssl = SSL_new(context.pointer) else { throw ErrorQueue.configurationError("cannot start TLS") }
+        guard let ssl = SSL_new(pointer) else { throw ErrorQueue.configurationError("cannot start TLS") }
         return ssl
     }
 

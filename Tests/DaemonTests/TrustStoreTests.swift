@@ -1,4 +1,6 @@
+import AWS
 import Failures
+import Logging
 import OpenSSL
 import TestSupport
 import Testing
@@ -42,5 +44,23 @@ import Testing
         #expect(throws: Never.self) { try store.context(trusting: good) }
         try folder.write("bad.pem", try authority("two"))
         #expect(throws: Never.self) { try store.context(trusting: bad) }
+    }
+
+    @Test func theFileOfTheEnvironmentIsLookedIntoAtTheStart() throws {
+        let folder = try TemporaryDirectory()
+        let good = try folder.write("good.pem", "words before it\n" + (try authority("one")))
+        for (path, why) in [
+            (good, nil), (try folder.write("bad.pem", "rubbish"), "there is no certificate in it"),
+            (folder("missing.pem"), "there is no such file"),
+        ] {
+            let context = AWSContext(environment: Environment(["AWS_CA_BUNDLE": path]), logger: Logger(label: "test"))
+            do {
+                try TrustStore.check(context, Logger(label: "test"))
+                #expect(why == nil)
+            } catch {
+                #expect(
+                    error.kind == .configuration && error.why == why && error.what.contains(path), "\(error)")
+            }
+        }
     }
 }
