@@ -60,8 +60,8 @@ struct ScaleScenario: Scenario {
                     lengths.append(opened.length)
                 }
                 try await daemon.waitForTunnels(open: step)
-                // A loop that had traffic a moment ago still holds what it needs for that.
-                try await letPass(.seconds(2))
+                // A loop that had traffic a moment ago still holds what it needs for that, and what handshakes left is given back.
+                try await letPass(Self.reclaim)
                 let memory = try await daemon.settledMemory()
                 settings.tell("\(step) tunnels are open")
                 let share = Figure((memory - base) / Double(step), .kibibytes)

@@ -4,15 +4,21 @@ struct MemoryReclaim {
     /// Below this there is not enough to be had, about a megabyte and a half.
     static let fewest = 64
 
-    /// The most open tunnels since memory was given back.
-    private var peak = 0
+    /// How many tunnels were open when memory was given back, and the most since then.
+    private var before = 0
+    private var most = 0
 
-    /// So many tunnels are open now. True when half of them have ended since there were most: who opens one for each that
-    /// ends never gets there.
+    /// So many tunnels are open now. True when half of them have ended since there were most, or when there are half as many again
+    /// as before: a TLS handshake needs 33 KiB, which lie free between what was made beside it. Who opens one for each that ends never
+    /// gets to either.
     mutating func changed(toOpen count: Int) -> Bool {
-        peak = max(peak, count)
-        guard peak >= Self.fewest, count <= peak / 2 else { return false }
-        peak = count
-        return true
+        most = max(most, count)
+        return most >= Self.fewest && (count <= most / 2 || count >= max(Self.fewest, before + before / 2))
+    }
+
+    /// Memory was given back while so many were open.
+    mutating func gaveBack(withOpen count: Int) {
+        before = count
+        most = count
     }
 }

@@ -77,7 +77,7 @@ public final class TunnelTable {
         let handle = TunnelHandle(id: nextID, request: request, since: .now())
         nextID += 1
         live[handle.id] = handle
-        _ = reclaim.changed(toOpen: live.count)
+        reclaimMemory(on: loop)
         unconnected.insert(handle.id)
         let table = LoopBound(self, on: loop)
         let tunnel = Tunnel(handle, services: services, client: client) { handle, news, loop in
@@ -140,11 +140,13 @@ public final class TunnelTable {
         }
     }
 
-    /// Gives memory back a little later, when those that end together have.
+    /// Gives memory back a little later, when those that begin or end together have.
     private func reclaimMemory(on loop: isolated Loop) {
         guard reclaim.changed(toOpen: live.count), pendingReclaim == nil else { return }
         pendingReclaim = loop.schedule(after: .seconds(5)) { [weak self] in
-            self?.pendingReclaim = nil
+            guard let self else { return }
+            pendingReclaim = nil
+            reclaim.gaveBack(withOpen: live.count)
             Heap.giveBack()
         }
     }

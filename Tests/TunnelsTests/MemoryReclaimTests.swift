@@ -3,14 +3,29 @@ import Testing
 @testable import Tunnels
 
 @Suite struct MemoryReclaimTests {
-    /// The counts after which memory is given back, while the open tunnels go through `counts`.
+    /// The counts at which memory is given back, while the open tunnels go through `counts`.
     private func reclaims(_ counts: [Int]) -> [Int] {
         var reclaim = MemoryReclaim()
-        return counts.filter { reclaim.changed(toOpen: $0) }
+        return counts.filter { count in
+            guard reclaim.changed(toOpen: count) else { return false }
+            reclaim.gaveBack(withOpen: count)
+            return true
+        }
+    }
+
+    @Test func memoryIsGivenBackEachTimeThatThereAreHalfAsManyAgain() {
+        #expect(reclaims(Array(0...500)) == [64, 96, 144, 216, 324, 486])
     }
 
     @Test func memoryIsGivenBackEachTimeThatHalfOfTheTunnelsHaveEnded() {
-        #expect(reclaims(Array(0...1_000) + (0..<1_000).reversed()) == [500, 250, 125, 62])
+        #expect(reclaims([1_000] + (0..<1_000).reversed()) == [1_000, 500, 250, 125, 62])
+    }
+
+    @Test func whatHappensBeforeItIsGivenBackIsPartOfIt() {
+        var reclaim = MemoryReclaim()
+        #expect(reclaim.changed(toOpen: 64) && reclaim.changed(toOpen: 1_000))
+        reclaim.gaveBack(withOpen: 1_000)
+        #expect(!reclaim.changed(toOpen: 1_499) && reclaim.changed(toOpen: 1_500))
     }
 
     @Test func aFewTunnelsAreNotWorthIt() {
@@ -18,10 +33,10 @@ import Testing
     }
 
     @Test func whoOpensOneForEachThatEndsIsLeftAlone() {
-        #expect(reclaims(Array(0...200) + (0..<1_000).flatMap { _ in [199, 200] }) == [])
+        #expect(reclaims([200] + (0..<1_000).flatMap { _ in [199, 200] }) == [200])
     }
 
     @Test func aSecondCrowdCountsAnew() {
-        #expect(reclaims([100, 50, 100, 50]) == [50, 50])
+        #expect(reclaims([100, 50, 100, 50]) == [100, 50, 100, 50])
     }
 }
