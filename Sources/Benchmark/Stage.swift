@@ -27,7 +27,7 @@ extension EicedDaemon {
     ) async throws -> UInt16 {
         let parameters = ForwardAddParameters(
             name: name, target: "10.0.0.5", mappings: [Mapping(remotePort: remotePort)],
-            options: TunnelOptions(endpoint: endpoint, endpointDNSName: WorkServer.name), ephemeral: true)
+            options: TunnelOptions(endpoint: endpoint, endpointDNSName: WorkServer.name(of: endpoint)), ephemeral: true)
         return try await listeningPort(of: parameters)
     }
 

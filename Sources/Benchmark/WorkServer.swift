@@ -22,7 +22,12 @@ enum Work: UInt8 {
 final class WorkServer: Sendable {
     /// As eiced is told of it: an endpoint that is named in full needs no look-up.
     static let endpoint = "eice-0be1c000000000001"
-    static let name = "bench.ec2-instance-connect-endpoint.eu-west-1.amazonaws.com"
+    static let name = name(of: endpoint)
+
+    /// Each endpoint has a name of its own, as AWS's do: sessions are resumed by name.
+    static func name(of endpoint: String) -> String { "\(endpoint).\(domain)" }
+
+    private static let domain = "ec2-instance-connect-endpoint.eu-west-1.amazonaws.com"
     /// A remote port on which it speaks first, as sshd does.
     static let greetingPort: UInt16 = 22
     static let workPort: UInt16 = 3_389
@@ -42,7 +47,7 @@ final class WorkServer: Sendable {
         let now = Int64(Date().timeIntervalSince1970)
         let authority = try CertificateIssuer.issue(.authority(commonName: "Bench CA", now: now))
         let leaf = try CertificateIssuer.issue(
-            .server(commonName: "bench", names: [.dns(Self.name)], now: now), by: authority)
+            .server(commonName: "bench", names: [.dns("*.\(Self.domain)")], now: now), by: authority)
         roots = try folder.write("roots.pem", authority.certificate)
         let context = try TLSContext(certificateChain: leaf.certificate, privateKey: leaf.privateKey)
         func server(isWebSocket: Bool, greets: Bool) throws -> LoopbackServer {

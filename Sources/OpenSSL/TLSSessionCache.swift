@@ -7,7 +7,8 @@ import Synchronization
 ///
 /// A TLS 1.3 ticket is used once (RFC 8446, appendix C.4), so taking one out removes it.
 final class TLSSessionCache: Sendable {
-    private static let perName = 4
+    /// As many as an endpoint has slots: after a sleep all of its tunnels are made anew at once.
+    private static let perName = 20
     private static let names = 256
 
     /// Owned: freed when it leaves the cache. OpenSSL counts references to sessions atomically, so passing one between
