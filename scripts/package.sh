@@ -53,6 +53,8 @@ mkdir -p "$work/debian"
 printf 'Source: eiced\n\nPackage: eiced\nArchitecture: any\n' > "$work/debian/control"
 libraries=$(cd "$work" && dpkg-shlibdeps -O root/usr/bin/eiced root/usr/bin/eice-emulator)
 libraries=${libraries#shlibs:Depends=}
+# dpkg-shlibdeps looks at symbols alone; a packed table of relocations needs glibc 2.36 (GLIBC_ABI_DT_RELR).
+libraries=$(sed -E 's/libc6 \(>= 2\.([0-9]|[12][0-9]|3[0-5])\)/libc6 (>= 2.36)/' <<<"$libraries")
 
 mkdir "$root/DEBIAN"
 size=$(du -k -s --apparent-size --exclude=DEBIAN "$root" | cut -f1)

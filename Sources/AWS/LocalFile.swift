@@ -3,8 +3,8 @@ import Glibc
 
 /// Reads small local files whole: profiles, token caches, tokens, certificates.
 public enum LocalFile {
-    /// The bytes of a file; nil where there is none.
-    /// - Throws: `.configuration` where it exists and cannot be read, is no regular file or exceeds `limit` bytes.
+    /// The bytes of a file; nil where there is none, or a folder.
+    /// - Throws: `.configuration` where it exists and cannot be read or exceeds `limit` bytes.
     public static func read(_ path: String, limit: Int) throws(Failure) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
         guard descriptor >= 0 else {

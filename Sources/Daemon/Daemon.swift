@@ -83,7 +83,7 @@ final class Daemon {
             Watchdog(interval: $0, relays: relays, on: loop) { notifier.watchdog() }
         }
         var services = TunnelServices(
-            router: router, resolver: resolver, tls: try trust.context(trusting: nil),
+            router: router, resolver: resolver, tls: trust.system,
             connectTo: settings.connectTo, proxies: context.proxies,
             timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)", control: loop,
             relays: relays, pools: LoopBound(pools, on: loop), logger: logger)

@@ -85,6 +85,11 @@ struct RequestTranslation {
         let port = try checkRemotePort(port)
         let (profile, region) = try account(options)
         let standard = configuration.standard(for: profile)
+        if let name = options.endpointDNSName, !ConfigurationText.isHostName(name) {
+            throw Failure(
+                .invalidRequest, "\"\(Text.excerpt(name, limit: 60))\" is no endpoint's DNS name",
+                hint: "it is like eice-….ec2-instance-connect-endpoint.eu-west-1.amazonaws.com")
+        }
         // The name belongs to the id.
         let endpoint =
             options.endpoint == nil && options.endpointDNSName == nil

@@ -23,16 +23,26 @@ final class TrustStore: Sendable {
         var context: TLSContext
     }
 
-    private let entries = Mutex<[String?: Entry]>([:])
+    private let entries: Mutex<[String?: Entry]>
+    /// The system's, of which nothing is read before it is asked for with ``context(trusting:)``.
+    let system = TLSContext()
+
+    init() {
+        entries = Mutex([nil: Entry(mark: nil, context: system)])
+    }
 
     /// - Parameter path: a file of PEM certificates; nil: the system's.
     /// - Throws: `.configuration` where it cannot be used.
     func context(trusting path: String?) throws(Failure) -> TLSContext {
         let mark = path.flatMap(Self.mark)
-        if let known = entries.withLock({ $0[path] }), known.mark == mark { return known.context }
+        let known = entries.withLock { $0[path] }
         let context: TLSContext
         do throws(TLSError) {
-            context = try TLSContext(trusting: path.map { .file($0) } ?? .system)
+            if let known, known.mark == mark {
+                try known.context.prepare()
+                return known.context
+            }
+            context = try path.map { path throws(TLSError) in try TLSContext(trustingFile: path) } ?? system
         } catch {
             throw Failure(.configuration, error.reason, hint: Self.hint)
         }
@@ -48,27 +58,30 @@ final class TrustStore: Sendable {
     ///
     /// - Throws: `.configuration` where it cannot be read or has no certificate in it, so that this is told when the daemon starts.
     static func check(_ context: AWSContext, _ logger: Logger) throws(Failure) {
-        let roots: String?
+        let path: String?
         do throws(Failure) {
-            roots = try context.trustRoots(profile: nil)
+            path = try context.trustRoots(profile: nil)
         } catch {
             // A mistake in the AWS files costs the connections that need them, each with this reason, and not the daemon.
-            logger.warning("trusting what the environment or the system says: \(error)")
-            roots = context.environment.first(of: "AWS_CA_BUNDLE", "SSL_CERT_FILE")
+            logger.warning("the trust roots are unknown until the AWS files are right: \(error)")
+            return
         }
-        guard let roots else { return }
-        guard let bytes = try LocalFile.read(roots, limit: largestFile) else {
-            throw Failure(
-                .configuration, "cannot use the trust roots in \(roots)", why: "there is no such file", hint: hint)
-        }
-        // As OpenSSL's PEM_read_bio_X509_AUX(3) knows them.
-        guard
-            ["", "TRUSTED ", "X509 "].contains(where: { bytes.contains(Array("-----BEGIN \($0)CERTIFICATE-----".utf8)) }
-            )
-        else {
-            throw Failure(
-                .configuration, "cannot use the trust roots in \(roots)", why: "there is no certificate in it",
-                hint: hint)
+        guard let path, let reason = Self.obstacle(to: path) else { return }
+        throw Failure(.configuration, "cannot use the trust roots in \(path)", why: reason, hint: Self.hint)
+    }
+
+    /// Why a file cannot be one of PEM certificates.
+    private static func obstacle(to path: String) -> String? {
+        do throws(Failure) {
+            guard let bytes = try LocalFile.read(path, limit: largestFile) else {
+                return mark(path) == nil ? "there is no such file" : "it is a folder"
+            }
+            let isOne = ["", "TRUSTED ", "X509 "].contains {
+                bytes.contains(Array("-----BEGIN \($0)CERTIFICATE-----".utf8))
+            }
+            return isOne ? nil : "there is no certificate in it"
+        } catch {
+            return error.why
         }
     }
 

@@ -9,16 +9,17 @@ enum StrippedSession {
     /// OpenSSL has no call that takes a certificate out of a session, but writes and reads sessions as ASN.1
     /// (i2d_SSL_SESSION(3)), where it is an optional element.
     static func copy(of session: OpaquePointer) -> OpaquePointer? {
+        // It is called from within OpenSSL, whose caller is to find no error of ours.
+        defer { ErrorQueue.clear() }
         let length = Int(i2d_SSL_SESSION(session, nil))
         guard length > 0 else { return nil }
         return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { der -> OpaquePointer? in
-            // The secret of the session is in it.
+            // The secret of the session is in it. (OpenSSL, which decodes it, leaves it in memory that it frees, too.)
             defer { OPENSSL_cleanse(der.baseAddress, length) }
             var end = der.baseAddress
             guard Int(i2d_SSL_SESSION(session, &end)) == length else { return nil }
             let stripped = removeCertificate(from: der)
             var start = UnsafePointer(stripped.baseAddress)
-            defer { ErrorQueue.clear() }
             return d2i_SSL_SESSION(nil, &start, stripped.count)
         }
     }

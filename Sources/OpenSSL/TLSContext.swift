@@ -7,14 +7,6 @@ import Synchronization
 public final class TLSContext: Sendable {
     public enum Role: Sendable { case client, server }
 
-    /// Where a client's trust begins.
-    public enum TrustRoots: Hashable, Sendable {
-        /// The system's certificates (OpenSSL's default paths, which SSL_CERT_FILE and SSL_CERT_DIR override).
-        case system
-        /// A file of PEM certificates, as `AWS_CA_BUNDLE` names it. Replaces the system's.
-        case file(String)
-    }
-
     /// OpenSSL's, owned; its calls count references to it and lock what they change.
     private struct Context: @unchecked Sendable {
         let pointer: OpaquePointer
@@ -25,31 +17,40 @@ public final class TLSContext: Sendable {
     /// A client's sessions to resume.
     let sessions = TLSSessionCache()
 
-    /// A client that verifies: TLS 1.2 or newer, ECDHE with AEAD, security level 2.
+    /// A client that verifies: TLS 1.2 or newer, ECDHE with AEAD, security level 2. It trusts the system's certificates (OpenSSL's
+    /// default paths, which SSL_CERT_FILE and SSL_CERT_DIR override).
     ///
-    /// With the system's roots OpenSSL is set up by the first session only: that touches 2 MiB of its libraries, and a daemon may
-    /// wait for days.
+    /// OpenSSL is set up by ``prepare()`` or the first session only: that touches 2 MiB of its libraries, and a daemon may wait for
+    /// days.
+    public init() {
+        role = .client
+        context = Mutex(nil)
+    }
+
+    /// A client that trusts the PEM certificates of a file, as `AWS_CA_BUNDLE` names it, instead of the system's.
     ///
     /// - Throws: ``TLSError`` with code `configuration` when the file cannot be read.
-    public init(trusting roots: TrustRoots) throws(TLSError) {
+    public init(trustingFile path: String) throws(TLSError) {
         role = .client
-        switch roots {
-        case .system: context = Mutex(nil)
-        case .file: context = Mutex(Context(pointer: try Self.client(trusting: roots)))
-        }
+        context = Mutex(Context(pointer: try Self.client(trustingFile: path)))
     }
+
+    /// Sets OpenSSL up, unless that was done: it may read the system's bundle of certificates, which takes milliseconds.
+    ///
+    /// - Throws: ``TLSError`` with code `configuration` when OpenSSL as it is configured here lacks what is needed.
+    public func prepare() throws(TLSError) { _ = try pointer() }
 
     /// OpenSSL's context, which lives as long as this one.
     func pointer() throws(TLSError) -> OpaquePointer {
         try context.withLock { context throws(TLSError) in
             if let context { return context.pointer }
-            let pointer = try Self.client(trusting: .system)
+            let pointer = try Self.client(trustingFile: nil)
             context = Context(pointer: pointer)
             return pointer
         }
     }
 
-    private static func client(trusting roots: TrustRoots) throws(TLSError) -> OpaquePointer {
+    private static func client(trustingFile path: String?) throws(TLSError) -> OpaquePointer {
         let pointer = try make(TLS_client_method())
         SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, nil)
         // A resumed session verifies nothing again, so OpenSSL keeps none itself: ours are kept by name.
@@ -61,14 +62,10 @@ public final class TLSContext: Sendable {
             return 0
         }
         ErrorQueue.clear()
-        let (isRead, failure) =
-            switch roots {
-            case .system: (SSL_CTX_set_default_verify_paths(pointer), "cannot read the system's trust roots")
-            case .file(let path): (SSL_CTX_load_verify_file(pointer, path), "cannot read the trust roots in \(path)")
-            }
+        let isRead = path.map { SSL_CTX_load_verify_file(pointer, $0) } ?? SSL_CTX_set_default_verify_paths(pointer)
         guard isRead == 1 else {
             defer { SSL_CTX_free(pointer) }
-            throw ErrorQueue.configurationError(failure)
+            throw ErrorQueue.configurationError("cannot read the trust roots in \(path ?? "the system's folders")")
         }
         return pointer
     }

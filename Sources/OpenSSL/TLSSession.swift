@@ -64,8 +64,8 @@ public final class TLSSession {
             accepted =
                 SSL_set1_host(ssl, serverName) == 1 && shim_SSL_set_tlsext_host_name(ssl, serverName) == 1
         }
+        // What is thrown from here on is followed by `deinit`.
         guard accepted else {
-            SSL_free(ssl)
             throw ErrorQueue.configurationError("\(serverName) is no name that TLS can check")
         }
         SSL_set_connect_state(ssl)

@@ -21,7 +21,7 @@ final class EchoTransport {
         socket = try Self.connect(url)
         if url.isSecure {
             do {
-                let context = try TLSContext(trusting: roots.map { .file($0) } ?? .system)
+                let context = try roots.map { try TLSContext(trustingFile: $0) } ?? TLSContext()
                 session = try TLSSession(context: context, serverName: url.host, port: url.port)
             } catch {
                 throw Broken(sentence: "TLS: \(error)")

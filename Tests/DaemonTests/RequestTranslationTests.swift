@@ -60,6 +60,14 @@ import Tunnels
         #expect(named.route.region == "us-east-1")
     }
 
+    @Test(arguments: ["", "two words", String(repeating: "a", count: 254)])
+    func whatCannotBeAnEndpointsNameIsRefused(name: String) {
+        let failure = #expect(throws: Failure.self) {
+            try translation().forwards(add([22], options: TunnelOptions(endpointDNSName: name)))
+        }
+        #expect(failure?.kind == .invalidRequest && failure?.what.contains("is no endpoint's DNS name") == true)
+    }
+
     @Test func keysOfTheCallerThatTheDaemonDoesNotHaveAreRefused() throws {
         let options = TunnelOptions(environment: CallerEnvironment(accessKeyID: "AKIAIOSFODNN7EXAMPLE"))
         #expect(throws: FailureOfKind(.foreignCredentials)) {

@@ -1,5 +1,6 @@
 import AWS
 import Failures
+import Glibc
 import Logging
 import OpenSSL
 import TestSupport
@@ -48,19 +49,34 @@ import Testing
 
     @Test func theFileOfTheEnvironmentIsLookedIntoAtTheStart() throws {
         let folder = try TemporaryDirectory()
-        let good = try folder.write("good.pem", "words before it\n" + (try authority("one")))
-        for (path, why) in [
-            (good, nil), (try folder.write("bad.pem", "rubbish"), "there is no certificate in it"),
-            (folder("missing.pem"), "there is no such file"),
-        ] {
+        func check(_ path: String) throws {
             let context = AWSContext(environment: Environment(["AWS_CA_BUNDLE": path]), logger: Logger(label: "test"))
-            do {
-                try TrustStore.check(context, Logger(label: "test"))
-                #expect(why == nil)
-            } catch {
-                #expect(
-                    error.kind == .configuration && error.why == why && error.what.contains(path), "\(error)")
-            }
+            try TrustStore.check(context, Logger(label: "test"))
         }
+        let good = try folder.write("good.pem", "words before it\n" + (try authority("one")))
+        #expect(throws: Never.self) { try check(good) }
+        let bad = try folder.write("bad.pem", "rubbish")
+        let loop = folder("loop.pem")
+        #expect(symlink(loop, loop) == 0)
+        for (path, why) in [
+            (bad, "there is no certificate in it"), (folder("missing.pem"), "there is no such file"),
+            (folder(""), "it is a folder"), (loop, "Too many levels of symbolic links"),
+        ] {
+            let failure = #expect(throws: Failure.self) { try check(path) }
+            #expect(failure?.kind == .configuration && failure?.why == why && failure?.hint != nil, "\(path)")
+            #expect(failure?.what.contains(path) == true, "\(path)")
+        }
+    }
+
+    /// What only OpenSSL can find costs the connections that need it.
+    @Test func whatOnlyLooksLikeACertificateIsFoundWhenItIsUsed() throws {
+        let folder = try TemporaryDirectory()
+        let path = try folder.write(
+            "broken.pem", "-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
+        let context = AWSContext(environment: Environment(["AWS_CA_BUNDLE": path]), logger: Logger(label: "test"))
+        #expect(throws: Never.self) { try TrustStore.check(context, Logger(label: "test")) }
+        let failure = #expect(throws: Failure.self) { try TrustStore().context(trusting: path) }
+        #expect(failure?.kind == .configuration && failure?.what.contains(path) == true)
+        #expect(failure?.hint?.contains("AWS_CA_BUNDLE") == true)
     }
 }

@@ -68,7 +68,7 @@ final class TunnelClient {
 
     init(_ place: Place, serverName: String? = nil) throws {
         socket = try LoopbackSocket.connect(port: place.port)
-        let context = try TLSContext(trusting: .file(place.authorityFile))
+        let context = try TLSContext(trustingFile: place.authorityFile)
         let serverName = serverName ?? place.hostName
         tls = try TLSSession(context: context, serverName: serverName)
         tls.incoming.lend(incoming)

@@ -17,7 +17,7 @@ import Testing
         try Data(authority.certificate.utf8).write(to: path)
         defer { try? FileManager.default.removeItem(at: path) }
         contexts = (
-            try TLSContext(trusting: .file(path.path)),
+            try TLSContext(trustingFile: path.path),
             try TLSContext(certificateChain: leaf.certificate, privateKey: leaf.privateKey)
         )
     }

@@ -72,9 +72,17 @@ import Testing
         #expect(pair.client.handshake().errorCode == .violation)
     }
 
+    /// OpenSSL takes names of 1 to 255 bytes (RFC 6066, section 3).
+    @Test(arguments: ["", String(repeating: "a", count: 256)])
+    func aNameThatCannotBeSentIsRefused(name: String) {
+        let error = #expect(throws: TLSError.self) { try TLSSession(context: TLSContext(), serverName: name) }
+        #expect(error?.code == .configuration)
+        #expect(error?.reason.contains("is no name that TLS can check") == true, "\(String(describing: error))")
+    }
+
     @Test func rootsThatCannotBeReadAreNamed() {
         #expect {
-            try TLSContext(trusting: .file("/nonexistent/ca.pem"))
+            try TLSContext(trustingFile: "/nonexistent/ca.pem")
         } throws: { error in
             (error as? TLSError)?.code == .configuration && "\(error)".contains("/nonexistent/ca.pem")
         }
@@ -110,7 +118,7 @@ private final class Pair {
         let path = FileManager.default.temporaryDirectory.appending(path: "eiced-\(UUID().uuidString).pem")
         try Data(trusted.certificate.utf8).write(to: path)
         defer { try? FileManager.default.removeItem(at: path) }
-        client = try TLSSession(context: TLSContext(trusting: .file(path.path)), serverName: name)
+        client = try TLSSession(context: TLSContext(trustingFile: path.path), serverName: name)
         server = try TLSSession(
             server: TLSContext(certificateChain: issued.certificate, privateKey: issued.privateKey))
         for session in [client, server] {

@@ -11,7 +11,12 @@ public final class Clients: Sendable {
         var isOver = false
     }
 
-    private let outcome = Mutex(Outcome())
+    private final class Record: Sendable {
+        let outcome = Mutex(Outcome())
+    }
+
+    /// All that the thread holds, so that it ends with this object, if a test fails before it stops it.
+    private let record = Record()
 
     /// - Parameters:
     ///   - ports: each in its turn.
@@ -21,26 +26,32 @@ public final class Clients: Sendable {
         of ports: [UInt16], as owner: uid_t? = nil,
         every pause: @escaping @Sendable (Int) -> Duration = { _ in .milliseconds(10) }
     ) {
-        startThread {
+        startThread { [record] in
             while true {
                 for port in ports {
+                    let refusal: String?
                     do {
                         try LoopbackSocket.connect(port: port, owner: owner).close()
-                        self.outcome.withLock { $0.connected += 1 }
+                        refusal = nil
                     } catch {
-                        self.outcome.withLock { $0.refused.append("\(port): \(error)") }
+                        refusal = "\(port): \(error)"
                     }
-                    let (connected, isStopped) = self.outcome.withLock { ($0.connected, $0.isStopped) }
-                    if isStopped { return self.outcome.withLock { $0.isOver = true } }
+                    let (connected, isStopped) = record.outcome.withLock { outcome in
+                        if let refusal { outcome.refused.append(refusal) } else { outcome.connected += 1 }
+                        return (outcome.connected, outcome.isStopped)
+                    }
+                    if isStopped { return record.outcome.withLock { $0.isOver = true } }
                     usleep(useconds_t(pause(connected) / .microseconds(1)))
                 }
             }
         }
     }
 
+    deinit { record.outcome.withLock { $0.isStopped = true } }
+
     public func stop() async throws -> (connected: Int, refused: [String]) {
-        outcome.withLock { $0.isStopped = true }
-        try await eventually("the clients stop") { self.outcome.withLock { $0.isOver } }
-        return outcome.withLock { ($0.connected, $0.refused) }
+        record.outcome.withLock { $0.isStopped = true }
+        try await eventually("the clients stop") { self.record.outcome.withLock { $0.isOver } }
+        return record.outcome.withLock { ($0.connected, $0.refused) }
     }
 }

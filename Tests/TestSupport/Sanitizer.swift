@@ -11,7 +11,7 @@ public enum Sanitizer: String, Sendable {
     public static var isAbsent: Bool { current == nil }
 
     /// By how much limits against a hang are longer, here and in whatever shares the machine.
-    static let patience = isAbsent ? 1 : 4
+    public static let patience = isAbsent ? 1 : 4
 
     /// What a program's runtime must be told so that its reports are found: children of the tests inherit nothing else.
     public static var environment: [String: String] {

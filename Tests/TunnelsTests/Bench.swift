@@ -38,7 +38,7 @@ final class Bench: Sendable {
         control = try Loop(label: "test.control")
         relays = try (0..<relayCount).map { try Loop(label: "test.relay.\($0)") }
         self.router = router
-        let (tls, relays) = (try TLSContext(trusting: .file(roots)), relays)
+        let (tls, relays) = (try TLSContext(trustingFile: roots), relays)
         let port = endpoint.port
         let proxies = ProxySettings(environment: Environment(proxy.map { ["https_proxy": $0] } ?? [:]))
         tables = await Self.run(on: control) { loop in
