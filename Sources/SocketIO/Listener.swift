@@ -123,11 +123,7 @@ public final class Listener: ReadinessHandler {
         guard needed > 1 else { return true }
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        // The kernel gives the lowest number that is free: as many as it is are open at least.
-        let lowest = fcntl(descriptor.raw, F_DUPFD_CLOEXEC, 0)
-        guard lowest >= 0 else { return false }
-        _ = Glibc.close(lowest)
-        return UInt64(lowest) + UInt64(needed) <= UInt64(limit.rlim_cur)
+        return FreeDescriptors.are(needed, below: Int(clamping: limit.rlim_cur))
     }
 
     private var somebodyWaits: Bool {
