@@ -17,16 +17,6 @@ declare -A options=(
 # As in `make test`.
 ulimit -S -n "$(ulimit -H -n)"
 python=$(scripts/test-python.sh "$PWD/.build/test-python")
-FILTER=${FILTER:-}
-
-# run FILTER LOG: the tests as they were built for $sanitizer into $scratch.
-run() {
-    env "${variable[$sanitizer]}=${options[$sanitizer]}:log_path=$reports/report" \
-        SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH="${WIDTH:-8}" EICED_TEST_PYTHON="$python" \
-        swift test --skip-build --disable-xctest --sanitize="$sanitizer" --scratch-path "$scratch" \
-        ${1:+--filter "$1"} 2>&1 | tee "$2"
-}
-
 failed=0
 for sanitizer in "$@"; do
     name=${short[$sanitizer]:?}
@@ -45,19 +35,12 @@ for sanitizer in "$@"; do
 
     rm -rf "$reports"
     mkdir -p "$reports"
-    code=0 repeated=''
-    run "$FILTER" "$scratch/test.log" || code=$?
-    if ! scripts/test-summary.sh "$scratch/test.log"; then
-        code=1
-    elif [ "$code" -ne 0 ]; then
-        # Everything is several times as slow here, so a deadline may pass that has nothing to do with what is looked for. What fails once
-        # is run again by itself, and must pass then; a report of the first time counts all the same, and `make test` repeats nothing.
-        repeated=$(sed -nE 's/^✘ Test ([A-Za-z0-9_]+)\(.* failed after .*/\1/p' "$scratch/test.log" | sort -u | paste -sd '|')
-        echo "sanitize: again, by itself: $repeated"
-        code=0
-        WIDTH=1 run "\b(${repeated:?no test failed, and yet the run did})\(" "$scratch/again.log" || code=$?
-        scripts/test-summary.sh "$scratch/again.log" || code=1
-    fi
+    code=0
+    env "${variable[$sanitizer]}=${options[$sanitizer]}:log_path=$reports/report" \
+        SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH="${WIDTH:-8}" EICED_TEST_PYTHON="$python" \
+        swift test --skip-build --disable-xctest --sanitize="$sanitizer" --scratch-path "$scratch" \
+        ${FILTER:+--filter "$FILTER"} 2>&1 | tee "$scratch/test.log" || code=$?
+    scripts/test-summary.sh "$scratch/test.log" || code=1
 
     count=$(find "$reports" -type f -exec cat {} + | grep -cE '(WARNING|ERROR): (Thread|Address|Leak)Sanitizer') || true
     if [ "$count" -ne 0 ]; then
@@ -68,7 +51,6 @@ for sanitizer in "$@"; do
     [ "$code" -eq 0 ] || failed=1
     echo "${name}_build_seconds=$((built - began))"
     echo "${name}_test_seconds=$((SECONDS - built))"
-    echo "${name}_repeated=$(tr '|' '\n' <<<"$repeated" | grep -c .)"
     echo "${name}_reports=$count"
 done
 exit $failed

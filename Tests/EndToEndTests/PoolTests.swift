@@ -52,16 +52,13 @@ import Testing
             }
             let order = try Self.openings(follower.standardOutput)
             for kind in ["interactive", "normal"] {
-                // As long as each of the class still waits, they share alike. Where the cap is learned, so many dials are under way that the
-                // order of the openings says less.
+                // As long as each of the class still waits, they share alike.
                 let own = order.filter { $0.hasPrefix(kind) }
                 let shares = Self.shares(of: own, untilOneHasHad: 20)
                 let fair = Double(shares.values.reduce(0, +)) / 5
                 #expect(shares.count == 5)
                 for (name, count) in shares {
-                    #expect(
-                        abs(Double(count) - fair) <= fair * (isKnown ? 0.2 : 0.4),
-                        "\(name) had \(count), the fair share is \(fair)")
+                    #expect(abs(Double(count) - fair) <= fair * 0.2, "\(name) had \(count), the fair share is \(fair)")
                 }
             }
             guard isKnown else { return }
