@@ -17,6 +17,8 @@ struct AdaptiveCap {
 
     private var riseInterval = Self.shortestRise
     private var probeInterval = Self.shortestProbe
+    /// How many of ours were open when the service last refused another one.
+    private var full: Int?
     /// Our latest closes: the service may still have counted each when it refused.
     private(set) var excuses: [ContinuousClock.Instant] = []
     private var nextCleaning = Self.cleaning
@@ -57,11 +59,14 @@ struct AdaptiveCap {
         excuses.removeAll { $0.duration(to: now) > Self.excuseLifetime }
     }
 
-    /// A dial succeeded: there was room.
-    mutating func accepted(at now: ContinuousClock.Instant) {
+    /// A dial succeeded: there was room. For one more than it refused, if more are open now than then; a place of ours that is taken
+    /// again says nothing of others.
+    ///
+    /// - Parameter open: our connections that are open now, this one included.
+    mutating func accepted(open: Int, at now: ContinuousClock.Instant) {
         probeInterval = Self.shortestProbe
         notBefore = nil
-        guard refusedSince != nil, effective < configured else { return }
+        guard let full, open > full, effective < configured else { return }
         riseInterval = Self.shortestRise
         riseAt = now
     }
@@ -73,11 +78,13 @@ struct AdaptiveCap {
     ///   - jitter: 0..<1, so that several daemons do not come back at the same moment.
     mutating func refused(open: Int, jitter: Double, at now: ContinuousClock.Instant) {
         dropExcuses(at: now)
-        if !excuses.isEmpty {
+        // Where as many are open as when it refused before, no close of ours is the reason.
+        if !excuses.isEmpty, full.map({ open < $0 }) ?? true {
             excuses.removeFirst()
             notBefore = now + Self.excusedPause * (1 + jitter)
             return
         }
+        full = open
         let lowered = min(effective, max(open, 1))
         refusedSince = refusedSince ?? now
         // Of many dials that are refused together only the first one is news: the others tell the same of the same step.
@@ -104,6 +111,7 @@ struct AdaptiveCap {
 
     private mutating func recovered() {
         riseAt = nil
+        full = nil
         refusedSince = nil
         riseInterval = Self.shortestRise
     }

@@ -71,7 +71,7 @@ package struct PoolStateMachine {
     /// The endpoint accepted the connection.
     package mutating func accepted(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
         guard setUse(of: ticket, to: .open, from: [.dialing]) else { return [] }
-        cap.accepted(at: now)
+        cap.accepted(open: open + taken, at: now)
         cap.tick(at: now)
         return serve()
     }

@@ -70,11 +70,45 @@ import Testing
         var cap = AdaptiveCap(14)
         cap.refused(open: 12, jitter: 0, at: start)
         cap.tick(at: start + .seconds(5))
-        cap.accepted(at: start + .seconds(6))
+        cap.accepted(open: 13, at: start + .seconds(6))
         cap.tick(at: start + .seconds(6))
         #expect(cap.effective == 14)
         #expect(cap.refusedSince == nil)
         #expect(cap.riseAt == nil)
+    }
+
+    /// A pool whose clients come and go would otherwise be back at its limit after each refusal, and most dials refused.
+    @Test func aPlaceThatIsTakenAgainIsNoStep() {
+        var cap = AdaptiveCap(20)
+        cap.refused(open: 5, jitter: 0, at: start)
+        for second in 1...4 {
+            cap.closed(at: start + .seconds(second))
+            cap.accepted(open: 5, at: start + .seconds(second))
+            cap.tick(at: start + .seconds(second))
+            #expect(cap.effective == 5)
+        }
+    }
+
+    /// The first place that somebody else leaves is one more than none.
+    @Test func theFirstOfOursIsAStep() {
+        var cap = AdaptiveCap(20)
+        cap.refused(open: 0, jitter: 0, at: start)
+        cap.accepted(open: 1, at: start + .seconds(1))
+        cap.tick(at: start + .seconds(1))
+        #expect(cap.effective == 2)
+    }
+
+    @Test func aCloseExcusesNoRefusalOfAStep() {
+        var cap = AdaptiveCap(20)
+        cap.refused(open: 5, jitter: 0, at: start)
+        cap.tick(at: start + .seconds(5))
+        #expect(cap.effective == 6)
+        cap.closed(at: start + .seconds(6))
+        cap.refused(open: 5, jitter: 0, at: start + .seconds(6))
+        #expect(cap.effective == 5 && cap.notBefore == nil)
+        // But one of the places that we had.
+        cap.refused(open: 4, jitter: 0, at: start + .seconds(6))
+        #expect(cap.effective == 5 && cap.notBefore == start + .seconds(6) + .milliseconds(250))
     }
 
     @Test func anotherConfiguredCapIsTakenOver() {
