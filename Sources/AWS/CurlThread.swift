@@ -1,5 +1,6 @@
 import CCurl
 import Failures
+import Synchronization
 
 /// The one thread that libcurl runs on. Requests reach it through a queue; it sleeps in curl_multi_poll and is woken by
 /// curl_multi_wakeup, the one libcurl call that may come from other threads.
@@ -28,7 +29,7 @@ final class CurlThread: Sendable {
         var isStopping = false
     }
 
-    private let shared = Guarded(Shared())
+    private let shared = Mutex(Shared())
     private let userAgent: String
     private let largestBody: Int
 

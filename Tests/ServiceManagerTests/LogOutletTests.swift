@@ -1,4 +1,5 @@
 import CLinux
+import Dispatch
 import Glibc
 import Logging
 import SocketIO
@@ -40,9 +41,13 @@ import Testing
             var isShut = false
         }
         private let state = Mutex(State())
+        private let opened = DispatchSemaphore(value: 0)
 
         var written: [String] { state.withLock { $0.written } }
-        func set(shut: Bool) { state.withLock { $0.isShut = shut } }
+        func set(shut: Bool) {
+            state.withLock { $0.isShut = shut }
+            if !shut { opened.signal() }
+        }
 
         func attempt(_ entry: [UInt8]) -> Bool {
             state.withLock { state in
@@ -52,7 +57,7 @@ import Testing
         }
 
         func write(_ entry: [UInt8]) {
-            while state.withLock({ $0.isShut }) { usleep(1_000) }
+            while state.withLock({ $0.isShut }) { opened.wait() }
             state.withLock { $0.written.append(String(decoding: entry, as: UTF8.self)) }
         }
     }
