@@ -23,34 +23,29 @@ final class TrustStore: Sendable {
         var context: TLSContext
     }
 
-    private let entries: Mutex<[String?: Entry]>
+    private let entries = Mutex<[String: Entry]>([:])
     /// The system's, of which nothing is read before it is asked for with ``context(trusting:)``.
     let system = TLSContext()
-
-    init() {
-        entries = Mutex([nil: Entry(mark: nil, context: system)])
-    }
 
     /// - Parameter path: a file of PEM certificates; nil: the system's.
     /// - Throws: `.configuration` where it cannot be used.
     func context(trusting path: String?) throws(Failure) -> TLSContext {
-        let mark = path.flatMap(Self.mark)
-        let known = entries.withLock { $0[path] }
-        let context: TLSContext
         do throws(TLSError) {
-            if let known, known.mark == mark {
-                try known.context.prepare()
-                return known.context
+            guard let path else {
+                try system.prepare()
+                return system
             }
-            context = try path.map { path throws(TLSError) in try TLSContext(trustingFile: path) } ?? system
+            let mark = Self.mark(path)
+            if let known = entries.withLock({ $0[path] }), known.mark == mark { return known.context }
+            let context = try TLSContext(trustingFile: path)
+            // Of two that read it at the same time one is kept, so that both share its sessions.
+            return entries.withLock { entries in
+                if let known = entries[path], known.mark == mark { return known.context }
+                entries[path] = Entry(mark: mark, context: context)
+                return context
+            }
         } catch {
             throw Failure(.configuration, error.reason, hint: Self.hint)
-        }
-        // Of two that read it at the same time one is kept, so that both share its sessions.
-        return entries.withLock { entries in
-            if let known = entries[path], known.mark == mark { return known.context }
-            entries[path] = Entry(mark: mark, context: context)
-            return context
         }
     }
 
