@@ -67,7 +67,7 @@ public final class PrivatePlace: Sendable {
     }
 
     /// Why it can give none; nil where it can.
-    public static let obstacle = Task { () async throws -> String? in
+    private static let obstacle = Task { () async throws -> String? in
         let trial = try await ChildProcess.run(
             "/usr/bin/unshare",
             [
