@@ -286,14 +286,19 @@ public final class Forward {
             owner: getuid(), rules: specification.access ?? defaultAccess,
             allowsRemoteClients: specification.allowsRemoteClients)
         guard doorkeeper.admit(connection, caller, by: admission) else { return }
-        defer { warmTunnels.keepUp(on: loop) }
-        if warmTunnels.join(LocalStream(connection), of: caller, on: loop) { return }
+        if warmTunnels.join(LocalStream(connection), of: caller, on: loop) {
+            warmTunnels.keepUp(on: loop)
+            return
+        }
         var request = TunnelRequest(
             route: specification.route, forwardName: name, peer: caller.description,
             maxDuration: specification.maxDuration, idleTimeout: specification.idleTimeout)
         request.priority = specification.priority
         request.identity = caller.identity
-        tunnels.open(request, local: LocalStream(connection), client: nil, on: loop)
+        // Not before: a warm tunnel could take the slot that this one needs, and where this one fails it would fail as well.
+        tunnels.open(request, local: LocalStream(connection), client: nil, on: loop) { [weak warmTunnels] in
+            warmTunnels?.keepUp(on: loop)
+        }
     }
 
     private func reportTrouble(_ error: SystemError) {

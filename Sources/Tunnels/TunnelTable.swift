@@ -70,18 +70,22 @@ public final class TunnelTable {
     /// - Parameters:
     ///   - local: the client's connection; nil where `client` gives it once the tunnel is open.
     ///   - client: told of the outcome.
+    ///   - whenOpened: on the control loop, if it opens.
     @discardableResult
     public func open(
-        _ request: TunnelRequest, local: LocalStream?, client: (any TunnelClient)?, on loop: isolated Loop
+        _ request: TunnelRequest, local: LocalStream?, client: (any TunnelClient)?, on loop: isolated Loop,
+        whenOpened: (() -> Void)? = nil
     ) -> TunnelHandle {
         let handle = TunnelHandle(id: nextID, request: request, since: .now())
         nextID += 1
         live[handle.id] = handle
         reclaimMemory(on: loop)
         unconnected.insert(handle.id)
-        let table = LoopBound(self, on: loop)
+        let heard = LoopBound((table: self, whenOpened: whenOpened), on: loop)
         let tunnel = Tunnel(handle, services: services, client: client) { handle, news, loop in
-            table.get(on: loop).hear(news, of: handle, on: loop)
+            let (table, whenOpened) = heard.get(on: loop)
+            table.hear(news, of: handle, on: loop)
+            if case .opened = news { whenOpened?() }
         }
         tunnel.start(local: local, on: loop)
         return handle

@@ -32,7 +32,7 @@ final class WarmTunnels {
         return false
     }
 
-    /// A connection came: from now on the forward is in use.
+    /// A connection is through: from now on the forward is in use.
     func keepUp(on loop: isolated Loop) {
         lastUse = .now
         fill(on: loop)

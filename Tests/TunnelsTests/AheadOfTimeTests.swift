@@ -115,6 +115,21 @@ import Testing
         second.close()
     }
 
+    /// Dialed beside the connection it could take the last slot, and the client would wait for two dials.
+    @Test func noWarmTunnelIsBegunBeforeTheConnectionIsOpen() async throws {
+        let bench = try await Bench(Self.greeter(), router: ScriptedRouter(.init(holdsResolve: true)))
+        var specification = try Bench.specification()
+        specification.warm = 1
+        let address = try #require(try await bench.add(specification).first)
+        let client = try await onThread { try LoopbackSocket.connect(port: address.port) }
+        try await eventually("the connection was accepted") { await !bench.handles().isEmpty }
+        #expect(await bench.handles().map(\.request.isWarm) == [false])
+        client.close()
+        // Nor after one that came to nothing: it would fail the same way.
+        #expect(try await bench.end() == .clientLeft)
+        #expect(await bench.states().isEmpty)
+    }
+
     @Test func aWarmTunnelThatFindsNoSlotIsNoFailure() async throws {
         let bench = try await Bench(Self.greeter(), slots: 1)
         var specification = try Bench.specification()
