@@ -58,8 +58,8 @@ let package = Package(
         // C libraries of the system, and what Swift's Glibc module does not import.
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
-        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .systemLibrary(name: "CExpat", providers: [.apt(["libexpat1-dev"])]),
+        .target(name: "CCurl", cSettings: hardenedC),
         .target(name: "CLinux", cSettings: hardenedC),
         .target(name: "CTOML", cxxSettings: hardenedCxx),
 

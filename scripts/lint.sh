@@ -48,6 +48,8 @@ linked=$(ldd .build/debug/eicectl)
 for library in libssl libcrypto libsystemd libcurl libexpat libFoundation.so libFoundationNetworking; do
     if grep -qF "$library" <<<"$linked"; then complain "eicectl links $library"; fi
 done
+# The daemon loads libcurl when it first calls AWS (docs/decisions/0018-libcurl-when-it-is-needed.md).
+if ldd .build/debug/eiced | grep -qF libcurl; then complain "eiced links libcurl"; fi
 
 # No unfinished business.
 if grep -rnE '\b(TODO|FIXME|XXX)\b' Sources Tests scripts/[!l]* Makefile --include '*.swift' --include '*.sh' --include Makefile; then

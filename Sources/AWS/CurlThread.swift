@@ -33,8 +33,17 @@ final class CurlThread: Sendable {
     private let userAgent: String
     private let largestBody: Int
 
-    /// curl_global_init is not thread-safe in itself; a global's initialisation is.
-    private static let library: CURLcode = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
+    /// Why libcurl cannot be used; nil when it can. Neither loading it nor curl_global_init is thread-safe in itself; a global's
+    /// initialisation is.
+    private static let trouble: String? = {
+        if let reason = cannotLoad("libcurl.so.4") { return reason }
+        let code = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
+        return code == CURLE_OK ? nil : "libcurl could not be started: \(String(cString: curl_easy_strerror(code)))"
+    }()
+
+    static func cannotLoad(_ library: String) -> String? {
+        curl_load(library).map { "libcurl could not be loaded: \(String(cString: $0))" }
+    }
 
     init(userAgent: String, largestBody: Int) {
         self.userAgent = userAgent
@@ -53,10 +62,7 @@ final class CurlThread: Sendable {
             if shared.cancelled.remove(ticket) != nil { return CurlFailure.cancelled(request) }
             if shared.isStopping { return CurlFailure.cancelled(request) }
             if shared.handle == nil {
-                guard let handle = start() else {
-                    return Failure(.internal, "cannot \(request.purpose)", why: "libcurl could not be started")
-                }
-                shared.handle = handle
+                do throws(Failure) { shared.handle = try start(for: request) } catch { return error }
             }
             shared.outstanding.insert(ticket)
             shared.orders.append(Order(ticket: ticket, request: request, continuation: continuation))
@@ -83,13 +89,15 @@ final class CurlThread: Sendable {
         }
     }
 
-    private func start() -> Handle? {
-        guard Self.library == CURLE_OK, let multi = curl_multi_init() else { return nil }
+    private func start(for request: HTTPRequest) throws(Failure) -> Handle {
+        let what = "cannot \(request.purpose)"
+        if let trouble = Self.trouble { throw Failure(.internal, what, why: trouble) }
+        guard let multi = curl_multi_init() else { throw Failure(.internal, what, why: "libcurl is out of memory") }
         curl_multi_setopt_long(multi, CURLMOPT_MAXCONNECTS, 8)
         let handle = Handle(pointer: multi)
         guard DedicatedThread.start({ self.run(handle) }) else {
             curl_multi_cleanup(multi)
-            return nil
+            throw Failure(.internal, what, why: "no thread could be started for it")
         }
         return handle
     }

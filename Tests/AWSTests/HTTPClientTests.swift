@@ -14,6 +14,10 @@ import Testing
         }
     }
 
+    @Test func aLibraryThatIsMissingIsNamed() {
+        #expect(CurlThread.cannotLoad("libnone.so.4")?.contains("libnone.so.4") == true)
+    }
+
     @Test func statusHeadersAndBodyComeVerbatim() async throws {
         let stub = try HTTPStub { request in
             .init(418, headers: [("X-Amzn-RequestId", "r-1")], "\(request.method) \(request.target) \(request.body)")
