@@ -17,7 +17,7 @@ struct AdaptiveCap {
 
     private var riseInterval = Self.shortestRise
     private var probeInterval = Self.shortestProbe
-    /// How many of ours were open when the service last refused another one.
+    /// The most of ours that are known to fit: as many were open when the service last refused another one, or have been since.
     private var full: Int?
     /// Our latest closes: the service may still have counted each when it refused.
     private(set) var excuses: [ContinuousClock.Instant] = []
@@ -67,6 +67,7 @@ struct AdaptiveCap {
         probeInterval = Self.shortestProbe
         notBefore = nil
         guard let full, open > full, effective < configured else { return }
+        self.full = open
         riseInterval = Self.shortestRise
         riseAt = now
     }
@@ -78,7 +79,7 @@ struct AdaptiveCap {
     ///   - jitter: 0..<1, so that several daemons do not come back at the same moment.
     mutating func refused(open: Int, jitter: Double, at now: ContinuousClock.Instant) {
         dropExcuses(at: now)
-        // Where as many are open as when it refused before, no close of ours is the reason.
+        // Where as many are open as are known to fit, no close of ours is the reason.
         if !excuses.isEmpty, full.map({ open < $0 }) ?? true {
             excuses.removeFirst()
             notBefore = now + Self.excusedPause * (1 + jitter)

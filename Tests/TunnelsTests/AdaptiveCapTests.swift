@@ -89,6 +89,32 @@ import Testing
         }
     }
 
+    @Test func aPlaceThatIsTakenAgainAfterAStepIsNoneEither() {
+        var cap = AdaptiveCap(20)
+        cap.refused(open: 5, jitter: 0, at: start)
+        cap.tick(at: start + .seconds(6))
+        cap.accepted(open: 6, at: start + .seconds(6))
+        cap.tick(at: start + .seconds(6))
+        #expect(cap.effective == 7)
+        cap.closed(at: start + .seconds(7))
+        cap.accepted(open: 6, at: start + .seconds(7))
+        cap.tick(at: start + .seconds(7))
+        #expect(cap.effective == 7)
+    }
+
+    /// The service may still count what has just ended, after a step as before it.
+    @Test func aCloseExcusesARefusalBelowWhatAStepReached() {
+        var cap = AdaptiveCap(20)
+        cap.refused(open: 5, jitter: 0, at: start)
+        cap.tick(at: start + .seconds(6))
+        cap.accepted(open: 6, at: start + .seconds(6))
+        cap.tick(at: start + .seconds(6))
+        cap.closed(at: start + .seconds(7))
+        cap.refused(open: 5, jitter: 0, at: start + .seconds(7))
+        #expect(cap.effective == 7)
+        #expect(cap.notBefore != nil)
+    }
+
     /// The first place that somebody else leaves is one more than none.
     @Test func theFirstOfOursIsAStep() {
         var cap = AdaptiveCap(20)
