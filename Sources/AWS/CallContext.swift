@@ -32,7 +32,8 @@ public struct CallContext: Sendable {
         path: String? = nil,
         headers: [(String, String)],
         body: [UInt8] = [],
-        purpose: String
+        purpose: String,
+        secrets: [String] = []
     ) async throws(Failure) -> HTTPResponse {
         let proxy = ProxySettings(environment: environment).proxy(
             forHost: address.host, port: address.effectivePort, isHTTPS: address.isHTTPS)
@@ -40,6 +41,6 @@ public struct CallContext: Sendable {
         return try await http.send(
             HTTPRequest(
                 method: method, url: path.map { base + $0 } ?? address.url, headers: headers, body: body, proxy: proxy,
-                trustRoots: trustRoots, purpose: purpose))
+                trustRoots: trustRoots, purpose: purpose, secrets: secrets))
     }
 }

@@ -20,6 +20,9 @@ final class CurlThread: Sendable {
     }
 
     private struct Shared {
+        /// Whether there is a thread, which takes orders until it stops.
+        var isRunning = false
+        /// Nil until the thread has loaded libcurl.
         var handle: Handle?
         var orders: [Order] = []
         var cancelled: Set<UInt64> = []
@@ -32,22 +35,30 @@ final class CurlThread: Sendable {
     private let shared = Mutex(Shared())
     private let userAgent: String
     private let largestBody: Int
+    private let library: String
 
-    /// Why libcurl cannot be used; nil when it can. Neither loading it nor curl_global_init is thread-safe in itself; a global's
-    /// initialisation is.
-    private static let trouble: String? = {
-        if let reason = cannotLoad("libcurl.so.4") { return reason }
-        let code = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
-        return code == CURLE_OK ? nil : "libcurl could not be started: \(String(cString: curl_easy_strerror(code)))"
-    }()
+    /// The name by which libcurl was loaded; the lock, since neither that nor curl_global_init is thread-safe.
+    private static let loaded = Mutex<String?>(nil)
 
-    static func cannotLoad(_ library: String) -> String? {
-        curl_load(library).map { "libcurl could not be loaded: \(String(cString: $0))" }
+    /// Why libcurl cannot be used; nil when it can. What failed is tried again by the next call: descriptors may have been short, or
+    /// an upgrade under way.
+    static func trouble(with library: String) -> String? {
+        loaded.withLock { loaded in
+            if loaded == library { return nil }
+            if let reason = curl_load(library) { return "libcurl cannot be loaded: \(String(cString: reason))" }
+            let code = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
+            guard code == CURLE_OK else {
+                return "libcurl cannot be started: \(String(cString: curl_easy_strerror(code)))"
+            }
+            loaded = library
+            return nil
+        }
     }
 
-    init(userAgent: String, largestBody: Int) {
+    init(userAgent: String, largestBody: Int, library: String) {
         self.userAgent = userAgent
         self.largestBody = largestBody
+        self.library = library
     }
 
     func ticket() -> UInt64 {
@@ -61,8 +72,11 @@ final class CurlThread: Sendable {
         let failure = shared.withLock { shared -> Failure? in
             if shared.cancelled.remove(ticket) != nil { return CurlFailure.cancelled(request) }
             if shared.isStopping { return CurlFailure.cancelled(request) }
-            if shared.handle == nil {
-                do throws(Failure) { shared.handle = try start(for: request) } catch { return error }
+            if !shared.isRunning {
+                guard DedicatedThread.start({ self.run() }) else {
+                    return Self.failure(of: request, "no thread could be started for it")
+                }
+                shared.isRunning = true
             }
             shared.outstanding.insert(ticket)
             shared.orders.append(Order(ticket: ticket, request: request, continuation: continuation))
@@ -89,22 +103,40 @@ final class CurlThread: Sendable {
         }
     }
 
-    private func start(for request: HTTPRequest) throws(Failure) -> Handle {
-        let what = "cannot \(request.purpose)"
-        if let trouble = Self.trouble { throw Failure(.internal, what, why: trouble) }
-        guard let multi = curl_multi_init() else { throw Failure(.internal, what, why: "libcurl is out of memory") }
-        curl_multi_setopt_long(multi, CURLMOPT_MAXCONNECTS, 8)
-        let handle = Handle(pointer: multi)
-        guard DedicatedThread.start({ self.run(handle) }) else {
-            curl_multi_cleanup(multi)
-            throw Failure(.internal, what, why: "no thread could be started for it")
+    private static func failure(of request: HTTPRequest, _ why: String) -> Failure {
+        Failure(
+            .internal, "cannot \(request.purpose)", why: why,
+            hint: "is libcurl 4 there (Debian's libcurl4), are there memory and descriptors?")
+    }
+
+    /// Loads libcurl, which takes some milliseconds and here none of Swift's own threads. Nil, and all who wait are told, where it
+    /// cannot be used.
+    private func begin() -> UnsafeMutableRawPointer? {
+        let trouble = Self.trouble(with: library)
+        if trouble == nil, let multi = curl_multi_init() {
+            curl_multi_setopt_long(multi, CURLMOPT_MAXCONNECTS, 8)
+            let handle = Handle(pointer: multi)
+            shared.withLock { $0.handle = handle }
+            return multi
         }
-        return handle
+        let orders = shared.withLock { shared in
+            let orders = shared.orders
+            shared.orders = []
+            shared.cancelled.subtract(shared.outstanding)
+            shared.outstanding = []
+            shared.isRunning = false
+            return orders
+        }
+        for order in orders {
+            order.continuation.resume(
+                returning: .failure(Self.failure(of: order.request, trouble ?? "libcurl is out of memory")))
+        }
+        return nil
     }
 
     /// The thread's life: take orders, let libcurl work, hand out what is finished, sleep.
-    private func run(_ handle: Handle) {
-        let multi = handle.pointer
+    private func run() {
+        guard let multi = begin() else { return }
         var transfers: [UInt64: CurlTransfer] = [:]
         while true {
             let (orders, cancelled, isStopping) = shared.withLock { shared in
@@ -113,7 +145,7 @@ final class CurlThread: Sendable {
                 shared.cancelled.subtract(work.1)
                 return work
             }
-            for order in orders { begin(order, multi, &transfers) }
+            for order in orders { transfer(order, multi, &transfers) }
             for ticket in isStopping ? Set(transfers.keys) : cancelled {
                 guard let transfer = transfers.removeValue(forKey: ticket) else { continue }
                 curl_multi_remove_handle(multi, transfer.easy)
@@ -126,11 +158,14 @@ final class CurlThread: Sendable {
             // With nothing to do this sleeps until it is woken: libcurl shortens it to its own timers otherwise.
             curl_multi_poll(multi, nil, 0, transfers.isEmpty ? Int32.max : 60_000, nil)
         }
-        shared.withLock { $0.handle = nil }
+        shared.withLock { shared in
+            shared.handle = nil
+            shared.isRunning = false
+        }
         curl_multi_cleanup(multi)
     }
 
-    private func begin(_ order: Order, _ multi: UnsafeMutableRawPointer, _ transfers: inout [UInt64: CurlTransfer]) {
+    private func transfer(_ order: Order, _ multi: UnsafeMutableRawPointer, _ transfers: inout [UInt64: CurlTransfer]) {
         guard
             let transfer = CurlTransfer(
                 order.request, ticket: order.ticket, continuation: order.continuation, userAgent: userAgent,
@@ -138,14 +173,13 @@ final class CurlThread: Sendable {
         else {
             release(order.ticket)
             order.continuation.resume(
-                returning: .failure(
-                    Failure(.internal, "cannot \(order.request.purpose)", why: "libcurl is out of memory")))
+                returning: .failure(Self.failure(of: order.request, "libcurl is out of memory")))
             return
         }
         guard curl_multi_add_handle(multi, transfer.easy) == CURLM_OK else {
             end(
                 order.ticket, transfer,
-                .failure(Failure(.internal, "cannot \(order.request.purpose)", why: "libcurl took no more work")))
+                .failure(Self.failure(of: order.request, "libcurl took no more work")))
             return
         }
         transfers[order.ticket] = transfer

@@ -5,20 +5,25 @@ import Failures
 /// thread of its own, begun at the first request, so that a daemon which never calls AWS never pays for it.
 ///
 /// TLS is verified against the system's roots (or the request's), redirects are not followed, answers are returned as they
-/// are whatever their status.
+/// are whatever their status, but for the request's secrets in an error.
 public final class HTTPClient: Sendable {
     private let thread: CurlThread
 
     /// `largestBody` is in bytes; a longer answer fails. `userAgent` is what CloudTrail shows.
-    public init(userAgent: String = "eiced", largestBody: Int = 16 << 20) {
-        thread = CurlThread(userAgent: userAgent, largestBody: largestBody)
+    public convenience init(userAgent: String = "eiced", largestBody: Int = 16 << 20) {
+        self.init(userAgent: userAgent, largestBody: largestBody, library: "libcurl.so.4")
+    }
+
+    /// `library` is what is loaded by the first request.
+    init(userAgent: String = "eiced", largestBody: Int = 16 << 20, library: String) {
+        thread = CurlThread(userAgent: userAgent, largestBody: largestBody, library: library)
     }
 
     deinit { thread.stop() }
 
     /// Sends a request and waits for the whole answer.
     /// - Throws: `.nameNotResolved`, `.cannotConnect`, `.tls`, `.connectionLost`, `.deadline` (also where the calling task is
-    ///   cancelled), `.protocolMismatch`, each naming host and purpose; `.configuration` for a bad URL or bundle.
+    ///   cancelled), `.protocolMismatch`, each naming host and purpose; `.configuration` for a bad URL or bundle; `.internal` where libcurl cannot be used.
     public func send(_ request: HTTPRequest) async throws(Failure) -> HTTPResponse {
         let ticket = thread.ticket()
         let outcome: Result<HTTPResponse, Failure> = await withTaskCancellationHandler {
@@ -29,6 +34,7 @@ public final class HTTPClient: Sendable {
             thread.cancel(ticket)
         }
         thread.forget(ticket)
-        return try outcome.get()
+        let response = try outcome.get()
+        return response.status < 400 ? response : response.removing(request.allSecrets)
     }
 }

@@ -15,6 +15,8 @@ public struct HTTPRequest: Sendable {
     public var trustRoots: String?
     /// What the call is for, for messages: "DescribeInstances", "the credentials of role …".
     public var purpose: String
+    /// What in the body nobody may see. It is taken out of an error that repeats it, as what the headers carry is.
+    public var secrets: [String]
 
     public init(
         method: String = "GET",
@@ -25,7 +27,8 @@ public struct HTTPRequest: Sendable {
         connectTimeout: Duration = .seconds(10),
         proxy: String? = nil,
         trustRoots: String? = nil,
-        purpose: String
+        purpose: String,
+        secrets: [String] = []
     ) {
         self.method = method
         self.url = url
@@ -36,6 +39,19 @@ public struct HTTPRequest: Sendable {
         self.proxy = proxy
         self.trustRoots = trustRoots
         self.purpose = purpose
+        self.secrets = secrets
+    }
+
+    private static let secretHeaders: Set = [
+        "authorization", "x-amz-security-token", "x-amz-sso_bearer_token", "x-aws-ec2-metadata-token",
+    ]
+
+    /// Of an `Authorization` also what follows its scheme, and a signature alone.
+    var allSecrets: [String] {
+        secrets
+            + headers.filter { Self.secretHeaders.contains($0.0.lowercased()) }.flatMap { _, value in
+                [" ", "Signature="].compactMap { value.range(of: $0).map { String(value[$0.upperBound...]) } } + [value]
+            }
     }
 
     /// Host and port as the URL has them, for messages.
@@ -65,6 +81,14 @@ public struct HTTPResponse: Sendable {
     }
 
     public var text: String { String(decoding: body, as: UTF8.self) }
+
+    /// The same without these, where it repeats them.
+    func removing(_ secrets: [String]) -> HTTPResponse {
+        HTTPResponse(
+            status: status,
+            headers: headers.map { (Redaction.removing(secrets, from: $0.0), Redaction.removing(secrets, from: $0.1)) },
+            body: Redaction.removing(secrets, from: body))
+    }
 }
 
 extension StringProtocol {

@@ -18,16 +18,20 @@ struct QueryClient: Sendable {
     let region: String
     let authorization: Authorization
 
+    /// Parameters whose values nobody may see: what proves who one is.
+    private static let secretParameters: Set = ["WebIdentityToken", "ExternalId"]
+
     /// The root element of the answer. `purpose` completes "cannot …".
     func call(
         _ action: String, _ parameters: [(String, String)], purpose: String
     ) async throws(Failure) -> XMLNode {
         let address = try call.rules.endpoint(of: service, in: region).address
         let body = PercentEncoding.form([("Action", action), ("Version", version)] + parameters)
+        let secrets = parameters.filter { Self.secretParameters.contains($0.0) }.map(\.1)
         var excuses = Excuses()
         var attempt = 1
         while true {
-            switch try await tryOnce(body, address, purpose, &excuses) {
+            switch try await tryOnce(body, address, purpose, secrets, &excuses) {
             case .answer(let root): return root
             case .again: continue
             case .later(let failure):
@@ -52,13 +56,13 @@ struct QueryClient: Sendable {
     }
 
     private func tryOnce(
-        _ body: [UInt8], _ address: WebAddress, _ purpose: String, _ excuses: inout Excuses
+        _ body: [UInt8], _ address: WebAddress, _ purpose: String, _ secrets: [String], _ excuses: inout Excuses
     ) async throws(Failure) -> Outcome {
         let credentials = try await credentials()
         let signedAt = call.clock.now()
         let response: HTTPResponse
         do throws(Failure) {
-            response = try await send(body, to: address, credentials, at: signedAt, purpose)
+            response = try await send(body, to: address, credentials, at: signedAt, purpose, secrets)
         } catch {
             guard RetryPolicy.isPassing(error) else { throw error }
             return .later(error)
@@ -94,7 +98,8 @@ struct QueryClient: Sendable {
     }
 
     private func send(
-        _ body: [UInt8], to address: WebAddress, _ credentials: Credentials?, at time: WallTime, _ purpose: String
+        _ body: [UInt8], to address: WebAddress, _ credentials: Credentials?, at time: WallTime, _ purpose: String,
+        _ secrets: [String]
     ) async throws(Failure) -> HTTPResponse {
         var headers = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")]
         if let credentials {
@@ -103,7 +108,8 @@ struct QueryClient: Sendable {
                 method: "POST", host: address.authority, path: address.path, headers: headers, body: body,
                 at: time)
         }
-        return try await call.send("POST", to: address, headers: headers, body: body, purpose: purpose)
+        return try await call.send(
+            "POST", to: address, headers: headers, body: body, purpose: purpose, secrets: secrets)
     }
 
     private func parse(_ response: HTTPResponse, _ purpose: String) throws(Failure) -> XMLNode {

@@ -61,7 +61,8 @@ public struct SSOCredentials: CredentialSource {
         do throws(Failure) {
             response = try await context.call.send(
                 "POST", to: endpoint.address, path: "/token", headers: [("Content-Type", "application/json")],
-                body: request.json, purpose: "refresh the log-in of profile \(settings.profile)")
+                body: request.json, purpose: "refresh the log-in of profile \(settings.profile)",
+                secrets: [clientSecret, old])
         } catch {
             // The token may live on; if not, the network is at fault and not the log-in.
             if let end = token.end, context.call.clock.now() < end { return nil }

@@ -116,8 +116,9 @@ public struct ServiceError: Error, Sendable, Hashable {
 
     /// `UnauthorizedOperation: You are not … (HTTP 403, request 4a6c…)`.
     public var summary: String {
-        let id = requestID.map { ", request \(Text.excerpt($0, limit: 80))" } ?? ""
-        return [Text.excerpt(code, limit: 120), Text.excerpt(message)].filter { !$0.isEmpty }.joined(separator: ": ")
+        let id = requestID.map { ", request \(Redaction.text($0, limit: 80))" } ?? ""
+        return [Redaction.text(code, limit: 120), Redaction.text(message)].filter { !$0.isEmpty }.joined(
+            separator: ": ")
             + " (HTTP \(status)\(id))"
     }
 }

@@ -64,9 +64,6 @@ CURLcode curl_setopt_callback(CURL *handle, CURLoption option, curl_data_callbac
 CURLcode curl_getinfo_long(CURL *handle, CURLINFO info, long *value) {
     return (loaded.curl_easy_getinfo)(handle, info, value);
 }
-CURLcode curl_getinfo_pointer(CURL *handle, CURLINFO info, void **value) {
-    return (loaded.curl_easy_getinfo)(handle, info, value);
-}
 CURLMcode curl_multi_setopt_long(CURLM *handle, CURLMoption option, long value) {
     return (loaded.curl_multi_setopt)(handle, option, value);
 }

@@ -11,6 +11,8 @@ public struct OpenTunnelURL: Sendable {
     public let port: UInt16
     /// What the request line has. Secret: whoever has it can open this tunnel.
     public let pathAndQuery: String
+    /// What makes the address a secret.
+    public var signature: String? { pathAndQuery.split(separator: "X-Amz-Signature=").last.map(String.init) }
     /// The time that the signature carries.
     public let signedAt: WallTime
     private let summary: String

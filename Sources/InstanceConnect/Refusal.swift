@@ -31,13 +31,17 @@ public struct Refusal: Sendable, Hashable {
     /// The service's clock, from the Date header.
     public let serverTime: WallTime?
 
-    public init(status: Int, headers: [(String, String)], body: [UInt8]) {
-        func header(_ name: String) -> String? { headers.first { $0.0.lowercased() == name }?.1 }
+    /// - Parameter secrets: what was sent and must not be shown, should the answer repeat it.
+    public init(status: Int, headers: [(String, String)], body: [UInt8], secrets: [String] = []) {
+        func header(_ name: String) -> String? {
+            headers.first { $0.0.lowercased() == name }.map { Redaction.removing(secrets, from: $0.1) }
+        }
+        let body = Redaction.removing(secrets, from: body)
         let parsed = RefusalBody(body)
         self.status = status
-        code = Text.excerpt(parsed?.code ?? Self.codeOfHeader(header("x-amzn-errortype")), limit: 120)
+        code = Redaction.text(parsed?.code ?? Self.codeOfHeader(header("x-amzn-errortype")), limit: 120)
         message = Redaction.text(parsed?.message ?? String(decoding: body.prefix(4_096), as: UTF8.self))
-        requestID = header("x-amzn-requestid").map { Text.excerpt($0, limit: 80) }
+        requestID = header("x-amzn-requestid").map { Redaction.text($0, limit: 80) }
         serverTime = header("date").flatMap { WallTime(httpDate: $0) }
     }
 

@@ -301,7 +301,8 @@ extension Tunnel {
     func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {
         guard let route, let signed else { return }
         let refusal = Refusal(
-            status: head.status, headers: head.headers.fields.map { ($0.name, $0.value) }, body: body)
+            status: head.status, headers: head.headers.fields.map { ($0.name, $0.value) }, body: body,
+            secrets: signed.secrets)
         handle.update { $0.requestID = refusal.requestID }
         switch refusal.classification {
         case .full, .throttled:

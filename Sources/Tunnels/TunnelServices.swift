@@ -70,6 +70,9 @@ public struct SignedTunnel: Sendable {
         self.url = url
         self.credentials = credentials
     }
+
+    /// What must not be shown of an answer that repeats the request.
+    var secrets: [String] { [credentials.sessionToken, url.signature].compactMap { $0 } }
 }
 
 /// What every tunnel needs. Made once by the daemon.

@@ -32,7 +32,7 @@ final class IdentityServices: Sendable {
             }
             return switch mode {
             case .hangs: .silence
-            case .broken: .init(400, #"{"message":"broken","code":"Broken"}"#)
+            case .broken: .error(400, repeating: request)
             case .works:
                 IdentityAnswers(
                     accessKeyID: "ASIA\(count)", secretAccessKey: "s", sessionToken: "t",

@@ -14,8 +14,38 @@ import Testing
         }
     }
 
-    @Test func aLibraryThatIsMissingIsNamed() {
-        #expect(CurlThread.cannotLoad("libnone.so.4")?.contains("libnone.so.4") == true)
+    @Test func aLibraryThatIsMissingIsNamedToEachCaller() async throws {
+        let client = HTTPClient(library: "libnone.so.4")
+        for _ in 0..<2 {
+            let failure = try await failure(HTTPRequest(url: "http://127.0.0.1:1", purpose: "test"), client)
+            #expect(failure.kind == .internal)
+            #expect(failure.why.contains("libnone.so.4"))
+            #expect(failure.hint?.contains("libcurl4") == true)
+        }
+    }
+
+    @Test func aServiceThatRepeatsWhatItWasSentShowsNoSecret() async throws {
+        let stub = try HTTPStub { request in
+            let said = request.headers.map { "\($0.0)=\($0.1)" }.joined(separator: "&") + request.body
+            return .init(400, headers: [("X-Echo", said)], said)
+        }
+        let (token, signature) = ("IQoJ/planted+token=", "0123456789abcdef0123456789abcdef")
+        let secret = "planted/client+secret"
+        let response = try await HTTPClient().send(
+            HTTPRequest(
+                method: "POST", url: stub.url,
+                headers: [
+                    ("X-Amz-Security-Token", token),
+                    ("Authorization", "AWS4-HMAC-SHA256 SignedHeaders=host, Signature=\(signature)"),
+                ], body: Array("{\"clientSecret\":\"planted\\/client+secret\",\"name\":\"n\"}".utf8), purpose: "test",
+                secrets: [secret]))
+        #expect(response.text.contains("\"name\":\"n\""))
+        #expect(response.text.contains("\"clientSecret\":\"…\""))
+        for text in [response.text, response.header("x-echo") ?? ""] {
+            #expect(text.contains("X-Amz-Security-Token=…"))
+            #expect(!text.contains("planted"))
+            #expect(!text.contains(signature))
+        }
     }
 
     @Test func statusHeadersAndBodyComeVerbatim() async throws {

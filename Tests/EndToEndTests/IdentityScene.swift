@@ -41,7 +41,7 @@ final class IdentityScene: Sendable {
             switch state.mode {
             case .hangs: return .silence
             // Services may repeat what they were sent.
-            case .broken: return .init(400, #"{"message":"cannot","code":"Broken"}"#)
+            case .broken: return .error(400, repeating: request)
             case .works: break
             }
             if request.target.hasPrefix("/federation/"),

@@ -33,6 +33,19 @@ public final class HTTPStub: Sendable {
             answer.isSilence = true
             return answer
         }
+
+        /// An error whose message repeats all of the request, in the form of the protocol that asked.
+        public static func error(_ status: Int, repeating request: Request) -> Answer {
+            let fields = request.headers.map { "\($0.0): \($0.1)" }.joined(separator: " ")
+            let said = "you sent \(request.target) \(fields) \(request.body)"
+            guard request.header("content-type")?.contains("form") == true else {
+                let text = said.replacing("\\", with: #"\\"#).replacing("\"", with: #"\""#)
+                return Answer(status, #"{"message":"\#(text)","code":"Broken"}"#)
+            }
+            let text = said.replacing("&", with: "&amp;").replacing("<", with: "&lt;")
+            return Answer(
+                status, "<ErrorResponse><Error><Code>Broken</Code><Message>\(text)</Message></Error></ErrorResponse>")
+        }
     }
 
     public let port: UInt16

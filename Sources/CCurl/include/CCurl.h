@@ -3,8 +3,8 @@
 // 4 MiB. The declarations are libcurl's own; CCurl.c defines those of its functions that are used, by what it found in the library.
 #include <curl/curl.h>
 
-/// Loads the library of that name. To be called once, before all else of this module.
-/// Returns null, or why not: the loader's words, until its next call in this thread.
+/// Loads the library of that name, before anything else of this module is called, and not from two threads at once. What failed may be
+/// tried again. Returns null, or why not: the loader's words, until its next call in this thread.
 const char *curl_load(const char *name);
 
 // libcurl's setters are variadic, which Swift cannot call: one function for each kind of argument.
@@ -14,5 +14,4 @@ CURLcode curl_setopt_string(CURL *handle, CURLoption option, const char *value);
 CURLcode curl_setopt_pointer(CURL *handle, CURLoption option, void *value);
 CURLcode curl_setopt_callback(CURL *handle, CURLoption option, curl_data_callback value);
 CURLcode curl_getinfo_long(CURL *handle, CURLINFO info, long *value);
-CURLcode curl_getinfo_pointer(CURL *handle, CURLINFO info, void **value);
 CURLMcode curl_multi_setopt_long(CURLM *handle, CURLMoption option, long value);
