@@ -49,7 +49,8 @@ for library in libssl libcrypto libsystemd libcurl libexpat libFoundation.so lib
     if grep -qF "$library" <<<"$linked"; then complain "eicectl links $library"; fi
 done
 # The daemon loads libcurl when it first calls AWS (docs/decisions/0018-libcurl-when-it-is-needed.md).
-if ldd .build/debug/eiced | grep -qF libcurl; then complain "eiced links libcurl"; fi
+linked=$(ldd .build/debug/eiced)
+if grep -qF libcurl <<<"$linked"; then complain "eiced links libcurl"; fi
 
 # No unfinished business.
 if grep -rnE '\b(TODO|FIXME|XXX)\b' Sources Tests scripts/[!l]* Makefile --include '*.swift' --include '*.sh' --include Makefile; then

@@ -16,7 +16,7 @@ struct ScaleScenario: Scenario {
     /// The time of a new tunnel is that of the last ones of a step.
     private static let timed = 100
     private static let rest = Duration.seconds(30)
-    /// After the last end, until the daemon has given memory back.
+    /// After tunnels came or went, until the daemon has given memory back.
     private static let reclaim = Duration.seconds(8)
 
     func run(_ settings: BenchSettings) async throws -> [ReportTable] {
@@ -43,10 +43,10 @@ struct ScaleScenario: Scenario {
             notes: [
                 "One more tunnel: local connect to the target's first byte, the last \(Self.timed) of a step, one after another.",
                 "A tunnel's memory includes its share of the spares, one for each endpoint in use; those are open when all tunnels",
-                "are closed, too.",
+                "are closed, too. It is counted from what the forwards take.",
             ])
         table.add("none, before the first API call", nil, nil, Figure(fresh / 1_024, .mebibytes).atMost(14), nil)
-        table.add("none, after the first one", nil, nil, Figure(used / 1_024, .mebibytes).atMost(22), nil)
+        table.add("none, after the first tunnel", nil, nil, Figure(used / 1_024, .mebibytes).atMost(22), nil)
         table.add("none, \(Self.endpoints) forwards", nil, nil, Figure(base / 1_024, .mebibytes), nil)
         var idle: Rest?
         for steps in Self.climbs {

@@ -3,7 +3,8 @@ import Synchronization
 
 /// What TLS sessions of one kind share: trust roots and rules for a client, certificate and key for a server.
 ///
-/// Safe on any thread: OpenSSL allows sessions to be made from one context concurrently, and nothing in it changes once it is made.
+/// Safe on any thread: OpenSSL allows sessions to be made from one context concurrently, what they share is made once, under a
+/// lock, and not changed then, and the kept sessions have a lock of their own.
 public final class TLSContext: Sendable {
     public enum Role: Sendable { case client, server }
 
@@ -95,7 +96,7 @@ public final class TLSContext: Sendable {
             failure = "the certificate cannot be used"
         } else if SSL_CTX_use_PrivateKey(pointer, key) != 1 {
             failure = "the private key does not fit the certificate"
-        } else if certificates.dropFirst().contains(where: { shim_SSL_CTX_add1_chain_cert(pointer, $0) != 1 }) {
+        } else if !certificates.dropFirst().allSatisfy({ shim_SSL_CTX_add1_chain_cert(pointer, $0) == 1 }) {
             failure = "an issuer's certificate cannot be used"
         } else {
             return pointer

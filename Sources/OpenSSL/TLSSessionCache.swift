@@ -7,7 +7,8 @@ import Synchronization
 ///
 /// A TLS 1.3 ticket is used once (RFC 8446, appendix C.4), so taking one out removes it.
 final class TLSSessionCache: Sendable {
-    /// As many as an endpoint has slots: after a sleep all of its tunnels are made anew at once.
+    /// As many as an endpoint has slots unless its quota was raised: after a sleep all of its tunnels are made anew at once. With 256
+    /// names it is some 5 MiB at most.
     private static let perName = 20
     private static let names = 256
 

@@ -1,6 +1,6 @@
 import Glibc
 
-/// How many more descriptors this process may open.
+/// Whether there is room for more descriptors in this process.
 enum FreeDescriptors {
     /// As many numbers as are looked at in one call: 8 KiB of memory.
     private static let stride = 1_024
@@ -11,14 +11,18 @@ enum FreeDescriptors {
     /// open, what is needed is free there and one call tells. The lowest free number would not: above it as many as you like are
     /// open.
     ///
-    /// - Parameter free: how many of some numbers are not in use.
+    /// - Parameters:
+    ///   - needed: how many descriptors are to be opened.
+    ///   - limit: the number that the first one too many would have: RLIMIT_NOFILE.
+    ///   - free: how many of some numbers are not in use.
     static func are(_ needed: Int, below limit: Int, free: (Range<CInt>) -> Int = free(in:)) -> Bool {
         guard needed <= limit else { return false }
-        var (missing, end) = (needed, min(limit, Int(CInt.max)))
+        var (missing, end, step) = (needed, min(limit, Int(CInt.max)), 64)
         while missing > 0, end > 0 {
-            let start = max(0, end - min(max(missing, 64), stride))
+            let start = max(0, end - min(max(missing, step), stride))
             missing -= free(CInt(start)..<CInt(end))
             end = start
+            step *= 2
         }
         return missing <= 0
     }

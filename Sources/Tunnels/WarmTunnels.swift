@@ -23,7 +23,7 @@ final class WarmTunnels {
         self.tunnels = tunnels
     }
 
-    /// Joins a connection to a warm tunnel and makes the next one. False when there is none ready.
+    /// Joins a connection to a warm tunnel. False when there is none ready.
     func join(_ local: LocalStream, of caller: Caller, on loop: isolated Loop) -> Bool {
         while let handle = made.first(where: { $0.snapshot.state == .warm }) {
             made.removeAll { $0 === handle }

@@ -7,6 +7,8 @@ import Synchronization
 public final class FaultRelay: Sendable {
     public enum Fault: String, CaseIterable, Sendable {
         case reset, drop, stall, truncation, corruption, delay, trickle
+        /// The connection is reset and nobody listens any more, until ``FaultRelay/listenAgain()``.
+        case gone
 
         /// Whether a connection survives it.
         public var isHarmless: Bool { self == .delay || self == .trickle }
@@ -39,14 +41,27 @@ public final class FaultRelay: Sendable {
     public init(to port: UInt16) throws {
         let state = State()
         self.state = state
-        server = try LoopbackServer { client in try Connection(client, state).relay(to: port) }
+        let server = try LoopbackServer { client in try Connection(client, state).relay(to: port) }
+        self.server = server
+        state.listening.withLock { $0.server = server }
     }
 
     /// Refuses connections from now on, and ends those there are.
     public func stop() { server.stop() }
 
     /// What happens to the next connection; later ones are whole again.
-    public func plan(_ plan: Plan) { state.next.withLock { $0 = plan } }
+    public func plan(_ plan: Plan) {
+        state.struck.withLock { $0 = 0 }
+        // Nothing of a connection is there before TCP is.
+        if plan.fault == .gone, plan.phase == .tcp { return state.goAway() }
+        state.next.withLock { $0 = plan }
+    }
+
+    /// How often the plan's fault has struck.
+    public var struck: Int { state.struck.withLock { $0 } }
+
+    /// After ``Fault/gone``.
+    public func listenAgain() throws { try server.listenAgain() }
 
     /// What happens to every connection that is open now, whatever it is doing.
     public func strike(_ fault: Fault, _ direction: Direction) {
@@ -59,6 +74,18 @@ public final class FaultRelay: Sendable {
 
     private final class State: Sendable {
         let next = Mutex<Plan?>(nil)
+        let struck = Mutex(0)
+        let listening = Mutex(Listening())
+
+        struct Listening {
+            weak var server: LoopbackServer?
+        }
+
+        func goAway() {
+            listening.withLock { $0.server?.refuse() }
+            struck.withLock { $0 += 1 }
+        }
+
         /// The last connection that had a plan.
         let current = Mutex<Connection?>(nil)
         let open = Mutex<[ObjectIdentifier: Connection]>([:])
@@ -108,7 +135,10 @@ public final class FaultRelay: Sendable {
 
         func relay(to port: UInt16) throws {
             defer { state.current.withLock { if $0 === self { $0 = nil } } }
-            if let plan = plan.withLock({ $0 }), plan.phase == .tcp, plan.fault == .reset { return client.reset() }
+            if let plan = plan.withLock({ $0 }), plan.phase == .tcp, plan.fault == .reset {
+                state.struck.withLock { $0 += 1 }
+                return client.reset()
+            }
             state.open.withLock { $0[ObjectIdentifier(self)] = self }
             defer { _ = state.open.withLock { $0.removeValue(forKey: ObjectIdentifier(self)) } }
             let onward = try LoopbackSocket.connect(port: port)
@@ -134,9 +164,11 @@ public final class FaultRelay: Sendable {
                     if direction == .upload { enter(reader.read(bytes)) }
                     let fault = fault(direction, isFirst: isFirst)
                     isFirst = false
+                    if fault != nil { state.struck.withLock { $0 += 1 } }
                     switch fault {
                     case nil: try sink.write(bytes)
-                    case .reset:
+                    case .reset, .gone:
+                        if fault == .gone { state.goAway() }
                         // So that a close is a reset, whoever does it.
                         for socket in [source, sink] { socket.abortOnClose() }
                         return end(source, sink)

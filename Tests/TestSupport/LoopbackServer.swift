@@ -8,6 +8,7 @@ import Synchronization
 public final class LoopbackServer: Sendable {
     public let port: UInt16
     public let family: LoopbackSocket.Family
+    private let backlog: CInt
     private let core: Core
 
     /// Listens and runs `serve` for each connection; the connection is closed when it returns or throws.
@@ -18,13 +19,16 @@ public final class LoopbackServer: Sendable {
         backlog: CInt = 1024,
         _ serve: @escaping @Sendable (LoopbackSocket) throws -> Void
     ) throws {
-        let listener = FileDescriptor(takingOwnership: try LoopbackSocket.open(family == .ipv4 ? AF_INET : AF_INET6))
+        let listener = try Self.socket(family)
         port = try bindToFreePort(listener.raw, family)
-        guard listen(listener.raw, backlog) == 0 else { throw SystemError("listen") }
         self.family = family
-        let core = Core(listener: listener)
-        self.core = core
-        startThread { core.acceptAll(serve) }
+        self.backlog = backlog
+        core = Core(serve)
+        try core.listen(listener, backlog)
+    }
+
+    private static func socket(_ family: LoopbackSocket.Family) throws -> FileDescriptor {
+        FileDescriptor(takingOwnership: try LoopbackSocket.open(family == .ipv4 ? AF_INET : AF_INET6))
     }
 
     deinit { stop() }
@@ -38,26 +42,57 @@ public final class LoopbackServer: Sendable {
     /// Stops listening and ends all connections.
     public func stop() { core.stop() }
 
+    /// Refuses connections until ``listenAgain()``; those there are go on.
+    public func refuse() { core.refuse() }
+
+    /// Listens once more on the same port.
+    public func listenAgain() throws {
+        let listener = try Self.socket(family)
+        listener.reuseAddress()
+        guard withLoopbackAddress(port: port, family: family, { bind(listener.raw, $0, $1) }) == 0 else {
+            throw SystemError("bind to port \(port) again")
+        }
+        try core.listen(listener, backlog)
+    }
+
     private final class Core: Sendable {
         struct State {
+            var listener: FileDescriptor?
             var accepted = 0
             var open: [Int: LoopbackSocket] = [:]
             var stopped = false
         }
 
-        let listener: FileDescriptor
         let state = Mutex(State())
+        private let serve: @Sendable (LoopbackSocket) throws -> Void
 
-        init(listener: FileDescriptor) { self.listener = listener }
+        init(_ serve: @escaping @Sendable (LoopbackSocket) throws -> Void) { self.serve = serve }
 
-        func acceptAll(_ serve: @escaping @Sendable (LoopbackSocket) throws -> Void) {
+        func listen(_ listener: FileDescriptor, _ backlog: CInt) throws {
+            // Connections have it from their listener, and with it another may listen on the port that they use.
+            listener.reuseAddress()
+            guard Glibc.listen(listener.raw, backlog) == 0 else { throw SystemError("listen") }
+            state.withLock { $0.listener = listener }
+            startThread { self.acceptAll(from: listener) }
+        }
+
+        func refuse() {
+            state.withLock { state in
+                // At once, whoever still has the descriptor.
+                if let listener = state.listener { shutdown(listener.raw, CInt(SHUT_RDWR)) }
+                state.listener = nil
+            }
+        }
+
+        private func acceptAll(from listener: FileDescriptor) {
+            let isListening = { self.state.withLock { $0.listener === listener } }
             while true {
                 var waiting = pollfd(fd: listener.raw, events: Int16(POLLIN), revents: 0)
                 _ = poll(&waiting, 1, -1)
                 // Close-on-exec from birth: a child that inherited it would keep the connection open.
                 let raw = clinux_accept(listener.raw)
                 if raw < 0 {
-                    if [EAGAIN, EINTR, ECONNABORTED].contains(errno), !state.withLock({ $0.stopped }) { continue }
+                    if [EAGAIN, EINTR, ECONNABORTED].contains(errno), isListening() { continue }
                     return
                 }
                 let connection = LoopbackSocket(takingOwnership: raw)
@@ -70,7 +105,7 @@ public final class LoopbackServer: Sendable {
                 }
                 guard let ticket else { return }
                 startThread {
-                    try? serve(connection)
+                    try? self.serve(connection)
                     self.state.withLock { _ = $0.open.removeValue(forKey: ticket) }
                     connection.close()
                 }
@@ -78,13 +113,20 @@ public final class LoopbackServer: Sendable {
         }
 
         func stop() {
+            refuse()
             state.withLock { state in
                 state.stopped = true
                 // Wakes the threads; each then closes its own socket.
                 for connection in state.open.values { shutdown(connection.descriptor.raw, CInt(SHUT_RDWR)) }
-                shutdown(listener.raw, CInt(SHUT_RDWR))
             }
         }
+    }
+}
+
+extension FileDescriptor {
+    fileprivate func reuseAddress() {
+        var yes: CInt = 1
+        setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<CInt>.size))
     }
 }
 
