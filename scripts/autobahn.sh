@@ -2,7 +2,8 @@
 # Runs the Autobahn test suite's fuzzing server against wsecho: groups 1 to 7, 9 and 10, over ws and wss.
 # usage: scripts/autobahn.sh WSECHO WSTEST
 # WSTEST is the suite's program (pip install autobahntestsuite), which needs Python 2.7 or PyPy 2.7.
-# Prints one line a transport: autobahn_ws=cases that were not OK, and leaves the reports in .build/autobahn.
+# Prints one line a transport: autobahn_ws=cases that were not OK, and leaves the reports in .build/autobahn. Fails when there are any, or
+# when the suite broke off.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,9 +48,18 @@ run() {
     kill "$server"
     wait "$server" 2>/dev/null || true
     server=
-    jq -r --arg name "autobahn_$scheme" '.wsecho | [.[] | .behavior, .behaviorClose]
-        | map(select(IN("OK", "INFORMATIONAL", "NON-STRICT") | not)) | "\($name)=\(length)"' "$report/index.json"
+    local bad
+    bad=$(jq '.wsecho | [.[] | .behavior, .behaviorClose] | map(select(IN("OK", "INFORMATIONAL", "NON-STRICT") | not)) | length' \
+        "$report/index.json")
+    echo "autobahn_$scheme=$bad"
+    count=$(jq '.wsecho | length' "$report/index.json")
+    # The groups have about three hundred.
+    [ "$count" -ge 250 ] || { echo "autobahn: error: only $count cases were reported over $scheme" >&2; exit 1; }
+    failed=$((failed + bad))
 }
+
+failed=0
 
 run ws 9001
 run wss 9002
+[ "$failed" -eq 0 ] || { echo "autobahn: error: $failed cases failed; see $folder" >&2; exit 1; }

@@ -1,11 +1,12 @@
 #!/bin/bash
-# hardening.sh PROGRAM…: whether programs are linked as docs/security.md promises: position-independent, all symbols bound before
+# hardening.sh [--stripped] PROGRAM…: whether programs are linked as docs/security.md promises: position-independent, all symbols bound before
 # the start and read-only then, no executable stack or writable code. Says what is not, and fails. `make build` runs it on what is
-# installed. Needs binutils.
+# installed, before it is stripped: of a static program that is, the names of its functions tell nothing. Needs binutils.
 set -euo pipefail
 export LC_ALL=C
 
-failed=0
+failed=0 stripped=
+[ "${1:-}" != --stripped ] || { stripped=1; shift; }
 for program in "$@"; do
     complain() {
         echo "hardening: error: $program $*" >&2
@@ -29,6 +30,7 @@ for program in "$@"; do
     # It runs no other program, so that nothing to start one with may be in it. Swift's own backtracer has an exec(3), which is off
     # unless $SWIFT_BACKTRACE asks for it.
     eicectl)
+        [ -n "$symbols$stripped" ] || complain "has no names of functions to look at"
         found=$(grep -oE ' [TtWi] _*(fork|vfork|posix_spawnp?|system|popen|wordexp|clinux_spawn_helper|clinux_start_successor)$' \
             <<<"$symbols" || true)
         [ -z "$found" ] || complain "could start other programs:" "$found"

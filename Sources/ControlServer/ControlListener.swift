@@ -88,9 +88,7 @@ public final class ControlListener {
         try removeStale(path, address)
         do throws(SystemError) {
             let socket = try FileDescriptor.socket(address.domain)
-            guard address.withSockaddr({ bind(socket.raw, $0, $1) }) == 0 else { throw SystemError("bind") }
-            // Nobody can connect before listen: no instant in which another could use a wider mode.
-            guard chmod(path, 0o600) == 0 else { throw SystemError("chmod") }
+            try socket.bind(to: address)
             guard listen(socket.raw, 128) == 0 else { throw SystemError("listen") }
             return ControlListener(socket, path: path, lock: lock, file: FileIdentity(path))
         } catch {

@@ -120,7 +120,7 @@ extension Configuration {
         public var resolve = Duration.seconds(10)
         public var connect = Duration.seconds(10)
         public var proxy = Duration.seconds(10)
-        public var tls = Duration.seconds(10)
+        public var tls = Duration.seconds(8)
         public var upgrade = Duration.seconds(10)
         /// Where the client waits for what the target says first: `eicectl proxy` to port 22.
         public var firstBytes = Duration.seconds(20)

@@ -67,7 +67,7 @@ public final class Listener: ReadinessHandler {
             descriptor.set(CInt(IPPROTO_IPV6), IPV6_V6ONLY, 1)
         }
         for socket in old.isEmpty ? [] : old + [descriptor] { socket.set(SOL_SOCKET, SO_REUSEPORT, 1) }
-        guard address.withSockaddr({ Glibc.bind(descriptor.raw, $0, $1) }) == 0 else { throw SystemError("bind") }
+        try descriptor.bind(to: address)
         guard listen(descriptor.raw, backlog) == 0 else { throw SystemError("listen") }
         return descriptor
     }
@@ -159,5 +159,16 @@ public final class Listener: ReadinessHandler {
         if let retry { loop.cancel(retry) }
         retry = nil
         descriptor.close()
+    }
+}
+
+extension FileDescriptor {
+    /// Binds to an address. The file of a Unix socket is for its owner alone from the first moment on: Linux makes it with the mode
+    /// that the socket has, less the umask, which all threads share and which is left alone.
+    ///
+    /// - Throws: the errno of bind(2).
+    public func bind(to address: SocketAddress) throws(SystemError) {
+        if address.family == .unix, fchmod(raw, 0o600) != 0 { throw SystemError("protect a socket") }
+        guard address.withSockaddr({ Glibc.bind(raw, $0, $1) }) == 0 else { throw SystemError("bind") }
     }
 }

@@ -25,12 +25,25 @@ public enum PeerOwner {
     /// The peer's own socket, by the addresses of `descriptor` seen from the other side. Nil when the kernel has no
     /// such socket: the peer is gone, or on another host.
     ///
-    /// - Throws: when the kernel cannot be asked (netlink forbidden by a sandbox).
+    /// - Throws: when the kernel cannot be asked (netlink forbidden by a sandbox) or does not tell (no tcp_diag).
     public static func ofPeer(of descriptor: FileDescriptor) throws(SystemError) -> Entry? {
+        try ofPeer(of: descriptor, lookUp: entry(from:to:))
+    }
+
+    static func ofPeer(
+        of descriptor: FileDescriptor,
+        lookUp: (SocketAddress, SocketAddress) throws(SystemError) -> Entry?
+    ) throws(SystemError) -> Entry? {
         guard let local = SocketAddress.local(of: descriptor), let peer = SocketAddress.peer(of: descriptor),
             local.family != .unix
         else { return nil }
-        return try entry(from: peer, to: local)
+        if let entry = try lookUp(peer, local) { return entry }
+        // A kernel that has no tcp_diag says the same as of a socket that is gone. One that has it knows ours, as long as that is
+        // connected.
+        if try lookUp(local, peer) == nil, SocketAddress.peer(of: descriptor) != nil {
+            throw SystemError("ask the kernel for a socket's owner", code: EOPNOTSUPP)
+        }
+        return nil
     }
 
     /// The TCP socket that is bound to `source` and connected to `destination`.

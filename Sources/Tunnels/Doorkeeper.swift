@@ -8,7 +8,7 @@ public struct RefusedConnection: Sendable {
     public let at: WallTime
 }
 
-/// Asks the kernel who is at the other end of a connection. Three system calls for a TCP one.
+/// Asks the kernel who is at the other end of a connection: a handful of system calls for a TCP one.
 struct Caller {
     let peer: Admission.Peer
     /// For people: "127.0.0.1:50122".
@@ -43,6 +43,11 @@ struct Caller {
         }
         do throws(SystemError) {
             let entry = try PeerOwner.ofPeer(of: connection)
+            // Of a connection that was reset meanwhile the entry may be another one's, which got the same port.
+            guard SocketAddress.peer(of: connection) != nil else {
+                self.init(.local(nil), remote.description, ClientIdentity())
+                return
+            }
             // Without an inode the uid means nothing.
             let uid = entry.flatMap { $0.isHeld ? $0.uid : nil }
             self.init(.local(entry), remote.description, ClientIdentity(uid: uid))

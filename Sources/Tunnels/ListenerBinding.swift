@@ -150,9 +150,6 @@ final class ListenerBinding {
             }
         }
         try removeStaleSocket(at: address)
-        // Nobody else may connect, from the first moment on: the mode of a socket is that of its creation.
-        let mask = umask(0o177)
-        defer { umask(mask) }
         return ListenerBinding([try listen(address)], path: path)
     }
 

@@ -11,7 +11,8 @@ public struct TunnelTimeouts: Hashable, Sendable {
     public var connect = Duration.seconds(10)
     /// The proxy, where there is one: TLS with it, and its answer to CONNECT.
     public var proxy = Duration.seconds(10)
-    public var tls = Duration.seconds(10)
+    /// Less than ten seconds with the connection before it: by then whoever waits is to know.
+    public var tls = Duration.seconds(8)
     public var upgrade = Duration.seconds(10)
     /// Where the client waits for the target's first bytes (see ``TunnelOptions/waitsForTarget``).
     public var firstBytes = Duration.seconds(20)

@@ -12,6 +12,22 @@ import Testing
         let said: String
     }
 
+    /// With the limits that a daemon has where nobody sets any.
+    @Test func aServerThatSaysNothingIsGivenUpWithinTenSeconds() async throws {
+        let certificates = try BadCertificates()
+        let server = try LoopbackServer.silent()
+        let roots = try TemporaryDirectory("silent")
+        let file = try roots.write("ca.pem", certificates.root.certificate)
+        try await Scene.onStage {
+            let daemon = try await EicedDaemon.start(
+                environment: RogueEndpoint.environment(roots: file, port: server.port), configuration: "")
+            let start = ContinuousClock.now
+            let result = try await daemon.proxy()
+            #expect(start.duration(to: .now) < .seconds(10) * Sanitizer.patience)
+            #expect(result.code == 75 && result.errors.contains("the TLS handshake for"), "\(result)")
+        }
+    }
+
     @Test func everyBadServerIsRefusedWithItsOwnReason() async throws {
         let certificates = try BadCertificates()
         let cases =

@@ -121,6 +121,9 @@ import Testing
                     "echo '\(hello)' | nc -U -w 10 '\(daemon.socket)'",
                 ])
             #expect(stranger.output.isEmpty, "\(stranger)")
+            try await eventually("it was there, and was not heard") {
+                daemon.log.contains("closed a control session of another user") && daemon.log.contains("65534")
+            }
             let result = try await daemon.eicectl("ls")
             #expect(result.code == 0, "\(result)")
         }

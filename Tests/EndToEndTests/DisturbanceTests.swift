@@ -40,7 +40,11 @@ import Testing
         }
     }
 
-    private static let faketime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+    #if arch(x86_64)
+        private static let faketime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+    #else
+        private static let faketime = "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"
+    #endif
 
     /// Tunnels live by a clock that nobody sets, and signatures follow the service's: a wall clock that jumps by days costs
     /// nothing.
@@ -86,7 +90,9 @@ import Testing
             try await daemon.process.exit()
             let again = try await EicedDaemon.start(
                 environment: emulator.environment, configuration: Scene.table(of: [:]), in: directory)
-            #expect(try await again.forwards().map(\.name).sorted() == names.sorted())
+            let kept = try await again.forwards().map(\.name)
+            #expect(kept.sorted() == names.sorted())
+            tell(figure: "clock_jumps_forwards_kept", kept.count)
         }
     }
 }

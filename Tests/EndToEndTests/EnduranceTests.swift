@@ -21,6 +21,7 @@ import Testing
                 let tunnel = try await scene.daemon.tunnels().first
                 return tunnel?.bytesLocalToRemote == UInt64(count) && tunnel?.bytesRemoteToLocal == UInt64(count)
             }
+            tell(figure: "full_duplex_mebibytes_each_way", try await received >> 20)
         }
     }
 
@@ -32,13 +33,14 @@ import Testing
         try await Scene.play(port: echo.port) { scene in
             let port = try await scene.add().port
             let facts = scene.daemon.process.facts
-            @Sendable func churn(_ count: Int) throws {
+            @Sendable func churn(_ count: Int) throws -> Int {
                 for number in 0..<count {
                     let socket = try LoopbackSocket.connect(port: port)
                     try socket.write("ping \(number)")
                     guard try socket.readText() == "ping \(number)" else { throw TestFailure("another answer") }
                     socket.close()
                 }
+                return count
             }
             @Sendable func now() throws -> (descriptors: Int, threads: Int, memory: Int) {
                 guard let descriptors = facts.descriptorCount, let threads = facts.threadCount,
@@ -47,12 +49,12 @@ import Testing
                 return (descriptors, threads, memory)
             }
             // What is made once is made by then: loops, pools, caches, the allocator's arenas.
-            try await onThread { try churn(200) }
+            _ = try await onThread { try churn(200) }
             try await scene.daemon.waitForTunnels(open: 0)
             let before = try now()
-            try await withThrowingTaskGroup(of: Void.self) { group in
+            let churned = try await withThrowingTaskGroup(of: Int.self) { group in
                 for _ in 0..<8 { group.addTask { try await onThread { try churn(Self.churned / 8) } } }
-                try await group.waitForAll()
+                return try await group.reduce(0, +)
             }
             try await scene.daemon.waitForTunnels(open: 0)
             // Nobody asks the daemon anything meanwhile: Dispatch lets its threads go when they have rested for seconds.
@@ -66,7 +68,7 @@ import Testing
                 #expect(Double(after.memory) < Double(before.memory) * 1.2, "KiB before \(before) and after \(after)")
             }
             #expect(try await scene.daemon.status().endpoints.first?.slots.inUse == 0)
-            tell(figure: "connections_churned", Self.churned)
+            tell(figure: "connections_churned", churned)
         }
     }
 
@@ -95,7 +97,7 @@ import Testing
             try await eventually("descriptors are back") {
                 try #require(scene.daemon.process.facts.descriptorCount) <= descriptors
             }
-            tell(figure: "clients_killed_at_once", 20)
+            tell(figure: "clients_killed_at_once", clients.count)
         }
     }
 
@@ -182,6 +184,7 @@ import Testing
             }
             // A frozen tunnel waits for seconds (the AWS CLI's ten); a busy machine costs milliseconds.
             #expect(worst < .seconds(2) * Sanitizer.patience, "\(worst)")
+            tell(figure: "worst_ping_beside_a_stopped_reader_us", Int(worst / .microseconds(1)))
             stopped.close()
         }
     }

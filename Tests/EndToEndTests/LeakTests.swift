@@ -109,6 +109,39 @@ import Testing
         return child.standardOutput.hasPrefix("core")
     }
 
+    private static let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
+
+    private static func asNobody(_ command: String...) async throws -> CommandResult {
+        try await ChildProcess.run("/usr/bin/setpriv", nobody + command)
+    }
+
+    private static var canBeNobody: Bool {
+        get async throws {
+            geteuid() == 0 ? try await asNobody("/usr/bin/test", "-x", BuiltProducts.eiced).code == 0 : false
+        }
+    }
+
+    /// Not even a program of its own user.
+    @Test(.enabled("needs root, and a build that others can read") { try await canBeNobody })
+    func noOtherProgramMayLookIntoIt() async throws {
+        let folder = try TemporaryDirectory()
+        try folder.makeDirectory("run")
+        for path in [folder.path, folder("run")] { #expect(chown(path, 65_534, 65_534) == 0) }
+        let environment = ["HOME": folder.path, "XDG_RUNTIME_DIR": folder("run"), "PATH": "/usr/bin:/bin"]
+        let daemon = try ChildProcess(
+            "/usr/bin/setpriv", Self.nobody + [BuiltProducts.eiced], environment: environment, diesWithParent: true)
+        try await eventually("it listens") { access(folder("run/eiced/control.sock"), F_OK) == 0 }
+        let other = try ChildProcess("/usr/bin/setpriv", Self.nobody + ["/usr/bin/sleep", "600"], diesWithParent: true)
+        try await eventually("it sleeps") {
+            try await Self.asNobody("/usr/bin/readlink", "/proc/\(other.pid)/exe").output.hasSuffix("/sleep\n")
+        }
+        let look = try await Self.asNobody("/usr/bin/readlink", "/proc/\(daemon.pid)/exe")
+        #expect(look.code != 0 && look.output.isEmpty, "\(look)")
+        var status = stat()
+        #expect(stat("/proc/\(daemon.pid)/mem", &status) == 0 && status.st_uid == 0)
+        for process in [daemon, other] { process.kill() }
+    }
+
     @Test func aCrashLeavesNoCoreFile() async throws {
         // Without this the test would pass wherever core files are switched off.
         guard try await leavesCore("touch ready; exec sleep 60") else {

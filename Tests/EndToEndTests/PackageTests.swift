@@ -179,7 +179,7 @@ struct PackageTests {
         let unpacked = try await ChildProcess.run("/usr/bin/dpkg-deb", ["-x", try #require(packagePath), folder.path])
         #expect(unpacked.code == 0, "\(unpacked)")
         let programs = ["eiced", "eicectl", "eice-emulator"].map { folder("usr/bin/\($0)") }
-        let result = try await ChildProcess.run("\(repository)/scripts/hardening.sh", programs)
+        let result = try await ChildProcess.run("\(repository)/scripts/hardening.sh", ["--stripped"] + programs)
         #expect(result.code == 0 && result.errors.isEmpty, "\(result)")
     }
 

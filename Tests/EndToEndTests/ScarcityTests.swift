@@ -174,6 +174,7 @@ import Testing
             try await waitForAudit(uses + 2, at: place("\(disk)/eiced/audit.jsonl"))
             #expect(try await scene.daemon.status().audit?.failure == nil)
             #expect(contents(of: place("\(disk)/eiced/forwards.json"))?.contains("\"db\"") == true)
+            tell(figure: "disk_full_audit_lines_lost", try await scene.daemon.status().audit?.lost ?? -1)
         }
     }
 
@@ -205,6 +206,7 @@ import Testing
             #expect(added.code == 0, "\(added)")
             try await useOnce(web, of: daemon)
             try await waitForAudit(3, at: place("\(disk)/eiced/audit.jsonl"))
+            tell(figure: "read_only_state_audit_lines_lost", try await daemon.status().audit?.lost ?? -1)
         }
     }
 

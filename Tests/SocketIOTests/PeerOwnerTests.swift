@@ -32,6 +32,18 @@ import Testing
         #expect(entry.state == 1)
     }
 
+    @Test func aKernelThatKnowsNoSocketAtAllDoesNotTell() throws {
+        let connection = try connection(over: "127.0.0.1")
+        #expect(throws: SystemError.self) {
+            _ = try PeerOwner.ofPeer(of: connection.accepted) { (_, _) throws(SystemError) in nil }
+        }
+        // Of one that was reset it may be right.
+        var now = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(connection.client.raw, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
+        connection.client.close()
+        #expect(try PeerOwner.ofPeer(of: connection.accepted) { (_, _) throws(SystemError) in nil } == nil)
+    }
+
     @Test func aHalfClosedPeerIsStillHeld() throws {
         let connection = try connection(over: "127.0.0.1")
         shutdown(connection.client.raw, CInt(SHUT_WR))

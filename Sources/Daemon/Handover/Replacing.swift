@@ -42,10 +42,7 @@ enum Replacing {
         do throws(SystemError) {
             let socket = try HandoverSocket.make()
             guard let address = SocketAddress(unixPath: path) else { throw SystemError("bind", code: ENAMETOOLONG) }
-            // For this user alone, from the first moment on.
-            let mask = umask(0o177)
-            defer { umask(mask) }
-            guard address.withSockaddr({ bind(socket.raw, $0, $1) }) == 0 else { throw SystemError("bind") }
+            try socket.bind(to: address)
             guard Glibc.listen(socket.raw, 1) == 0 else { throw SystemError("listen") }
             return socket
         } catch {

@@ -65,7 +65,8 @@ struct AuditFile: Sendable {
         let file = FileDescriptor(takingOwnership: raw)
         var status = stat()
         guard fstat(raw, &status) == 0 else { throw SystemError("look at \(path)") }
-        guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() else {
+        // Another name of it could be that of a file that means something.
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(), status.st_nlink == 1 else {
             throw SystemError("write to \(path)", code: EPERM)
         }
         // Who talked to what is nobody else's business, whatever mode the file was made with.

@@ -164,6 +164,12 @@ struct StateFolder: Sendable {
         if raw < 0, errno == EROFS { raw = openat(descriptor.raw, name, O_RDONLY | flags) }
         guard raw >= 0 else { throw SystemError("open \(name)") }
         let file = FileDescriptor(takingOwnership: raw)
+        var status = stat()
+        guard fstat(raw, &status) == 0 else { throw SystemError("look at \(name)") }
+        // Whoever else could open it could hold it for ever.
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() else {
+            throw SystemError("lock \(name)", code: EPERM)
+        }
         while flock(raw, LOCK_EX | LOCK_NB) != 0 {
             if errno == EWOULDBLOCK { return nil }
             guard errno == EINTR else { throw SystemError("lock \(name)") }
