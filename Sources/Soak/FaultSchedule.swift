@@ -29,7 +29,7 @@ struct FaultSchedule {
     init(seed: UInt64) { random = SeededGenerator(seed: seed) }
 
     mutating func next() -> Strike {
-        let kinds = FaultRelay.Fault.allCases
+        let kinds = Self.kinds
         let fault = kinds[count % kinds.count]
         // Open connections and dials take turns too; with an odd number of kinds each of them meets both.
         let victim: Victim = count.isMultiple(of: 2) ? .open : .dial(Self.phases.randomElement(using: &random) ?? .tls)
@@ -38,6 +38,9 @@ struct FaultSchedule {
             fault: fault, direction: FaultRelay.Direction.allCases.randomElement(using: &random) ?? .both,
             victim: victim)
     }
+
+    /// Not the relay's own end, which would be that of all traffic.
+    static let kinds = FaultRelay.Fault.allCases.filter { $0 != .gone }
 
     private static let phases: [FaultRelay.Phase] = [.tcp, .tls, .upgrade]
 }

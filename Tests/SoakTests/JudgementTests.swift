@@ -66,7 +66,7 @@ import Testing
             return (0..<14).map { _ in schedule.next() }
         }
         let drawn = strikes(1)
-        for fault in FaultRelay.Fault.allCases {
+        for fault in FaultSchedule.kinds {
             let own = drawn.filter { $0.fault == fault }
             #expect(own.count == 2 && own.count { $0.victim == .open } == 1, "\(fault)")
         }

@@ -88,11 +88,11 @@ import Testing
         let full = reports(waiting.fired(.queue)).first?.failure
         #expect(full?.kind == .endpointFull)
         #expect(full?.what == "no slot of eice-0 became free for i-0:22")
-        for phase in [DialPhase.connect, .tls, .upgrade] {
+        for (phase, limit) in [(DialPhase.connect, "10s"), (.tls, "8s"), (.upgrade, "10s")] {
             var dialing = dialing()
             _ = dialing.reached(phase)
             let failure = reports(dialing.fired(.phase)).first?.failure
-            #expect(failure?.sentence == "the \(phase.name) for i-0:22 timed out: no answer within 10s")
+            #expect(failure?.sentence == "the \(phase.name) for i-0:22 timed out: no answer within \(limit)")
         }
         var nameless = dialing()
         let unresolved = reports(nameless.fired(.phase, awaited: AwaitedPart(name: "host of eice-0", isHelper: false)))
