@@ -36,9 +36,7 @@ final class Bench: Sendable {
     }
 
     func run<Value: Sendable>(_ body: @escaping @Sendable (isolated Loop) throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            loop.submit { loop in continuation.resume(with: Result { try body(loop) }) }
-        }
+        try await handedOver { done in loop.submit { loop in done(Result { try body(loop) }) } }.get()
     }
 
     func withServer<Value: Sendable>(

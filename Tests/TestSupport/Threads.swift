@@ -5,9 +5,27 @@ import Synchronization
 /// Runs `body`, which may block, on a thread of its own, and waits for its result without holding a thread of Swift's
 /// pool: that pool has one thread a core, and all tests share it.
 public func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await withCheckedThrowingContinuation { continuation in
-        startThread { continuation.resume(with: Result { try body() }) }
+    try await handedOver { done in startThread { done(Result { try body() }) } }.get()
+}
+
+/// Waits until somebody, on whatever thread, hands a value over. `begin` gets the function for that, to be called once.
+///
+/// The value goes through a lock and not through the continuation: where it comes before this one waits for it, Swift's runtime does not
+/// tell the thread sanitizer that what happened before is seen.
+public func handedOver<Value: Sendable>(_ begin: (@escaping @Sendable (Value) -> Void) -> Void) async -> Value {
+    let handed = Handed<Value>()
+    await withCheckedContinuation { continuation in
+        begin { value in
+            handed.value.withLock { $0 = value }
+            continuation.resume()
+        }
     }
+    guard let value = handed.value.withLock({ $0 }) else { preconditionFailure("resumed without a value") }
+    return value
+}
+
+private final class Handed<Value: Sendable>: Sendable {
+    let value = Mutex<Value?>(nil)
 }
 
 /// Starts a detached thread.

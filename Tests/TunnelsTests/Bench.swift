@@ -75,9 +75,7 @@ final class Bench: Sendable {
     // MARK: Doing
 
     static func run<T: Sendable>(on loop: Loop, _ body: @escaping @Sendable (isolated Loop) -> T) async -> T {
-        await withCheckedContinuation { continuation in
-            loop.submit { loop in continuation.resume(returning: body(loop)) }
-        }
+        await handedOver { done in loop.submit { loop in done(body(loop)) } }
     }
 
     @discardableResult

@@ -59,18 +59,14 @@ import Testing
         let loop = try Loop(label: "test")
         let listener = try Listener.bind(to: try #require(SocketAddress(ip: "127.0.0.1", port: 0)))
         let port = try #require(SocketAddress.local(of: listener)?.port)
-        let house: LoopBound<House>? = await withCheckedContinuation { continuation in
-            loop.submit { loop in
-                continuation.resume(returning: (try? House(listener, on: loop)).map { LoopBound($0, on: loop) })
-            }
+        let house: LoopBound<House>? = await handedOver { done in
+            loop.submit { loop in done((try? House(listener, on: loop)).map { LoopBound($0, on: loop) }) }
         }
         return (try #require(house), port)
     }
 
     private func count(_ house: LoopBound<House>) async -> House.Count {
-        await withCheckedContinuation { continuation in
-            house.loop.submit { loop in continuation.resume(returning: house.get(on: loop).count) }
-        }
+        await handedOver { done in house.loop.submit { loop in done(house.get(on: loop).count) } }
     }
 
     private func close(_ house: LoopBound<House>) async {
