@@ -106,7 +106,7 @@ final class CurlThread: Sendable {
     private static func failure(of request: HTTPRequest, _ why: String) -> Failure {
         Failure(
             .internal, "cannot \(request.purpose)", why: why,
-            hint: "is libcurl 4 there (Debian's libcurl4), are there memory and descriptors?")
+            hint: "install libcurl 4, Debian's libcurl4, where it is missing; else free memory or descriptors")
     }
 
     /// Loads libcurl, which takes some milliseconds and here none of Swift's own threads. Nil, and all who wait are told, where it

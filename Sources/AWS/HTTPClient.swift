@@ -5,7 +5,7 @@ import Failures
 /// thread of its own, begun at the first request, so that a daemon which never calls AWS never pays for it.
 ///
 /// TLS is verified against the system's roots (or the request's), redirects are not followed, answers are returned as they
-/// are whatever their status, but for the request's secrets in an error.
+/// are whatever their status, but for the request's secrets where it is no success.
 public final class HTTPClient: Sendable {
     private let thread: CurlThread
 
@@ -23,7 +23,8 @@ public final class HTTPClient: Sendable {
 
     /// Sends a request and waits for the whole answer.
     /// - Throws: `.nameNotResolved`, `.cannotConnect`, `.tls`, `.connectionLost`, `.deadline` (also where the calling task is
-    ///   cancelled), `.protocolMismatch`, each naming host and purpose; `.configuration` for a bad URL or bundle; `.internal` where libcurl cannot be used.
+    ///   cancelled), `.protocolMismatch`, each naming host and purpose; `.configuration` for a bad URL or bundle; `.internal`
+    ///   where libcurl cannot be used.
     public func send(_ request: HTTPRequest) async throws(Failure) -> HTTPResponse {
         let ticket = thread.ticket()
         let outcome: Result<HTTPResponse, Failure> = await withTaskCancellationHandler {
@@ -35,6 +36,7 @@ public final class HTTPClient: Sendable {
         }
         thread.forget(ticket)
         let response = try outcome.get()
-        return response.status < 400 ? response : response.removing(request.allSecrets)
+        // A success may have a secret to give that was sent as well, as a token that goes on being good.
+        return (200..<300).contains(response.status) ? response : response.removing(request.allSecrets)
     }
 }

@@ -9,9 +9,10 @@ public struct EndpointClose: Sendable, Hashable {
     /// On one line, without secrets.
     public let reason: String
 
-    public init(code: UInt16?, reason: String) {
+    /// - Parameter secrets: what was sent and must not be shown, should the reason repeat it.
+    public init(code: UInt16?, reason: String, secrets: [String] = []) {
         self.code = code
-        self.reason = Redaction.text(reason, limit: 200)
+        self.reason = Redaction.text(Redaction.removing(secrets, from: reason), limit: 200)
     }
 
     /// Whether the endpoint could not reach the target: what is known of the target should be looked up anew.

@@ -334,7 +334,8 @@ extension Tunnel {
     var isOnSilentSpare: Bool { usesSpare && machine.state == .dialing(.upgrade) && remote?.hasAnswered == false }
 
     func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
-        let close = EndpointClose(code: close.code?.rawValue, reason: close.reason)
+        let close = EndpointClose(
+            code: close.code?.rawValue, reason: close.reason, secrets: signed?.secrets ?? [])
         let failure = route.flatMap { close.failure(route: $0) }
         run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
     }
