@@ -77,6 +77,13 @@ import Tunnels
         #expect(try text("other") == "kept")
     }
 
+    @Test func aFileThatHasAnotherNameIsNotWrittenTo() throws {
+        try folder.write("other", "mine")
+        #expect(link(folder("other"), folder("audit.jsonl")) == 0)
+        #expect(AuditFile(folder: folder.path).append([line("a")]).error?.code == EPERM)
+        #expect(try text("other") == "mine")
+    }
+
     @Test func whatSomebodyPutInItsPlaceIsNotWrittenTo() throws {
         #expect(mkfifo(folder("audit.jsonl"), 0o666) == 0)
         #expect(AuditFile(folder: folder.path).append([line("a")]).error?.code == EPERM)

@@ -154,6 +154,20 @@ import Tunnels
         #expect(access(other, F_OK) != 0 && contents(of: file) == nil)
     }
 
+    /// They could hold it for ever.
+    @Test(.enabled(if: geteuid() == 0, "only root can give a file away"))
+    func aLockOfSomebodyElseIsNotUsed() throws {
+        try home.makeDirectory("state")
+        try home.makeDirectory("state/eiced")
+        let lock = "\(folder)/forwards.lock"
+        #expect(mknod(lock, S_IFREG | 0o600, 0) == 0 && chown(lock, 1, 1) == 0)
+        let disk = disk()
+        let warnings = disk.load(at: time).warnings
+        #expect(warnings.count == 1 && warnings.first?.why.contains("belongs to another user") == true, "\(warnings)")
+        #expect(kind { try disk.save(saved("a")) } == .stateNotSaved)
+        #expect(contents(of: file) == nil)
+    }
+
     @Test func aFifoInPlaceOfTheFileHoldsNobodyUp() throws {
         try home.makeDirectory("state")
         try home.makeDirectory("state/eiced")

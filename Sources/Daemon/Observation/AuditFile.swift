@@ -66,8 +66,9 @@ struct AuditFile: Sendable {
         var status = stat()
         guard fstat(raw, &status) == 0 else { throw SystemError("look at \(path)") }
         // Another name of it could be that of a file that means something.
-        guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(), status.st_nlink == 1 else {
-            throw SystemError("write to \(path)", code: EPERM)
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(), status.st_nlink <= 1 else {
+            throw SystemError(
+                "write to a file that belongs to another user, is none or has another name, too", code: EPERM)
         }
         // Who talked to what is nobody else's business, whatever mode the file was made with.
         if status.st_mode & 0o077 != 0, fchmod(raw, 0o600) != 0 { throw SystemError("protect \(path)") }

@@ -168,7 +168,7 @@ struct StateFolder: Sendable {
         guard fstat(raw, &status) == 0 else { throw SystemError("look at \(name)") }
         // Whoever else could open it could hold it for ever.
         guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() else {
-            throw SystemError("lock \(name)", code: EPERM)
+            throw SystemError("lock \(name), which belongs to another user or is no file", code: EPERM)
         }
         while flock(raw, LOCK_EX | LOCK_NB) != 0 {
             if errno == EWOULDBLOCK { return nil }
