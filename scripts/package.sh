@@ -55,6 +55,10 @@ libraries=$(cd "$work" && dpkg-shlibdeps -O root/usr/bin/eiced root/usr/bin/eice
 libraries=${libraries#shlibs:Depends=}
 # dpkg-shlibdeps looks at symbols alone; a packed table of relocations needs glibc 2.36 (GLIBC_ABI_DT_RELR).
 libraries=$(sed -E 's/libc6 \(>= 2\.([0-9]|[12][0-9]|3[0-5])\)/libc6 (>= 2.36)/' <<<"$libraries")
+grep -qE 'libc6 \(>= 2\.(3[6-9]|[4-9][0-9])' <<<"$libraries" || {
+    echo "package: error: the package asks for no glibc of 2.36: $libraries" >&2
+    exit 1
+}
 # It looks at what is linked alone; libcurl is loaded when AWS is first called. CURLOPT_QUICK_EXIT is of 7.87.
 libraries="$libraries, libcurl4 (>= 7.87)"
 

@@ -89,13 +89,19 @@ import Testing
         }
     }
 
-    @Test func aPlaceThatIsTakenAgainAfterAStepIsNoneEither() {
+    /// One that was refused a sixth connection, and then was given it: the next is tried at once.
+    private func capAfterAStep() -> AdaptiveCap {
         var cap = AdaptiveCap(20)
         cap.refused(open: 5, jitter: 0, at: start)
         cap.tick(at: start + .seconds(6))
         cap.accepted(open: 6, at: start + .seconds(6))
         cap.tick(at: start + .seconds(6))
         #expect(cap.effective == 7)
+        return cap
+    }
+
+    @Test func aPlaceThatIsTakenAgainAfterAStepIsNoneEither() {
+        var cap = capAfterAStep()
         cap.closed(at: start + .seconds(7))
         cap.accepted(open: 6, at: start + .seconds(7))
         cap.tick(at: start + .seconds(7))
@@ -104,11 +110,7 @@ import Testing
 
     /// The service may still count what has just ended, after a step as before it.
     @Test func aCloseExcusesARefusalBelowWhatAStepReached() {
-        var cap = AdaptiveCap(20)
-        cap.refused(open: 5, jitter: 0, at: start)
-        cap.tick(at: start + .seconds(6))
-        cap.accepted(open: 6, at: start + .seconds(6))
-        cap.tick(at: start + .seconds(6))
+        var cap = capAfterAStep()
         cap.closed(at: start + .seconds(7))
         cap.refused(open: 5, jitter: 0, at: start + .seconds(7))
         #expect(cap.effective == 7)

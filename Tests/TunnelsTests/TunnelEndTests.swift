@@ -217,8 +217,6 @@ import WebSocket
         let endpoint = try ScriptedEndpoint.open { connection in
             _ = try connection.receive(1)
             closing.wait()
-            // Later than the shortest possible timer, well before the drain timeout.
-            usleep(200_000)
             try connection.send("answer")
             try connection.sendClose(1_000)
             _ = try connection.drain()
@@ -231,6 +229,8 @@ import WebSocket
         let later = ContinuousClock.now + .milliseconds(700)
         try await eventually("the target was silent for longer than the drain timeout") { .now > later }
         client.shutdownWrite()
+        let late = ContinuousClock.now + .milliseconds(200)
+        try await eventually("the shortest possible timer is over, the drain timeout is not") { .now > late }
         closing.open()
         let answer = try await onThread { String(decoding: try client.readToEnd(), as: UTF8.self) }
         #expect(answer == "answer")
