@@ -16,8 +16,8 @@ struct ScaleScenario: Scenario {
     /// The time of a new tunnel is that of the last ones of a step.
     private static let timed = 100
     private static let rest = Duration.seconds(30)
-    /// After tunnels came or went, until the daemon has given memory back.
-    private static let reclaim = Duration.seconds(8)
+    /// After tunnels came or went, until the daemon has given memory back, twice where they went.
+    private static let reclaim = Duration.seconds(13)
 
     func run(_ settings: BenchSettings) async throws -> [ReportTable] {
         let target = try ParkedTarget()

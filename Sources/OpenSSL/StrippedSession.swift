@@ -1,27 +1,37 @@
 import COpenSSL
 
 /// A session as it is kept for resumption: without the peer's certificate. A resumed handshake has no use for it (the session carries
-/// the verdict, and the cache whom it is about), and it is most of what a session takes: dozens of small pieces that were allocated
-/// while tunnels were made and hold their pages when those have gone.
+/// the verdict, and the cache whom it is about), and it is most of what a session takes.
 enum StrippedSession {
-    /// A copy that lacks the certificate; nil when OpenSSL cannot write or read it. The caller frees it with SSL_SESSION_free.
+    /// Calls `body` with the session as DER, without the certificate; not where OpenSSL cannot write it.
     ///
     /// OpenSSL has no call that takes a certificate out of a session, but writes and reads sessions as ASN.1
     /// (i2d_SSL_SESSION(3)), where it is an optional element.
-    static func copy(of session: OpaquePointer) -> OpaquePointer? {
+    static func withDER(of session: OpaquePointer, _ body: (UnsafeBufferPointer<UInt8>) -> Void) {
         // It is called from within OpenSSL, whose caller is to find no error of ours.
         defer { ErrorQueue.clear() }
         let length = Int(i2d_SSL_SESSION(session, nil))
-        guard length > 0 else { return nil }
-        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { der -> OpaquePointer? in
-            // The secret of the session is in it. (OpenSSL, which decodes it, leaves it in memory that it frees, too.)
+        guard length > 0 else { return }
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { der in
+            // The secret of the session is in it. (OpenSSL, which decodes it later, leaves it in memory that it frees, too.)
             defer { OPENSSL_cleanse(der.baseAddress, length) }
             var end = der.baseAddress
-            guard Int(i2d_SSL_SESSION(session, &end)) == length else { return nil }
-            let stripped = removeCertificate(from: der)
-            var start = UnsafePointer(stripped.baseAddress)
-            return d2i_SSL_SESSION(nil, &start, stripped.count)
+            guard Int(i2d_SSL_SESSION(session, &end)) == length else { return }
+            body(UnsafeBufferPointer(removeCertificate(from: der)))
         }
+    }
+
+    /// The session of a DER; nil when OpenSSL cannot read it. The caller frees it with SSL_SESSION_free.
+    static func session(from der: UnsafeBufferPointer<UInt8>) -> OpaquePointer? {
+        defer { ErrorQueue.clear() }
+        var start = der.baseAddress
+        return d2i_SSL_SESSION(nil, &start, der.count)
+    }
+
+    /// How long the DER is that begins at an offset; nil where none does.
+    static func length(in der: [UInt8], at offset: Int) -> Int? {
+        guard let whole = element(of: der, at: offset), whole.end <= der.count else { return nil }
+        return whole.end - offset
     }
 
     /// Takes the element `[3]`, which is `peer` (ssl_session_asn1 of OpenSSL), out of a DER sequence in its own memory, and returns the
@@ -48,9 +58,9 @@ enum StrippedSession {
     }
 
     /// The element that begins at an offset: its tag of one byte, and where its contents are.
-    private static func element(of der: UnsafeMutableBufferPointer<UInt8>, at offset: Int) -> (
+    private static func element<Bytes: RandomAccessCollection<UInt8>>(of der: Bytes, at offset: Int) -> (
         tag: UInt8, start: Int, end: Int
-    )? {
+    )? where Bytes.Index == Int {
         guard offset + 2 <= der.count else { return nil }
         let first = der[offset + 1]
         guard first >= 0x80 else { return (der[offset], offset + 2, offset + 2 + Int(first)) }

@@ -113,14 +113,12 @@ public final class TLSSession {
         SSL_SESSION_free(session)
     }
 
-    /// OpenSSL has a session that could be resumed: it is kept, as a copy.
+    /// OpenSSL has a session that could be resumed: a copy is kept.
     static func keep(_ session: OpaquePointer, of ssl: OpaquePointer) {
         guard let bio = SSL_get_rbio(ssl), let data = BIO_get_data(bio) else { return }
         let owner = Unmanaged<TLSSession>.fromOpaque(data).takeUnretainedValue()
-        guard !owner.sessionName.isEmpty, SSL_SESSION_is_resumable(session) == 1,
-            let copy = StrippedSession.copy(of: session)
-        else { return }
-        owner.context.sessions.add(copy, for: owner.sessionName)
+        guard !owner.sessionName.isEmpty, SSL_SESSION_is_resumable(session) == 1 else { return }
+        StrippedSession.withDER(of: session) { owner.context.sessions.add($0, for: owner.sessionName) }
     }
 
     // MARK: Bytes

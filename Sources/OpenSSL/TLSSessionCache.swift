@@ -7,58 +7,74 @@ import Synchronization
 ///
 /// A TLS 1.3 ticket is used once (RFC 8446, appendix C.4), so taking one out removes it.
 final class TLSSessionCache: Sendable {
-    /// As many as an endpoint has slots unless its quota was raised: after a sleep all of its tunnels are made anew at once. With 256
-    /// names it is some 5 MiB at most.
-    private static let perName = 20
     private static let names = 256
 
-    /// Owned: freed when it leaves the cache. OpenSSL counts references to sessions atomically, so passing one between
-    /// threads is safe.
-    private struct Session: @unchecked Sendable {
-        let pointer: OpaquePointer
-    }
+    private let sessions = Mutex<[String: PackedSessions]>([:])
 
-    private let sessions = Mutex<[String: [Session]]>([:])
-
-    deinit {
+    /// Keeps a session, given as DER.
+    func add(_ der: UnsafeBufferPointer<UInt8>, for name: String) {
         sessions.withLock { all in
-            for session in all.values.joined() { SSL_SESSION_free(session.pointer) }
-            all = [:]
+            let packed = all[name] ?? PackedSessions()
+            packed.add(der)
+            all[name] = packed
+            if all.count > Self.names, let other = all.keys.first(where: { $0 != name }) { all[other] = nil }
         }
-    }
-
-    /// Takes ownership of the session.
-    func add(_ pointer: OpaquePointer, for name: String) {
-        let session = Session(pointer: pointer)
-        let dropped: [Session] = sessions.withLock { all in
-            var list = all[name] ?? []
-            list.append(session)
-            var dropped: [Session] = []
-            if list.count > Self.perName { dropped.append(list.removeFirst()) }
-            all[name] = list
-            if all.count > Self.names, let other = all.keys.first(where: { $0 != name }) {
-                dropped += all.removeValue(forKey: other) ?? []
-            }
-            return dropped
-        }
-        for session in dropped { SSL_SESSION_free(session.pointer) }
     }
 
     /// The newest session for a name, which the caller must free; nil when there is none.
     func take(for name: String) -> OpaquePointer? {
-        let session: Session? = sessions.withLock { all in
-            let session = all[name]?.popLast()
-            if all[name]?.isEmpty == true { all[name] = nil }
-            return session
+        sessions.withLock { all in
+            guard let packed = all[name] else { return nil }
+            defer { if packed.isEmpty { all[name] = nil } }
+            return packed.take()
         }
-        return session?.pointer
     }
 
     /// Nothing of this name is resumed any more: a handshake with it failed.
-    func drop(_ name: String) {
-        let dropped = sessions.withLock { $0.removeValue(forKey: name) ?? [] }
-        for session in dropped { SSL_SESSION_free(session.pointer) }
-    }
+    func drop(_ name: String) { sessions.withLock { $0[name] = nil } }
 
     var count: Int { sessions.withLock { $0.values.reduce(0) { $0 + $1.count } } }
+}
+
+/// The sessions of one name, the newest first, in one piece of memory, which is overwritten before it is freed. In pieces of their
+/// own hundreds of them would lie between what tunnels leave, and each would keep a page from being given back.
+///
+/// Touched by its cache alone, under that one's lock.
+private final class PackedSessions: @unchecked Sendable {
+    /// As many as an endpoint has slots unless its quota was raised: after a sleep all of its tunnels are made anew at once. With 256
+    /// names it is some 2 MiB at most.
+    private static let limit = 20
+
+    /// One DER after the other.
+    private var der: [UInt8] = []
+    private(set) var count = 0
+
+    var isEmpty: Bool { count == 0 }
+
+    deinit { Digest.erase(&der) }
+
+    func add(_ newest: UnsafeBufferPointer<UInt8>) {
+        replace(with: Array(newest) + der.prefix(end(of: Self.limit - 1)))
+        count = min(count + 1, Self.limit)
+    }
+
+    func take() -> OpaquePointer? {
+        let length = end(of: 1)
+        let session = der.withUnsafeBufferPointer {
+            StrippedSession.session(from: UnsafeBufferPointer(rebasing: $0[..<length]))
+        }
+        replace(with: Array(der.dropFirst(length)))
+        count -= 1
+        return session
+    }
+
+    /// Where the first `limit` sessions end.
+    private func end(of limit: Int) -> Int {
+        (0..<min(limit, count)).reduce(0) { offset, _ in offset + (StrippedSession.length(in: der, at: offset) ?? 0) }
+    }
+
+    private func replace(with other: [UInt8]) {
+        Digest.erase(&der)
+        der = other
+    }
 }

@@ -53,6 +53,12 @@ struct DeadlineHeap {
         return bodies.removeValue(forKey: first.number)
     }
 
+    /// Gives back the room of many more than there are.
+    mutating func giveBackRoom() {
+        heap.giveBackRoom()
+        bodies.giveBackRoom()
+    }
+
     private mutating func compact() {
         heap.removeAll { bodies[$0.number] == nil }
         // Sorted is a heap too.

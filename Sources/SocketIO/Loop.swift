@@ -152,6 +152,12 @@ public actor Loop {
         lingersUntil = nil
         tellActive()
         buffers.becomeQuiet()
+        deadlines.giveBackRoom()
+        active.giveBackRoom()
+        again.giveBackRoom()
+        soon.giveBackRoom()
+        submitted.giveBackRoom()
+        executor.giveBackRoom()
     }
 
     // MARK: Deadlines

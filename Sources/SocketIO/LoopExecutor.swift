@@ -69,6 +69,9 @@ final class LoopExecutor: SerialExecutor {
         }
     }
 
+    /// The loop is quiet: room for more work than there is.
+    func giveBackRoom() { state.withLock { $0.work.giveBackRoom() } }
+
     /// False when there is work: then the loop stays awake.
     func fallAsleep() -> Bool { enter(.asleep) }
 

@@ -55,8 +55,10 @@ struct AdaptiveCap {
         }
     }
 
-    private mutating func dropExcuses(at now: ContinuousClock.Instant) {
+    /// Forgets the closes that explain nothing any more.
+    mutating func dropExcuses(at now: ContinuousClock.Instant) {
         excuses.removeAll { $0.duration(to: now) > Self.excuseLifetime }
+        if excuses.isEmpty { excuses = [] }
     }
 
     /// A dial succeeded: there was room. For one more than it refused, if more are open now than then; a place of ours that is taken

@@ -36,11 +36,9 @@ public final class EndpointPool {
     private var evictions: [Ticket: () -> Void] = [:]
     private var wake: Deadline?
     private let tickets: TicketCounter
-    /// Told when someone has to wait, once for each time that happens.
-    var onFull: (() -> Void)?
+    /// Told when someone has to wait, once for each time that happens, and when ``inUse`` has changed.
+    private weak var pools: EndpointPools?
     private var saidFull = false
-    /// Told when ``inUse`` has changed.
-    var onUse: (() -> Void)?
     private var told = 0
     /// By DNS name, since FIPS and dual-stack names lead to other addresses, and by who was trusted when they were made.
     private var spareSets: [SpareKey: Spares] = [:]
@@ -51,10 +49,11 @@ public final class EndpointPool {
         let trust: ObjectIdentifier
     }
 
-    init(key: EndpointKey, dnsName: String, cap: Int, queueLength: Int, tickets: TicketCounter) {
+    init(key: EndpointKey, dnsName: String, cap: Int, queueLength: Int, tickets: TicketCounter, pools: EndpointPools) {
         self.key = key
         self.dnsName = dnsName
         self.tickets = tickets
+        self.pools = pools
         machine = PoolStateMachine(cap: cap, queueLength: queueLength)
     }
 
@@ -145,6 +144,13 @@ public final class EndpointPool {
         return true
     }
 
+    /// Gives back the room that those who held slots left in lists.
+    func giveBackRoom() {
+        machine.giveBackRoom(at: .now)
+        if waiting.isEmpty { waiting = [:] }
+        if evictions.isEmpty { evictions = [:] }
+    }
+
     // MARK: Spares
 
     func spares(of endpoint: Endpoint, _ services: TunnelServices) -> Spares {
@@ -170,6 +176,10 @@ public final class EndpointPool {
         for spares in spareSets.values { spares.replaceAll(on: loop) }
     }
 
+    func renewSpares(on loop: isolated Loop) {
+        for spares in spareSets.values { spares.renew(on: loop) }
+    }
+
     // MARK: Limits
 
     func apply(cap: Int, queueLength: Int, spares: SpareSettings, on loop: isolated Loop) {
@@ -186,7 +196,7 @@ public final class EndpointPool {
     private func run(_ decisions: [PoolStateMachine.Decision], on loop: isolated Loop) {
         if told != inUse {
             told = inUse
-            onUse?()
+            pools?.onUse?()
         }
         for decision in decisions {
             switch decision {
@@ -227,7 +237,7 @@ public final class EndpointPool {
             saidFull = false
         } else if !saidFull {
             saidFull = true
-            onFull?()
+            pools?.onFull?(self)
         }
     }
 

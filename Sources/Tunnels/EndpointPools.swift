@@ -39,9 +39,7 @@ public final class EndpointPools {
         }
         let pool = EndpointPool(
             key: key, dnsName: dnsName, cap: limits.cap(for: key.id), queueLength: limits.queueLength,
-            tickets: tickets)
-        pool.onFull = { [weak self, unowned pool] in self?.onFull?(pool) }
-        pool.onUse = { [weak self] in self?.onUse?() }
+            tickets: tickets, pools: self)
         pools[key] = pool
         return pool
     }

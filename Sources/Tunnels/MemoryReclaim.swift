@@ -16,9 +16,13 @@ struct MemoryReclaim {
         return most >= Self.fewest && (count <= most / 2 || count >= max(Self.fewest, before + before / 2))
     }
 
-    /// Memory was given back while so many were open.
-    mutating func gaveBack(withOpen count: Int) {
-        before = count
-        most = count
+    /// Memory is given back while so many are open. True when half of those that there were have ended: what was made beside them and
+    /// lives on is worth making anew.
+    mutating func gaveBack(withOpen count: Int) -> Bool {
+        defer {
+            before = count
+            most = count
+        }
+        return most >= Self.fewest && count <= most / 2
     }
 }

@@ -45,6 +45,12 @@ package struct PoolStateMachine {
 
     private var hasRoom: Bool { holders.count + taken < cap.effective }
 
+    /// Gives back the room that those who held slots left in lists.
+    mutating func giveBackRoom(at now: ContinuousClock.Instant) {
+        if holders.isEmpty { holders = [:] }
+        cap.dropExcuses(at: now)
+    }
+
     /// Someone wants a slot: it is granted, or he waits (and a warm tunnel is evicted for him), or the queue is full.
     package mutating func request(_ waiter: FairQueue.Waiter, at now: ContinuousClock.Instant) -> [Decision] {
         cap.tick(at: now)

@@ -19,6 +19,8 @@ final class Spares {
     /// How long the place of a spare that was taken stays empty: a handshake is work, and is not to be in the way of the dial
     /// that the spare was taken for.
     private static let refillDelay = Duration.milliseconds(5)
+    /// How long an endpoint is without spares while memory is given back, which takes milliseconds.
+    private static let renewalDelay = Duration.milliseconds(500)
 
     init(_ endpoint: Endpoint, services: TunnelServices) {
         self.endpoint = endpoint
@@ -42,12 +44,7 @@ final class Spares {
             return nil
         }
         policy.used()
-        if refill == nil {
-            refill = loop.schedule(after: Self.refillDelay) { [weak self] in
-                self?.refill = nil
-                self?.keepUp(on: loop)
-            }
-        }
+        scheduleRefill(after: Self.refillDelay, on: loop)
         return spare.give()
     }
 
@@ -105,6 +102,22 @@ final class Spares {
         underWay = nil
         services.resolver.forget(endpoint.dnsName)
         keepUp(on: loop)
+    }
+
+    /// Memory is given back: spares were made beside tunnels that have gone and lie between what these left, so each keeps whole pages
+    /// from being free. Others take their place when that is over.
+    func renew(on loop: isolated Loop) {
+        for spare in ready { spare.close(on: loop) }
+        ready = []
+        scheduleRefill(after: Self.renewalDelay, on: loop)
+    }
+
+    private func scheduleRefill(after delay: Duration, on loop: isolated Loop) {
+        guard refill == nil else { return }
+        refill = loop.schedule(after: delay) { [weak self] in
+            self?.refill = nil
+            self?.keepUp(on: loop)
+        }
     }
 
     /// While there are any, one look at each oldest one's end; with none, nothing is scheduled, and an endpoint at rest

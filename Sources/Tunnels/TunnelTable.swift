@@ -147,10 +147,20 @@ public final class TunnelTable {
     /// Gives memory back a little later, when those that begin or end together have.
     private func reclaimMemory(on loop: isolated Loop) {
         guard reclaim.changed(toOpen: live.count), pendingReclaim == nil else { return }
+        scheduleReclaim(on: loop)
+    }
+
+    private func scheduleReclaim(on loop: isolated Loop) {
         pendingReclaim = loop.schedule(after: .seconds(5)) { [weak self] in
             guard let self else { return }
             pendingReclaim = nil
-            reclaim.gaveBack(withOpen: live.count)
+            let pools = services.pools.get(on: loop).all
+            for pool in pools { pool.giveBackRoom() }
+            if reclaim.gaveBack(withOpen: live.count) {
+                for pool in pools { pool.renewSpares(on: loop) }
+                // Once more, for what the new spares' handshakes leave.
+                scheduleReclaim(on: loop)
+            }
             Heap.giveBack()
         }
     }

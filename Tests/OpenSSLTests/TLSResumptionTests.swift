@@ -51,6 +51,29 @@ import Testing
         #expect(resumed == 2)
     }
 
+    /// Each connection brings tickets, and the oldest give way: as many as an endpoint has slots are kept, the newest first.
+    @Test func theNewestSessionsAreKept() throws {
+        let sessions = TLSSessionCache()
+        #expect(try connect("one.example") == false)
+        let session = try #require(contexts.client.sessions.take(for: "one.example:443"))
+        defer { SSL_SESSION_free(session) }
+        for age in 1...25 {
+            SSL_SESSION_set_timeout(session, age * 1_000)
+            StrippedSession.withDER(of: session) { sessions.add($0, for: "a") }
+        }
+        StrippedSession.withDER(of: session) { sessions.add($0, for: "b") }
+        #expect(sessions.count == 21)
+        var timeouts: [Int] = []
+        while let taken = sessions.take(for: "a") {
+            timeouts.append(SSL_SESSION_get_timeout(taken))
+            SSL_SESSION_free(taken)
+        }
+        #expect(timeouts == (6...25).reversed().map { $0 * 1_000 })
+        #expect(sessions.count == 1)
+        sessions.drop("b")
+        #expect(sessions.count == 0)
+    }
+
     /// A certificate that nobody looks at any more is most of what a session takes.
     @Test func aSessionIsKeptWithoutTheCertificate() throws {
         #expect(try connect("one.example") == false)

@@ -35,6 +35,21 @@ import Testing
         #expect(heap.count == 1)
     }
 
+    @Test func roomThatIsGivenBackTakesNoDeadlineWithIt() {
+        var heap = DeadlineHeap()
+        let deadlines = (0..<5_000).map { heap.insert(start + .seconds($0)) {} }
+        for (index, deadline) in deadlines.enumerated() where index % 1_000 != 999 { heap.remove(deadline) }
+        heap.giveBackRoom()
+        heap.remove(deadlines[1_999])
+        _ = heap.insert(start + .seconds(2_500)) {}
+        var instants: [ContinuousClock.Instant] = []
+        while let earliest = heap.earliest {
+            instants.append(earliest)
+            _ = heap.popDue(at: earliest)
+        }
+        #expect(instants == [999, 2_500, 2_999, 3_999, 4_999].map { start + .seconds($0) })
+    }
+
     @Test func thousandsOfCancelledDeadlinesLeaveTheOthersInOrder() {
         var heap = DeadlineHeap()
         var generator = SeededGenerator(seed: 7)

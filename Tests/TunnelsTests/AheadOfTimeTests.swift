@@ -199,6 +199,28 @@ import Testing
         client.close()
     }
 
+    /// The spare that was there is closed, and another one comes; nobody notices who connects meanwhile.
+    @Test func memoryThatIsGivenBackRenewsTheSpares() async throws {
+        let endpoint = try ScriptedEndpoint.echo()
+        let bench = try await Bench(endpoint, spares: 1)
+        let port = try await bench.forward()
+        let first = try await onThread { try Self.echo(port) }
+        try await eventually("there is a spare") { await bench.spareCount() == 1 }
+        let accepted = endpoint.acceptedCount
+        let left = await bench.onControl { tables, loop in
+            for pool in tables.pools.all { pool.renewSpares(on: loop) }
+            return tables.pools.all.map(\.spareCount)
+        }
+        #expect(left == [0])
+        let second = try await onThread { try Self.echo(port) }
+        try await eventually("there is a spare again") {
+            await bench.spareCount() == 1 && endpoint.acceptedCount == accepted + 2
+        }
+        first.close()
+        second.close()
+        #expect(try await bench.ends(2).allSatisfy { $0 == .localClosed })
+    }
+
     /// As when a router on the way has forgotten the connection: nothing comes back, not even a reset.
     @Test func aSpareWhosePathDiedWithoutAWordIsReplacedToo() async throws {
         let served = Mutex(0)

@@ -8,7 +8,7 @@ import Testing
         var reclaim = MemoryReclaim()
         return counts.filter { count in
             guard reclaim.changed(toOpen: count) else { return false }
-            reclaim.gaveBack(withOpen: count)
+            _ = reclaim.gaveBack(withOpen: count)
             return true
         }
     }
@@ -24,8 +24,20 @@ import Testing
     @Test func whatHappensBeforeItIsGivenBackIsPartOfIt() {
         var reclaim = MemoryReclaim()
         #expect(reclaim.changed(toOpen: 64) && reclaim.changed(toOpen: 1_000))
-        reclaim.gaveBack(withOpen: 1_000)
+        let haveEnded = reclaim.gaveBack(withOpen: 1_000)
+        #expect(!haveEnded)
         #expect(!reclaim.changed(toOpen: 1_499) && reclaim.changed(toOpen: 1_500))
+    }
+
+    /// What lives on is made anew where it was made beside others that have gone, and only then.
+    @Test func onlyWhereTunnelsHaveEndedIsAnythingMadeAnew() {
+        var reclaim = MemoryReclaim()
+        var outcomes: [Bool] = []
+        for count in [64, 200, 100, 100, 150, 30, 10] {
+            _ = reclaim.changed(toOpen: count)
+            outcomes.append(reclaim.gaveBack(withOpen: count))
+        }
+        #expect(outcomes == [false, false, true, false, false, true, false])
     }
 
     @Test func aFewTunnelsAreNotWorthIt() {
