@@ -152,6 +152,7 @@ public actor Loop {
         lingersUntil = nil
         tellActive()
         buffers.becomeQuiet()
+        registrations.giveBackRoom()
         deadlines.giveBackRoom()
         active.giveBackRoom()
         again.giveBackRoom()

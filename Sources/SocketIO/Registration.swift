@@ -19,6 +19,8 @@ struct RegistrationTable {
 
     private var entries: [Entry] = []
     private var free: [UInt32] = []
+    /// With which generation a new slot begins: one that none of the slots that were here before had.
+    private var firstGeneration: UInt32 = 0
 
     mutating func insert(_ handler: any ReadinessHandler, descriptor: CInt) -> Registration {
         let slot: UInt32
@@ -26,7 +28,7 @@ struct RegistrationTable {
             slot = old
         } else {
             slot = UInt32(entries.count)
-            entries.append(Entry())
+            entries.append(Entry(generation: firstGeneration))
         }
         entries[Int(slot)].handler = handler
         entries[Int(slot)].descriptor = descriptor
@@ -76,6 +78,17 @@ struct RegistrationTable {
         guard isCurrent(registration) else { return nil }
         entries[Int(registration.slot)].isActive = false
         return entries[Int(registration.slot)].handler
+    }
+
+    /// Gives back the room of many more than there are.
+    mutating func giveBackRoom() {
+        while let last = entries.last, last.handler == nil {
+            firstGeneration = max(firstGeneration, last.generation)
+            entries.removeLast()
+        }
+        free.removeAll { $0 >= entries.count }
+        entries.giveBackRoom()
+        free.giveBackRoom()
     }
 
     private func isCurrent(_ registration: Registration) -> Bool {
