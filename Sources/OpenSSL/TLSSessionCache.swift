@@ -54,7 +54,13 @@ private final class PackedSessions: @unchecked Sendable {
     deinit { Digest.erase(&der) }
 
     func add(_ newest: UnsafeBufferPointer<UInt8>) {
-        replace(with: Array(newest) + der.prefix(end(of: Self.limit - 1)))
+        let end = end(of: Self.limit - 1)
+        // In one piece from the start, so that no copy is left behind in memory that is freed.
+        var packed: [UInt8] = []
+        packed.reserveCapacity(newest.count + end)
+        packed.append(contentsOf: newest)
+        packed.append(contentsOf: der[..<end])
+        replace(with: packed)
         count = min(count + 1, Self.limit)
     }
 
@@ -63,7 +69,8 @@ private final class PackedSessions: @unchecked Sendable {
         let session = der.withUnsafeBufferPointer {
             StrippedSession.session(from: UnsafeBufferPointer(rebasing: $0[..<length]))
         }
-        replace(with: Array(der.dropFirst(length)))
+        let others = Array(der[length...])
+        replace(with: others)
         count -= 1
         return session
     }
@@ -73,6 +80,7 @@ private final class PackedSessions: @unchecked Sendable {
         (0..<min(limit, count)).reduce(0) { offset, _ in offset + (StrippedSession.length(in: der, at: offset) ?? 0) }
     }
 
+    /// Nothing else may refer to the old ones, or a copy of them would be overwritten.
     private func replace(with other: [UInt8]) {
         Digest.erase(&der)
         der = other

@@ -1,4 +1,6 @@
-/// A collection grows with what it holds and never shrinks by itself: after a crowd it keeps room for one, which is given back here.
+// A collection grows with what it holds and never shrinks by itself: after a crowd it keeps the room for one, unless it gives it back.
+
+/// In elements. Less is worth no thought.
 private let roomWorthKeeping = 256
 
 extension Array {

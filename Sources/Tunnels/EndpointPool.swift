@@ -176,6 +176,7 @@ public final class EndpointPool {
         for spares in spareSets.values { spares.replaceAll(on: loop) }
     }
 
+    /// See ``Spares/renew(on:)``.
     func renewSpares(on loop: isolated Loop) {
         for spares in spareSets.values { spares.renew(on: loop) }
     }
