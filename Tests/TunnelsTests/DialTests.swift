@@ -62,6 +62,26 @@ import WebSocket
         #expect(router.signatures == 1)
     }
 
+    @Test func theNextDialToAnEndpointResumesItsSession() async throws {
+        let resumed = Mutex<[Bool]>([])
+        let endpoint = try ScriptedEndpoint { connection in
+            try connection.open()
+            resumed.withLock { $0.append(connection.wasResumed) }
+            try connection.echo()
+        }
+        let bench = try await Bench(endpoint)
+        let port = try await bench.forward()
+        for _ in 0..<3 {
+            let echoed = try await onThread {
+                let client = try LoopbackSocket.connect(port: port)
+                try client.write("hello")
+                return try client.read(exactly: 5)
+            }
+            #expect(echoed == Array("hello".utf8))
+        }
+        #expect(resumed.withLock { $0 } == [false, true, true])
+    }
+
     @Test func aResolverThatHangsMeetsItsDeadline() async throws {
         let router = ScriptedRouter(.init(holdsResolve: true))
         let failure = try await fail(ScriptedEndpoint.echo(), timeouts: impatient(in: \.resolve), router: router)

@@ -106,6 +106,9 @@ final class EndpointConnection {
         }
     }
 
+    /// Whether the client resumed an earlier session. After the handshake.
+    var wasResumed: Bool { session.wasResumed }
+
     func request() throws -> HTTPRequestHead {
         var parser = UpgradeRequestParser()
         while true {
