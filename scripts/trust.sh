@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 form=${1:?usage: scripts/trust.sh full | ci}
 case $form in
     full) fuzz=600 soak=1800 ;;
-    ci) fuzz=10 soak=60 ;;
+    ci) fuzz=20 soak=120 ;;
     *) echo "trust: error: there is no form $form" >&2; exit 64 ;;
 esac
 
