@@ -1,12 +1,16 @@
 // A collection grows with what it holds and never shrinks by itself: after a crowd it keeps the room for one, unless it gives it back.
 
-/// In elements. Less is worth no thought.
-private let roomWorthKeeping = 256
+/// In elements: a collection that holds something is not moved for less.
+private let roomWorthMoving = 256
 
 extension Array {
-    /// Gives back the room of many more than there are.
-    mutating func giveBackRoom() {
-        guard capacity > roomWorthKeeping, count < capacity / 4 else { return }
+    /// Gives back the room of many more than there are, and all of it where there are none.
+    package mutating func giveBackRoom() {
+        guard !isEmpty else {
+            self = []
+            return
+        }
+        guard capacity > roomWorthMoving, count < capacity / 4 else { return }
         var moved: [Element] = []
         moved.reserveCapacity(count)
         moved.append(contentsOf: self)
@@ -15,9 +19,13 @@ extension Array {
 }
 
 extension Dictionary {
-    /// Gives back the room of many more than there are.
-    mutating func giveBackRoom() {
-        guard capacity > roomWorthKeeping, count < capacity / 4 else { return }
+    /// Gives back the room of many more than there are, and all of it where there are none.
+    package mutating func giveBackRoom() {
+        guard !isEmpty else {
+            self = [:]
+            return
+        }
+        guard capacity > roomWorthMoving, count < capacity / 4 else { return }
         var moved = Dictionary(minimumCapacity: count)
         for (key, value) in self { moved[key] = value }
         self = moved

@@ -1,3 +1,5 @@
+import SocketIO
+
 /// How many connections the endpoint takes from us: its places are shared with colleagues whom we cannot see, so the only
 /// way to know is to be refused. Pure; time and chance are arguments.
 ///
@@ -55,10 +57,14 @@ struct AdaptiveCap {
         }
     }
 
-    /// Forgets the closes that explain nothing any more.
-    mutating func dropExcuses(at now: ContinuousClock.Instant) {
+    private mutating func dropExcuses(at now: ContinuousClock.Instant) {
         excuses.removeAll { $0.duration(to: now) > Self.excuseLifetime }
-        if excuses.isEmpty { excuses = [] }
+    }
+
+    /// Forgets the closes that explain nothing any more, and gives back their room.
+    mutating func giveBackRoom(at now: ContinuousClock.Instant) {
+        dropExcuses(at: now)
+        excuses.giveBackRoom()
     }
 
     /// A dial succeeded: there was room. For one more than it refused, if more are open now than then; a place of ours that is taken

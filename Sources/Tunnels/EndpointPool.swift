@@ -147,8 +147,8 @@ public final class EndpointPool {
     /// Gives back the room that those who held slots left in lists.
     func giveBackRoom() {
         machine.giveBackRoom(at: .now)
-        if waiting.isEmpty { waiting = [:] }
-        if evictions.isEmpty { evictions = [:] }
+        waiting.giveBackRoom()
+        evictions.giveBackRoom()
     }
 
     // MARK: Spares

@@ -1,3 +1,5 @@
+import SocketIO
+
 /// Decides who gets an endpoint's slots. Pure: requests in, decisions out, time and chance as arguments;
 /// ``EndpointPool`` is its shell. Benchmarks time it alone, hence `package`.
 package struct PoolStateMachine {
@@ -47,8 +49,8 @@ package struct PoolStateMachine {
 
     /// Gives back the room that those who held slots left in lists.
     mutating func giveBackRoom(at now: ContinuousClock.Instant) {
-        if holders.isEmpty { holders = [:] }
-        cap.dropExcuses(at: now)
+        holders.giveBackRoom()
+        cap.giveBackRoom(at: now)
     }
 
     /// Someone wants a slot: it is granted, or he waits (and a warm tunnel is evicted for him), or the queue is full.

@@ -107,6 +107,7 @@ final class Spares {
     /// Memory is given back: spares were made beside tunnels that have gone and lie between what these left, so each keeps whole pages
     /// from being free. Others take their place when that is over.
     func renew(on loop: isolated Loop) {
+        guard !ready.isEmpty else { return }
         for spare in ready { spare.close(on: loop) }
         ready = []
         scheduleRefill(after: Self.renewalDelay, on: loop)

@@ -156,8 +156,7 @@ public final class TunnelTable {
             pendingReclaim = nil
             let pools = services.pools.get(on: loop).all
             for pool in pools { pool.giveBackRoom() }
-            if live.isEmpty { live = [:] }
-            if unconnected.isEmpty { unconnected = [] }
+            live.giveBackRoom()
             if reclaim.gaveBack(withOpen: live.count) {
                 for pool in pools { pool.renewSpares(on: loop) }
                 // Once more, for what the new spares' handshakes leave.

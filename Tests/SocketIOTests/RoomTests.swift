@@ -18,6 +18,17 @@ import Testing
         #expect(table.capacity < 256)
     }
 
+    @Test func whereThereAreNoneNothingIsKept() {
+        var list = Array(0..<100)
+        list.removeAll(keepingCapacity: true)
+        list.giveBackRoom()
+        #expect(list.capacity == 0)
+        var table = [1: 1]
+        table[1] = nil
+        table.giveBackRoom()
+        #expect(table.capacity == 0)
+    }
+
     @Test func whoUsesHisRoomKeepsIt() {
         var list = Array(0..<1_000)
         list.reserveCapacity(2_000)

@@ -82,8 +82,7 @@ final class AuditLog: Sendable {
             let outcome = file.append(lines)
             let (isOver, completions) = state.withLock { state in
                 state.waiting.removeFirst(outcome.written)
-                // An empty list keeps no room for as many as there were once.
-                if state.waiting.isEmpty { state.waiting = [] }
+                state.waiting.giveBackRoom()
                 let isOver = outcome.error != nil || state.waiting.isEmpty
                 if isOver { state.isWriting = false }
                 defer { if isOver { state.whenWritten = [] } }
