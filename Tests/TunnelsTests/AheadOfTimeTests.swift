@@ -9,11 +9,7 @@ import Testing
 /// What is made before it is needed: spares and warm tunnels.
 @Suite struct AheadOfTimeTests {
     @Test func aConnectionUsesTheSpareThatTheOneBeforeItLeft() async throws {
-        let endpoint = try ScriptedEndpoint.echo()
-        let bench = try await Bench(endpoint, spares: 1)
-        let port = try await bench.forward()
-        let first = try await onThread { try Self.echo(port) }
-        try await eventually("there is a spare") { await bench.spareCount() == 1 }
+        let (endpoint, bench, port, first) = try await Self.connectionThatLeftASpare()
         let accepted = endpoint.acceptedCount
         let second = try await onThread { try Self.echo(port) }
         // Used up, and replaced by one more connection: the second client opened none of its own.
@@ -201,11 +197,7 @@ import Testing
 
     /// The spare that was there is closed, and another one comes; nobody notices who connects meanwhile.
     @Test func memoryThatIsGivenBackRenewsTheSpares() async throws {
-        let endpoint = try ScriptedEndpoint.echo()
-        let bench = try await Bench(endpoint, spares: 1)
-        let port = try await bench.forward()
-        let first = try await onThread { try Self.echo(port) }
-        try await eventually("there is a spare") { await bench.spareCount() == 1 }
+        let (endpoint, bench, port, first) = try await Self.connectionThatLeftASpare()
         let accepted = endpoint.acceptedCount
         let left = await bench.onControl { tables, loop in
             for pool in tables.pools.all { pool.renewSpares(on: loop) }
@@ -251,6 +243,15 @@ import Testing
         first.close()
         second.close()
         #expect(try await bench.ends(2).allSatisfy { $0 == .localClosed })
+    }
+
+    private static func connectionThatLeftASpare() async throws -> (ScriptedEndpoint, Bench, UInt16, LoopbackSocket) {
+        let endpoint = try ScriptedEndpoint.echo()
+        let bench = try await Bench(endpoint, spares: 1)
+        let port = try await bench.forward()
+        let client = try await onThread { try echo(port) }
+        try await eventually("there is a spare") { await bench.spareCount() == 1 }
+        return (endpoint, bench, port, client)
     }
 
     private static func greeter() throws -> ScriptedEndpoint {
