@@ -44,6 +44,7 @@ struct ScaleScenario: Scenario {
                 "One more tunnel: local connect to the target's first byte, the last \(Self.timed) of a step, one after another.",
                 "A tunnel's memory includes its share of the spares, one for each endpoint in use; those are open when all tunnels",
                 "are closed, too. It is counted from what the forwards take.",
+                "Memory is looked at \(Int(Self.reclaim / .seconds(1))) s after a step: the daemon gives it back 5 s after tunnels came or went, and once more 5 s after they went.",
             ])
         table.add("none, before the first API call", nil, nil, Figure(fresh / 1_024, .mebibytes).atMost(14), nil)
         table.add("none, after the first tunnel", nil, nil, Figure(used / 1_024, .mebibytes).atMost(22), nil)
