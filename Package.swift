@@ -48,6 +48,7 @@ let package = Package(
     products: [
         .executable(name: "eiced", targets: ["eiced"]),
         .executable(name: "eicectl", targets: ["eicectl"]),
+        .executable(name: "eicectl-commands", targets: ["eicectl-commands"]),
         .executable(name: "eice-emulator", targets: ["eice-emulator"]),
     ],
     dependencies: [
@@ -67,8 +68,11 @@ let package = Package(
         .target(name: "Failures", swiftSettings: strict),
         .testTarget(name: "FailuresTests", dependencies: ["Failures"], swiftSettings: strict),
 
-        // Descriptors and Dispatch; knows no TLS, no AWS.
-        .target(name: "SocketIO", dependencies: ["CLinux"], swiftSettings: strict),
+        // Descriptors and failed system calls, for programs without an event loop too.
+        .target(name: "Descriptors", dependencies: ["CLinux"], swiftSettings: strict),
+
+        // Sockets and Dispatch; knows no TLS, no AWS.
+        .target(name: "SocketIO", dependencies: ["CLinux", "Descriptors"], swiftSettings: strict),
         .testTarget(name: "SocketIOTests", dependencies: ["SocketIO", "CLinux", "TestSupport"], swiftSettings: strict),
 
         // The only importer of COpenSSL, with its tests.
@@ -122,15 +126,18 @@ let package = Package(
 
         // The control protocol: its types, its two ends.
         .target(name: "ControlProtocol", dependencies: ["Failures"], swiftSettings: strict),
+        // Lines to values and back, by Foundation.
+        .target(name: "ControlCodec", dependencies: ["ControlProtocol", "Failures"], swiftSettings: strict),
         .testTarget(
             name: "ControlProtocolTests",
-            dependencies: ["ControlProtocol", "Failures", "TestSupport"],
+            dependencies: ["ControlCodec", "ControlProtocol", "Failures", "TestSupport"],
             swiftSettings: strict),
 
         .target(
             name: "ControlServer",
             dependencies: [
                 "CLinux",
+                "ControlCodec",
                 "ControlProtocol",
                 "Failures",
                 "SocketIO",
@@ -140,23 +147,25 @@ let package = Package(
         .testTarget(
             name: "ControlServerTests",
             dependencies: [
-                "CLinux", "ControlClient", "ControlProtocol", "ControlServer", "Failures", "SocketIO", "TestSupport",
-                logging,
+                "CLinux", "ControlClient", "ControlCodec", "ControlConnect", "ControlProtocol", "ControlServer",
+                "Failures", "SocketIO", "TestSupport", logging,
             ],
             swiftSettings: strict),
 
+        // The client's end of a session, and what `eicectl proxy` needs of it: no Foundation, no Concurrency.
+        .target(
+            name: "ControlConnect", dependencies: ["CLinux", "ControlProtocol", "Descriptors", "Failures"],
+            swiftSettings: strict),
         .target(
             name: "ControlClient",
-            dependencies: [
-                "CLinux",
-                "ControlProtocol",
-                "Failures",
-                "SocketIO",
-            ],
+            dependencies: ["ControlCodec", "ControlConnect", "ControlProtocol", "Descriptors", "Failures"],
             swiftSettings: strict),
         .testTarget(
             name: "ControlClientTests",
-            dependencies: ["CLinux", "ControlClient", "ControlProtocol", "Failures", "SocketIO", "TestSupport"],
+            dependencies: [
+                "CLinux", "ControlClient", "ControlCodec", "ControlConnect", "ControlProtocol", "Failures", "SocketIO",
+                "TestSupport",
+            ],
             swiftSettings: strict),
 
         // The only importer of CSystemd.
@@ -183,6 +192,7 @@ let package = Package(
                 "CLinux",
                 "CTOML",
                 "ControlClient",
+                "ControlCodec",
                 "ControlProtocol",
                 "ControlServer",
                 "Failures",
@@ -203,24 +213,32 @@ let package = Package(
             ],
             swiftSettings: strict),
 
-        // The companion: a file a command. Links neither OpenSSL nor libsystemd nor libcurl.
+        // The companion. `proxy` starts once for each ssh, so it has a program of its own, in which there is nothing else; that
+        // program becomes the other one for everything else (docs/decisions/0019-eicectl-is-two-programs.md).
+        .target(
+            name: "EicectlProxy",
+            dependencies: ["CLinux", "ControlConnect", "ControlProtocol", "Descriptors", "Failures"],
+            swiftSettings: strict),
+        // A file a command. Links neither OpenSSL nor libsystemd nor libcurl.
         .target(
             name: "EicectlCommands",
             dependencies: [
                 "CLinux",
                 "ControlClient",
+                "ControlCodec",
+                "ControlConnect",
                 "ControlProtocol",
+                "Descriptors",
+                "EicectlProxy",
                 "Failures",
-                "SocketIO",
                 argumentParser,
             ],
             swiftSettings: strict),
         .testTarget(
             name: "EicectlCommandsTests",
             dependencies: [
-                "CLinux", "ControlClient", "ControlProtocol", "ControlServer", "EicectlCommands", "Failures",
-                "SocketIO",
-                "TestSupport", argumentParser, logging,
+                "CLinux", "ControlClient", "ControlCodec", "ControlConnect", "ControlProtocol", "ControlServer",
+                "EicectlCommands", "EicectlProxy", "Failures", "SocketIO", "TestSupport", argumentParser, logging,
             ],
             swiftSettings: strict),
 
@@ -253,7 +271,10 @@ let package = Package(
         // The programs: each main under 30 lines.
         .executableTarget(name: "eiced", dependencies: ["Daemon"], swiftSettings: strict, linkerSettings: hardenedLink),
         .executableTarget(
-            name: "eicectl", dependencies: ["EicectlCommands"], swiftSettings: strict, linkerSettings: hardenedLink),
+            name: "eicectl", dependencies: ["EicectlProxy"], swiftSettings: strict, linkerSettings: hardenedLink),
+        .executableTarget(
+            name: "eicectl-commands", dependencies: ["EicectlCommands"], swiftSettings: strict,
+            linkerSettings: hardenedLink),
         .executableTarget(
             name: "eice-emulator", dependencies: ["EICEEmulator"], swiftSettings: strict, linkerSettings: hardenedLink),
 
@@ -310,6 +331,7 @@ if isFuzzed {
     package.targets.append(
         .executableTarget(
             name: "fuzz-targets",
-            dependencies: ["AWS", "ControlProtocol", "Daemon", "InstanceConnect", "WebSocket"], path: "Tests/Fuzz",
+            dependencies: ["AWS", "ControlCodec", "ControlProtocol", "Daemon", "InstanceConnect", "WebSocket"],
+            path: "Tests/Fuzz",
             exclude: ["Corpus"], swiftSettings: strict))
 }

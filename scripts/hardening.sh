@@ -27,9 +27,9 @@ for program in "$@"; do
     case ${program##*/} in
     # The one with C++ in it, where a call shows that _FORTIFY_SOURCE was in effect.
     eiced) grep -qE ' __(v?snprintf|memcpy)_chk' <<<"$symbols" || complain "was built without _FORTIFY_SOURCE" ;;
-    # It runs no other program, so that nothing to start one with may be in it. Swift's own backtracer has an exec(3), which is off
-    # unless $SWIFT_BACKTRACE asks for it.
-    eicectl)
+    # They start no process, so that nothing to start one with may be in them. There is an exec(3) for the one to become the other,
+    # and one of Swift's own backtracer, which is off unless $SWIFT_BACKTRACE asks for it.
+    eicectl | eicectl-commands)
         [ -n "$symbols$stripped" ] || complain "has no names of functions to look at"
         found=$(grep -oE ' [TtWi] _*(fork|vfork|posix_spawnp?|system|popen|wordexp|clinux_spawn_helper|clinux_start_successor)$' \
             <<<"$symbols" || true)

@@ -1,7 +1,8 @@
 #!/bin/bash
 # install.sh EICED EICECTL EMULATOR PREFIX [DESTDIR]: puts the programs and all that belongs to them below DESTDIR/PREFIX:
 #
-#   bin                                    the three programs, stripped
+#   bin                                    the three programs that people run, stripped
+#   libexec/eiced                          eicectl-commands, which eicectl becomes; it is taken from beside EICECTL
 #   lib/systemd/user, lib/systemd/catalog  units with their drop-ins, the texts for journal entries
 #   share/man                              man pages
 #   share/bash-completion, zsh, fish       completions, as the programs themselves describe them
@@ -13,7 +14,8 @@ cd "$(dirname "$0")/.."
 
 [ $# -ge 4 ] || { echo "usage: install.sh EICED EICECTL EMULATOR PREFIX [DESTDIR]" >&2; exit 64; }
 eiced=$1 eicectl=$2 emulator=$3 prefix=$4 root=${5:-}$4
-for program in "$eiced" "$eicectl" "$emulator"; do
+commands=$(dirname "$eicectl")/eicectl-commands
+for program in "$eiced" "$eicectl" "$commands" "$emulator"; do
     [ -x "$program" ] || {
         echo "install: error: $program is not built" >&2
         echo "install: hint: make build" >&2
@@ -31,6 +33,7 @@ put() { install -D -m "$1" "$2" "$root/$3"; }
 
 install -D -s -m 0755 "$eiced" "$root/bin/eiced"
 install -D -s -m 0755 "$eicectl" "$root/bin/eicectl"
+install -D -s -m 0755 "$commands" "$root/libexec/eiced/eicectl-commands"
 install -D -s -m 0755 "$emulator" "$root/bin/eice-emulator"
 
 # Units name the programs by their place, which is /usr/bin in the repository.

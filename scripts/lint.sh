@@ -44,9 +44,13 @@ users=$(grep -rlE '\b(SOCK|MSG|SHUT)_[A-Z]+\b' Sources Tests --include '*.swift'
 [ -z "$users" ] || complain "constants of <sys/socket.h> need CLinux imported beside Glibc:" "$users"
 
 # eicectl starts for each `ssh`: what it must not have comes in through a dependency, unnoticed.
-linked=$(ldd .build/debug/eicectl)
-for library in libssl libcrypto libsystemd libcurl libexpat libFoundation.so libFoundationNetworking; do
-    if grep -qF "$library" <<<"$linked"; then complain "eicectl links $library"; fi
+for program in eicectl eicectl-commands; do
+    linked=$(ldd ".build/debug/$program")
+    unwanted=(libssl libcrypto libsystemd libcurl libexpat libFoundation.so libFoundationNetworking)
+    [ "$program" != eicectl ] || unwanted+=(libFoundationEssentials)
+    for library in "${unwanted[@]}"; do
+        if grep -qF "$library" <<<"$linked"; then complain "$program links $library"; fi
+    done
 done
 # The daemon loads libcurl when it first calls AWS (docs/decisions/0018-libcurl-when-it-is-needed.md).
 linked=$(ldd .build/debug/eiced)

@@ -48,7 +48,7 @@ grep -q "^eiced ($version) " "$documents/changelog" || {
 }
 gzip -9n "$documents/changelog"
 
-# Which packages the programs' libraries are in; eicectl is static.
+# Which packages the programs' libraries are in; eicectl and eicectl-commands are static.
 mkdir -p "$work/debian"
 printf 'Source: eiced\n\nPackage: eiced\nArchitecture: any\n' > "$work/debian/control"
 libraries=$(cd "$work" && dpkg-shlibdeps -O root/usr/bin/eiced root/usr/bin/eice-emulator)

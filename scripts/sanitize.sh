@@ -25,7 +25,7 @@ for sanitizer in "$@"; do
     began=$SECONDS
     swift build --explicit-target-dependency-import-check error --build-tests --sanitize="$sanitizer" --scratch-path "$scratch"
     # A program without the sanitizer would have nothing to report.
-    for program in eiced eicectl eice-emulator wsecho eicedPackageTests.xctest; do
+    for program in eiced eicectl eicectl-commands eice-emulator wsecho eicedPackageTests.xctest; do
         grep -qa "__${name}_init" "$scratch/debug/$program" || {
             echo "sanitize: error: $program was built without the $sanitizer sanitizer" >&2
             exit 1

@@ -1,7 +1,8 @@
+import ControlCodec
+import ControlConnect
 import ControlProtocol
+import Descriptors
 import Failures
-import Glibc
-import SocketIO
 
 /// A session with the daemon, as a program without an event loop wants it: each call waits for its reply.
 ///
@@ -24,7 +25,7 @@ public final class ControlClient {
         self.init(try ControlSocket.connect(to: path, timeout: timeout), client: client, timeout: timeout)
     }
 
-    /// Takes over a connected socket; for tests.
+    /// Takes over a connected socket.
     public convenience init(
         connected: FileDescriptor, path: String, client: String, timeout: Duration = .seconds(10)
     ) throws(Failure) {
@@ -66,7 +67,7 @@ public final class ControlClient {
         guard request.count <= ControlWire.maximumLineLength + 1 else {
             throw Failure(.lineTooLong, "cannot send the request \(Method.name)", why: "it is over 1 MiB")
         }
-        let deadline = ContinuousClock.now + (timeout ?? self.timeout)
+        let deadline = TimeLimit(after: timeout ?? self.timeout)
         try socket.write(request, until: deadline)
         while true {
             let line = try answer(until: deadline)
@@ -94,7 +95,8 @@ public final class ControlClient {
         while events.isEmpty {
             let line: [UInt8]?
             do throws(Failure) {
-                line = try socket.readLine(until: deadline, watching: watching)
+                line = try socket.readLine(
+                    until: deadline.map { TimeLimit(after: ContinuousClock.now.duration(to: $0)) }, watching: watching)
             } catch {
                 guard error.kind == .connectionLost else { throw error }
                 line = nil
@@ -105,53 +107,37 @@ public final class ControlClient {
         return events.removeFirst()
     }
 
-    /// Opens a tunnel: `connect`, the last request of a session. Waits as long as the daemon tries.
+    /// Opens a tunnel with what a ``ConnectSession`` began on this socket: reads what that one could not, and waits on for as long
+    /// as the daemon tries.
     ///
     /// - Parameters:
+    ///   - awaited: what the daemon has still to answer.
     ///   - watching: a descriptor whose hang-up makes the tunnel pointless, and ends the wait.
     ///   - onNotice: told what comes before the reply, where `parameters` ask for notices.
     /// - Returns: the tunnel. Its stream is, with `handoff`, the descriptor that the daemon passed, else the session's own
     ///   socket, of which not a byte of the stream has been read.
-    public func connect(
-        _ parameters: ConnectParameters, watching: CInt? = nil, onNotice: (ConnectNotice) -> Void = { _ in }
+    public func resume(
+        _ parameters: ConnectParameters, awaiting awaited: ConnectSession.Awaited, watching: CInt? = nil,
+        onNotice: (ConnectNotice) -> Void = { _ in }
     ) throws(Failure) -> OpenedTunnel {
-        var line: [UInt8]
-        if greeted {
-            let id = RequestID.number(nextID)
-            nextID += 1
-            do {
-                line = try ControlWire.line(RequestEnvelope(Methods.Connect.self, id: id, parameters))
-            } catch {
-                throw Failure(.internal, "cannot write the request connect", why: "\(error)")
-            }
-            try socket.write(line, until: .now + timeout)
-        } else {
-            // Both in one write: a round trip less, and nothing of Codable on the way.
-            try socket.write(QuickConnect.request(parameters, client: client), until: .now + timeout)
-            line = try answer(until: .now + timeout)
+        if awaited == .hello {
+            let line = try answer(until: TimeLimit(after: timeout))
             guard QuickConnect.isResult(line) else { throw refusal(line) }
-            greeted = true
         }
-        line = try answer(until: nil, watching: watching)
+        greeted = true
+        var line = try answer(until: nil, watching: watching)
         while QuickConnect.isNotification(line) {
             // What this version does not know it passes over.
             if let notice = try? ControlWire.decode(NoticeEnvelope.self, from: line).params { onNotice(notice) }
             line = try answer(until: nil, watching: watching)
         }
         guard QuickConnect.isResult(line) else { throw refusal(line) }
-        var passed = socket.takeDescriptors()
-        guard parameters.handoff else { return OpenedTunnel(stream: socket.descriptor, answer: line) }
-        guard passed.count == 1, let stream = passed.popLast() else {
-            throw Failure(
-                .protocolMismatch, "cannot take the tunnel over from eiced at \(socket.path)",
-                why: "its result carries \(passed.count) descriptors, and one was expected")
-        }
-        return OpenedTunnel(stream: stream, answer: line)
+        return try socket.opened(parameters, line)
     }
 
     /// A line that must come.
     private func answer(
-        until deadline: ContinuousClock.Instant?, watching: CInt? = nil
+        until deadline: TimeLimit?, watching: CInt? = nil
     ) throws(Failure) -> [UInt8] {
         _ = socket.takeDescriptors()  // closes those that nobody asked for
         guard let line = try socket.readLine(until: deadline, watching: watching) else {
@@ -182,23 +168,5 @@ public final class ControlClient {
                 .protocolMismatch, "cannot understand eiced at \(socket.path)",
                 why: "\(error)", hint: "compare eicectl version and eiced --version")
         }
-    }
-}
-
-/// A tunnel that `connect` opened.
-public struct OpenedTunnel {
-    /// Its bytes, and nothing but them; it belongs to the caller.
-    public let stream: FileDescriptor
-    private let answer: [UInt8]
-
-    init(stream: FileDescriptor, answer: [UInt8]) {
-        self.stream = stream
-        self.answer = answer
-    }
-
-    /// What the daemon said of it. Read only when asked for: on the way to an open tunnel there is no time to decode.
-    /// Nil where the answer lacks what it must have.
-    public var result: ConnectResult? {
-        try? ControlWire.decode(ResultEnvelope<ConnectResult>.self, from: answer).result
     }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import ControlCodec
 import ControlProtocol
 import Failures
 import Glibc

@@ -1,4 +1,5 @@
 import AWS
+import ControlCodec
 import ControlProtocol
 import ControlServer
 import Failures

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ControlClient
 import ControlProtocol
+import EicectlProxy
 import Failures
 import Glibc
 

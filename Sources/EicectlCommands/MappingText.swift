@@ -1,4 +1,5 @@
 import ControlProtocol
+import EicectlProxy
 import Failures
 
 /// `REMOTE[:LOCAL]`: a remote port, and where to listen for it: a port, 0 or nothing (the daemon chooses), or the
@@ -13,7 +14,7 @@ enum MappingText {
         guard parts.count == 2, !parts[1].isEmpty, parts[1] != "0" else {
             return remotes.map { Mapping(remotePort: $0) }
         }
-        guard let first = range(parts[1])?.lowerBound ?? port(parts[1]),
+        guard let first = range(parts[1])?.lowerBound ?? PortText.parse(parts[1]),
             range(parts[1]).map({ $0.count == remotes.count }) ?? true
         else {
             throw wrong(text, "the local side of \(remotes.count) ports is the first of as many ports, or nothing")
@@ -27,7 +28,9 @@ enum MappingText {
     /// `3000-3005`.
     private static func range(_ text: some StringProtocol) -> ClosedRange<UInt16>? {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard ends.count == 2, let first = port(ends[0]), let last = port(ends[1]), first > 0, first <= last else {
+        guard ends.count == 2, let first = PortText.parse(ends[0]), let last = PortText.parse(ends[1]), first > 0,
+            first <= last
+        else {
             return nil
         }
         return first...last
@@ -36,7 +39,7 @@ enum MappingText {
     /// - Parameter folder: what a relative path is relative to; the daemon's own folder is another.
     static func parse(_ text: String, folder: @autoclosure () -> String?) throws(Failure) -> Mapping {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let remote = port(parts[0]), remote > 0 else {
+        guard let remote = PortText.parse(parts[0]), remote > 0 else {
             throw wrong(text, "\"\(parts[0])\" is no port of the target: expected 1 to 65535")
         }
         guard parts.count == 2, !parts[1].isEmpty else { return Mapping(remotePort: remote) }
@@ -51,7 +54,7 @@ enum MappingText {
         _ text: some StringProtocol, in whole: String, folder: @autoclosure () -> String?
     ) throws(Failure) -> LocalAddress {
         if !text.isEmpty, text.allSatisfy(\.isNumber) {
-            guard let port = port(text) else {
+            guard let port = PortText.parse(text) else {
                 throw wrong(whole, "\"\(text)\" is no local port: expected 0 to 65535")
             }
             return .port(port)
@@ -62,14 +65,6 @@ enum MappingText {
         if text.hasPrefix("/") { return .path(String(text)) }
         guard let folder = folder() else { throw wrong(whole, "the current folder has no name") }
         return .path("\(folder)/\(text)")
-    }
-
-    /// Decimal digits alone: no sign, no blank.
-    static func port(_ text: some StringProtocol) -> UInt16? {
-        guard !text.isEmpty, text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else {
-            return nil
-        }
-        return UInt16(text)
     }
 
     private static func wrong(_ text: String, _ why: String) -> Failure {

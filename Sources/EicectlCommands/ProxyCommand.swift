@@ -1,4 +1,5 @@
 import ArgumentParser
+import EicectlProxy
 
 /// Stands in the help only: ``Proxy`` does the work, past the argument parser.
 struct ProxyCommand: ParsableCommand {

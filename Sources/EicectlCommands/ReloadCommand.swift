@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import EicectlProxy
 
 struct ReloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

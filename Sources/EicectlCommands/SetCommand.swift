@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import EicectlProxy
 import Failures
 
 struct SetCommand: ParsableCommand {
@@ -81,7 +82,7 @@ struct SetCommand: ParsableCommand {
     }
 
     private static func remote(_ text: String) throws(Failure) -> UInt16 {
-        guard let port = MappingText.port(text), port > 0 else {
+        guard let port = PortText.parse(text), port > 0 else {
             throw Failure(.usage, "--remote-port \(text)", why: "expected 1 to 65535")
         }
         return port

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import EicectlProxy
 import Failures
 
 struct ShutdownCommand: ParsableCommand {

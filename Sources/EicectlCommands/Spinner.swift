@@ -1,5 +1,5 @@
+import Descriptors
 import Glibc
-import SocketIO
 
 /// Shows on a terminal's stderr that something takes longer than half a second. On anything else it does nothing.
 final class Spinner {

@@ -1,5 +1,6 @@
 import ControlClient
 import ControlProtocol
+import EicectlProxy
 import Failures
 import Glibc
 

@@ -1,3 +1,4 @@
+import EicectlProxy
 import Glibc
 
 /// How text is set off: on a terminal alone, and not where NO_COLOR (no-color.org) says otherwise.

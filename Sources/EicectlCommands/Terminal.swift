@@ -1,7 +1,7 @@
 import CLinux
+import Descriptors
 import Failures
 import Glibc
-import SocketIO
 
 /// The terminal, taken over for a screen that is redrawn, and given back as it was. Belongs to the main thread.
 final class Terminal {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import EicectlProxy
 
 /// The options of a tunnel, for the argument parser.
 struct TunnelFlags: ParsableArguments {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import EicectlProxy
 
 struct TunnelsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "tunnels", abstract: "List the tunnels.")

@@ -12,15 +12,6 @@ extension FileDescriptor {
         return FileDescriptor(takingOwnership: number)
     }
 
-    /// Two connected Unix stream sockets: blocking, close-on-exec.
-    public static func socketPair() throws(SystemError) -> (FileDescriptor, FileDescriptor) {
-        var pair: [CInt] = [-1, -1]
-        guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &pair) == 0 else {
-            throw SystemError("create a socket pair")
-        }
-        return (FileDescriptor(takingOwnership: pair[0]), FileDescriptor(takingOwnership: pair[1]))
-    }
-
     /// Sends small writes at once (TCP_NODELAY): a keystroke must not wait for the answer to the one before it.
     /// Without effect on a socket that is not TCP.
     public func setNoDelay() {

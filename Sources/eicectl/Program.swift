@@ -1,4 +1,4 @@
-import EicectlCommands
+import EicectlProxy
 
 @main enum Program {
     static func main() {

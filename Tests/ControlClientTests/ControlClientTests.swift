@@ -1,4 +1,5 @@
 import CLinux
+import ControlCodec
 import ControlProtocol
 import Failures
 import Glibc
@@ -7,6 +8,7 @@ import TestSupport
 import Testing
 
 @testable import ControlClient
+@testable import ControlConnect
 
 @Suite(.serialized) struct ControlClientTests {
     let daemon: ScriptedDaemon
@@ -25,6 +27,16 @@ import Testing
         } catch {
             return error
         }
+    }
+
+    /// As `eicectl proxy` does it: the session opens the tunnel, or the client goes on where it stopped.
+    func connect(
+        _ parameters: ConnectParameters, watching: CInt? = nil, onNotice: (ConnectNotice) -> Void = { _ in }
+    ) throws(Failure) -> OpenedTunnel {
+        let session = try ConnectSession(
+            connected: daemon.near, path: "/test.sock", client: "test 1", timeout: .milliseconds(50))
+        if let tunnel = try session.open(parameters, watching: watching) { return tunnel }
+        return try client.resume(parameters, awaiting: session.awaited, watching: watching, onNotice: onNotice)
     }
 
     @Test func callSaysHelloFirstAndReturnsTheResult() throws {
@@ -93,20 +105,10 @@ import Testing
     @Test func connectGoesOutInOneWriteAndLeavesTheStreamUnread() throws {
         daemon.sayHello()
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":false}}"# + "\nSSH-2.0-banner\r\n")
-        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22)).stream
+        let stream = try connect(ConnectParameters(target: "i-1", remotePort: 22)).stream
         #expect(stream === daemon.near)
         #expect(readable(stream) == "SSH-2.0-banner\r\n")
         #expect(daemon.heard().split(separator: "\n").count == 2)
-    }
-
-    @Test func connectAfterHelloIsOneMoreRequest() throws {
-        daemon.sayHello()
-        try client.hello()
-        _ = daemon.heard()
-        daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":false}}"# + "\nx")
-        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22)).stream
-        #expect(readable(stream) == "x")
-        #expect(daemon.heard().split(separator: "\n").count == 1)
     }
 
     /// The descriptor rides on the result, right behind them.
@@ -119,7 +121,7 @@ import Testing
         daemon.say(#"{"jsonrpc":"2.0","method":"connect.notice","params":{"kind":"zone","text":"c","more":1}}"# + "\n")
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":true}}"# + "\n", passing: [theirs.raw])
         var told: [ConnectNotice] = []
-        let stream = try client.connect(
+        let stream = try connect(
             ConnectParameters(target: "i-1", remotePort: 22, handoff: true, notices: true)
         ) { told.append($0) }.stream
         theirs.close()
@@ -132,7 +134,7 @@ import Testing
         let (mine, theirs) = try FileDescriptor.socketPair()
         daemon.sayHello()
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":true}}"# + "\n", passing: [theirs.raw])
-        let stream = try client.connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true)).stream
+        let stream = try connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true)).stream
         theirs.close()
         #expect(fcntl(stream.raw, F_GETFD) & FD_CLOEXEC != 0)
         _ = send(mine.raw, "hi", 2, 0)
@@ -143,7 +145,7 @@ import Testing
         daemon.sayHello()
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","handoff":true}}"# + "\n")
         let failure = failure { () throws(Failure) in
-            try client.connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true))
+            try connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true))
         }
         #expect(failure?.kind == .protocolMismatch)
     }
@@ -170,7 +172,7 @@ import Testing
         daemon.say(#""handoff":true}}"# + "\n", passing: [CInt](repeating: theirs.raw, count: 8))
         theirs.close()
         let failure = failure { () throws(Failure) in
-            try client.connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true))
+            try connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true))
         }
         #expect(failure?.kind == .protocolMismatch)
         var byte: UInt8 = 0
@@ -183,9 +185,43 @@ import Testing
             #"{"jsonrpc":"2.0","id":2,"error":{"code":68,"message":"x","data":{"kind":"no-endpoint","what":"x","why":""}}}"#
                 + "\n")
         let failure = failure { () throws(Failure) in
-            try client.connect(ConnectParameters(target: "i-1", remotePort: 22))
+            try connect(ConnectParameters(target: "i-1", remotePort: 22))
         }
         #expect(failure?.kind == .noEndpoint)
+    }
+
+    @Test(arguments: [
+        (#"{"jsonrpc":"2.0","method":"connect.notice","params":{"kind":"login","text":"a"}}"# + "\n", true),
+        (#"{"jsonrpc":"2.0","id":2,"error":{"code":68,"message":"x"}}"# + "\n", true),
+        (#"{"jsonrpc":"2.0","id":1,"error":{"code":76,"message":"x"}}"# + "\n", false),
+        (#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":"t1","#, true),
+        ("SSH-2.0-OpenSSH_9.2p1\r\n", false),
+        (#"{"jsonrpc":"2.0","id":2,"result":{"tunnel":""# + String(repeating: "t", count: 20_000) + "\"}}\n", true),
+    ])
+    func whatASessionCannotReadIsLeftInTheSocket(_ words: String, isGreeted: Bool) throws {
+        let session = try ConnectSession(
+            connected: daemon.near, path: "/test.sock", client: "test 1", timeout: .milliseconds(50))
+        if isGreeted { daemon.sayHello() }
+        daemon.say(words)
+        #expect(try session.open(ConnectParameters(target: "i-1", remotePort: 22)) == nil)
+        #expect(session.awaited == (isGreeted ? .connect : .hello))
+        daemon.hangUp()
+        #expect(readable(daemon.near) == words)
+    }
+
+    @Test func sessionOfADaemonThatHangsUpIsLeftToWhoCanSayWhy() throws {
+        daemon.hangUp()
+        let failure = failure { () throws(Failure) in
+            try connect(ConnectParameters(target: "i-1", remotePort: 22))
+        }
+        #expect(failure?.kind == .connectionLost)
+    }
+
+    @Test func silentDaemonEndsASessionAtItsDeadline() throws {
+        let failure = failure { () throws(Failure) in
+            try connect(ConnectParameters(target: "i-1", remotePort: 22))
+        }
+        #expect(failure?.why == "it does not answer")
     }
 
     @Test func readerThatIsGoneEndsTheWaitForATunnel() throws {
@@ -193,7 +229,7 @@ import Testing
         let (mine, theirs) = try FileDescriptor.socketPair()
         theirs.close()
         let failure = failure { () throws(Failure) in
-            try client.connect(ConnectParameters(target: "i-1", remotePort: 22), watching: mine.raw)
+            try connect(ConnectParameters(target: "i-1", remotePort: 22), watching: mine.raw)
         }
         #expect(failure?.kind == .connectionLost)
     }

@@ -1,3 +1,4 @@
+import ControlCodec
 import Testing
 
 @testable import ControlProtocol

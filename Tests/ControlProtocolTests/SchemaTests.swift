@@ -1,3 +1,4 @@
+import ControlCodec
 import Failures
 import FoundationEssentials
 import Testing

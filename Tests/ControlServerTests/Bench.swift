@@ -1,4 +1,7 @@
 import CLinux
+import ControlClient
+import ControlCodec
+import ControlConnect
 import ControlProtocol
 import Failures
 import Glibc
@@ -168,4 +171,14 @@ final class RawClient: Sendable {
         let count = recv(descriptor.raw, &bytes, bytes.count, 0)
         return count > 0 ? Array(bytes[..<count]) : nil
     }
+}
+
+/// As `eicectl proxy` does it: a session opens the tunnel, or a client goes on where it stopped. Blocks.
+func openTunnel(
+    _ parameters: ConnectParameters, at path: String, onNotice: (ConnectNotice) -> Void = { _ in }
+) throws(Failure) -> OpenedTunnel {
+    let session = try ConnectSession(path: path, client: "test 1")
+    if let tunnel = try session.open(parameters) { return tunnel }
+    let client = try ControlClient(connected: session.socket.descriptor, path: path, client: "test 1")
+    return try client.resume(parameters, awaiting: session.awaited, onNotice: onNotice)
 }

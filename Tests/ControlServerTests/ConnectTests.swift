@@ -1,5 +1,6 @@
 import CLinux
 import ControlClient
+import ControlCodec
 import ControlProtocol
 import Failures
 import Glibc
@@ -148,8 +149,7 @@ import Testing
         let path = bench.path
         let dial = Task {
             try await onThread {
-                let client = try ControlClient(path: path, client: "test 1")
-                return try client.connect(ConnectParameters(target: "i-1", remotePort: 22, handoff: true)).stream
+                try openTunnel(ConnectParameters(target: "i-1", remotePort: 22, handoff: true), at: path).stream
             }
         }
         let waiting = try await waiting(bench)
@@ -175,9 +175,8 @@ import Testing
             let dial = Task {
                 try await onThread {
                     var told: [ConnectNotice] = []
-                    let client = try ControlClient(path: path, client: "test 1")
-                    let tunnel = try client.connect(
-                        ConnectParameters(target: "i-1", remotePort: 22, notices: wants)
+                    let tunnel = try openTunnel(
+                        ConnectParameters(target: "i-1", remotePort: 22, notices: wants), at: path
                     ) { told.append($0) }
                     return (tunnel.stream, told)
                 }
@@ -202,8 +201,7 @@ import Testing
         let path = bench.path
         let dial = Task {
             try await onThread {
-                let client = try ControlClient(path: path, client: "test 1")
-                return try client.connect(ConnectParameters(target: "i-1", remotePort: 22)).stream
+                try openTunnel(ConnectParameters(target: "i-1", remotePort: 22), at: path).stream
             }
         }
         let given = try #require(try await take(bench, waiting(bench)))

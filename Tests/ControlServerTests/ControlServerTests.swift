@@ -1,5 +1,6 @@
 import CLinux
 import ControlClient
+import ControlCodec
 import ControlProtocol
 import Failures
 import Glibc

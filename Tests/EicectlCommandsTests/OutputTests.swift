@@ -1,8 +1,10 @@
+import ControlCodec
 import ControlProtocol
 import Failures
 import Testing
 
 @testable import EicectlCommands
+@testable import EicectlProxy
 
 /// What people see, as they see it.
 @Suite struct OutputTests {

@@ -3,6 +3,7 @@ import Failures
 import Testing
 
 @testable import EicectlCommands
+@testable import EicectlProxy
 
 @Suite struct ProxyArgumentsTests {
     func failure(_ words: String...) -> Failure? {

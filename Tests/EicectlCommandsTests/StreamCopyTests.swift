@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 
 @testable import EicectlCommands
+@testable import EicectlProxy
 
 @Suite struct StreamCopyTests {
     /// The ends that a test holds while a copy runs on a thread of its own.

@@ -1,3 +1,4 @@
+import ControlCodec
 import ControlProtocol
 import ControlServer
 import Failures

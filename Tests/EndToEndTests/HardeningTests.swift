@@ -12,10 +12,32 @@ import Testing
 
     @Test(.enabled(if: isStatic, "eicectl beside the tests is not the one that is installed"))
     func eicectlIsHardenedAndHasNothingToStartProgramsWith() async throws {
-        let result = try await check(BuiltProducts.eicectl)
-        #expect(result.code == 0 && result.errors.isEmpty, "\(result)")
-        let segments = try await ChildProcess.run("/usr/bin/readelf", ["-lW", BuiltProducts.eicectl])
-        #expect(segments.output.contains("LOAD") && !segments.output.contains("INTERP"), "it is not static")
+        for program in [BuiltProducts.eicectl, BuiltProducts.eicectlCommands] {
+            let result = try await check(program)
+            #expect(result.code == 0 && result.errors.isEmpty, "\(result)")
+            let segments = try await ChildProcess.run("/usr/bin/readelf", ["-lW", program])
+            #expect(segments.output.contains("LOAD") && !segments.output.contains("INTERP"), "it is not static")
+        }
+    }
+
+    /// What a dependency brings along costs each `ssh` its share of the start, unnoticed.
+    @Test(.enabled(if: isStatic, "eicectl beside the tests is not the one that is installed"))
+    func eicectlIsSmallAndHasNothingThatProxyDoesWithout() async throws {
+        let folder = try TemporaryDirectory()
+        for (program, limit) in [(BuiltProducts.eicectl, 8_000_000), (BuiltProducts.eicectlCommands, 16_000_000)] {
+            let stripped = folder("stripped")
+            let result = try await ChildProcess.run("/usr/bin/strip", ["-o", stripped, program])
+            #expect(result.code == 0, "\(result)")
+            var status = stat()
+            #expect(stat(stripped, &status) == 0 && status.st_size < limit, "\(program) has \(status.st_size) bytes")
+        }
+        let names = try await ChildProcess.run("/usr/bin/nm", [BuiltProducts.eicectl])
+        #expect(names.output.contains("main"))
+        for unwanted in ["_dispatch_queue_attrs", "swift_task_create", "JSONDecoder", "ArgumentParser"] {
+            #expect(!names.output.contains(unwanted), "\(unwanted)")
+        }
+        let others = try await ChildProcess.run("/usr/bin/nm", [BuiltProducts.eicectlCommands])
+        #expect(others.output.contains("JSONDecoder"), "what is looked for has another name")
     }
 
     @Test func whatIsNotHardenedIsNamed() async throws {

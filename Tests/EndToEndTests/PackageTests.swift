@@ -21,7 +21,8 @@ private let packagePath = getenv("EICED_TEST_PACKAGE").map { String(cString: $0)
         let files = Set(found.output.split(separator: "\n").map(String.init))
         #expect(files.allSatisfy { $0.hasPrefix("opt/tools/") }, "\(files)")
         for file in [
-            "bin/eiced", "bin/eicectl", "bin/eice-emulator", "lib/systemd/user/eiced.service",
+            "bin/eiced", "bin/eicectl", "bin/eice-emulator", "libexec/eiced/eicectl-commands",
+            "lib/systemd/user/eiced.service",
             "lib/systemd/user/eiced.socket", "share/man/man1/eicectl.1.gz", "share/man/man1/eiced.1.gz",
             "share/man/man1/eice-emulator.1.gz", "share/man/man5/eiced-config.toml.5.gz",
             "share/bash-completion/completions/eicectl", "share/zsh/site-functions/_eicectl",
@@ -42,6 +43,18 @@ private let packagePath = getenv("EICED_TEST_PACKAGE").map { String(cString: $0)
         // The release stands in one place, which scripts read as well.
         let script = try await ChildProcess.run("\(repository)/scripts/version.sh")
         #expect(script.output == version.output, "\(script)")
+    }
+
+    @Test func eicectlWithoutWhatBelongsToItSaysWhatIsMissing() async throws {
+        let folder = try TemporaryDirectory()
+        let bin = try folder.makeDirectory("bin")
+        let copied = try await ChildProcess.run("/usr/bin/cp", [BuiltProducts.eicectl, bin])
+        #expect(copied.code == 0, "\(copied)")
+        let result = try await ChildProcess.run("\(bin)/eicectl", ["status"])
+        #expect(result.code == 70 && result.output.isEmpty, "\(result)")
+        #expect(
+            result.errors.hasPrefix("eicectl: error: cannot run \(bin)/eicectl-commands: no such file"), "\(result)")
+        #expect(result.errors.contains("eicectl: hint: it belongs to eicectl"), "\(result)")
     }
 
     @Test func whatIsNotBuiltIsNotInstalled() async throws {
@@ -178,7 +191,8 @@ struct PackageTests {
         let folder = try TemporaryDirectory()
         let unpacked = try await ChildProcess.run("/usr/bin/dpkg-deb", ["-x", try #require(packagePath), folder.path])
         #expect(unpacked.code == 0, "\(unpacked)")
-        let programs = ["eiced", "eicectl", "eice-emulator"].map { folder("usr/bin/\($0)") }
+        let programs = ["bin/eiced", "bin/eicectl", "bin/eice-emulator", "libexec/eiced/eicectl-commands"]
+            .map { folder("usr/\($0)") }
         let result = try await ChildProcess.run("\(repository)/scripts/hardening.sh", ["--stripped"] + programs)
         #expect(result.code == 0 && result.errors.isEmpty, "\(result)")
     }

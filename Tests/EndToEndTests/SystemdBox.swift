@@ -87,8 +87,11 @@ struct SystemdBox: Sendable {
         directory = try TemporaryDirectory("box")
         let tree = FileTree(root: try directory.makeDirectory("files", mode: 0o755))
         if root == nil {
-            for (program, name) in [(BuiltProducts.eiced, "eiced"), (BuiltProducts.eicectl, "eicectl")] {
-                try tree.copy(program, to: "/usr/bin/\(name)", mode: 0o755)
+            for (program, place) in [
+                (BuiltProducts.eiced, "bin/eiced"), (BuiltProducts.eicectl, "bin/eicectl"),
+                (BuiltProducts.eicectlCommands, "libexec/eiced/eicectl-commands"),
+            ] {
+                try tree.copy(program, to: "/usr/\(place)", mode: 0o755)
             }
             let units = "/usr/lib/systemd/user"
             for unit in ["eiced.service", "eiced.socket", "eiced.service.d/sandbox.conf"] {

@@ -76,8 +76,8 @@ struct SystemdHandoverTests {
             let client = try await box.connect(forward)
             try await expectEcho(on: client)
             let install = #"""
-                cd /usr/bin
-                for program in eiced eicectl; do
+                cd /usr
+                for program in bin/eiced bin/eicectl libexec/eiced/eicectl-commands; do
                     perl -pe 's/\Q$ENV{OLD}\E/$ENV{NEW}/g' $program > $program.new
                     chmod 0755 $program.new
                     mv $program.new $program

@@ -1,3 +1,4 @@
+import ControlCodec
 import FoundationEssentials
 import Glibc
 

@@ -9,6 +9,9 @@ public enum BuiltProducts {
     /// that is what people run.
     public static let eicectl = path(of: "eicectl", variable: "EICED_TEST_EICECTL")
 
+    /// What the companion becomes, beside it.
+    public static let eicectlCommands = "\(eicectl)-commands"
+
     /// The emulator, `$EICED_TEST_EMULATOR` or the one beside the tests.
     public static let emulator = path(of: "eice-emulator", variable: "EICED_TEST_EMULATOR")
 

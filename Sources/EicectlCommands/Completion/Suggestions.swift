@@ -1,6 +1,7 @@
 import ArgumentParser
 import ControlClient
 import ControlProtocol
+import EicectlProxy
 import Failures
 
 /// What a shell offers when a person presses Tab: names that the daemon knows. Whatever goes wrong, nothing is offered and

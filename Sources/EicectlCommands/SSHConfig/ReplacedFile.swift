@@ -1,5 +1,5 @@
+import Descriptors
 import Glibc
-import SocketIO
 
 /// A small file that is replaced as a whole: who reads it meanwhile sees the old one or the new one.
 struct ReplacedFile {

@@ -1,8 +1,9 @@
 import ArgumentParser
 import ControlProtocol
+import Descriptors
+import EicectlProxy
 import Failures
 import Glibc
-import SocketIO
 
 struct SSHConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -135,13 +136,10 @@ struct SSHConfigCommand: ParsableCommand {
 
     // MARK: This program
 
-    /// `eicectl`, or this program's path where that word would start another one or none.
+    /// `eicectl`, or its path where that word would start another one or none.
     static func program(environment: (String) -> String?) -> String {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let own = String(decoding: buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
-        // A program that was replaced while it runs has no path any more.
-        guard own.hasPrefix("/"), !own.hasSuffix(" (deleted)"), !own.contains("\n") else { return "eicectl" }
+        let own = CommandsProgram.ownPath().map(CommandsProgram.eicectl) ?? ""
+        guard own.hasPrefix("/"), !own.contains("\n") else { return "eicectl" }
         for folder in (environment("PATH") ?? "").split(separator: ":") where folder.hasPrefix("/") {
             let candidate = "\(folder)/eicectl"
             guard access(candidate, X_OK) == 0 else { continue }

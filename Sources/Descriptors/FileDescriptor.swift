@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -45,5 +46,14 @@ public final class FileDescriptor: Sendable {
         guard flags >= 0, fcntl(raw, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) >= 0 else {
             throw SystemError("set O_NONBLOCK")
         }
+    }
+
+    /// Two connected Unix stream sockets: blocking, close-on-exec.
+    public static func socketPair() throws(SystemError) -> (FileDescriptor, FileDescriptor) {
+        var pair: [CInt] = [-1, -1]
+        guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &pair) == 0 else {
+            throw SystemError("create a socket pair")
+        }
+        return (FileDescriptor(takingOwnership: pair[0]), FileDescriptor(takingOwnership: pair[1]))
     }
 }

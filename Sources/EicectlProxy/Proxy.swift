@@ -1,34 +1,43 @@
 import CLinux
-import ControlClient
+import ControlConnect
 import ControlProtocol
+import Descriptors
 import Failures
 import Glibc
-import SocketIO
 
 /// `eicectl proxy`: a tunnel for ssh, either handed over (ProxyUseFdpass) or copied through.
-enum Proxy {
-    static func run(_ words: [String]) -> Never {
+public enum Proxy {
+    /// - Parameter words: those after the word `proxy`.
+    public static func run(_ words: [String]) -> Never {
         do throws(Failure) {
-            try serve(try ProxyArguments(words))
+            if let rest = try serve(try ProxyRequest(words)) {
+                throw CommandsProgram.become([ProxyContinuation.command] + rest.words + words)
+            }
         } catch {
             Report.fail(error)
         }
         exit(0)
     }
 
-    private static func serve(_ arguments: ProxyArguments) throws(Failure) {
-        let parameters = ConnectParameters(
-            target: arguments.target, remotePort: arguments.port, handoff: passesDescriptor(arguments.mode),
-            notices: true, options: try arguments.texts.options(environment: environmentVariable))
-        let path = try SocketPath.find(option: arguments.socket)
-        let client = try ControlClient(path: path, client: Eicectl.name)
-        let tunnel = try client.connect(parameters, watching: STDOUT_FILENO, onNotice: Report.notice)
-        let end = TunnelEnd(of: tunnel, to: parameters, path: path)
-        if parameters.handoff {
-            try pass(tunnel.stream, over: STDOUT_FILENO, parameters, end)
-        } else {
-            try copy(tunnel.stream, parameters, end)
+    /// - Returns: what is left to do.
+    private static func serve(_ request: ProxyRequest) throws(Failure) -> ProxyContinuation? {
+        let session = try ConnectSession(path: request.path, client: Eicectl.name)
+        guard let tunnel = try session.open(request.parameters, watching: STDOUT_FILENO) else {
+            return .replies(session.awaited, session: try session.leave())
         }
+        let outcome = try deliver(tunnel.stream, request.parameters)
+        return outcome.map { .ended($0, answer: String(decoding: tunnel.answer, as: UTF8.self)) }
+    }
+
+    /// Passes the stream on, or copies until it is over.
+    ///
+    /// - Returns: how the tunnel ended, where that may need a word; nil where it is somebody else's now, or nobody reads it. The
+    ///   stream is closed then.
+    public static func deliver(
+        _ stream: FileDescriptor, _ parameters: ConnectParameters
+    ) throws(Failure) -> TunnelOutcome? {
+        parameters.handoff
+            ? try pass(stream, over: STDOUT_FILENO, parameters) : try copy(stream, parameters)
     }
 
     // MARK: How stdin and stdout look
@@ -60,11 +69,15 @@ enum Proxy {
     // MARK: Handing over
 
     private static func pass(
-        _ stream: FileDescriptor, over socket: CInt, _ parameters: ConnectParameters, _ end: TunnelEnd
-    ) throws(Failure) {
+        _ stream: FileDescriptor, over socket: CInt, _ parameters: ConnectParameters
+    ) throws(Failure) -> TunnelOutcome? {
         // An SSH server speaks first (RFC 4253, section 4.2): ssh gets the tunnel when the banner is there, so that
         // a dead target is our own sentence, and not ssh's "Connection closed".
-        if parameters.remotePort == 22 { try awaitBanner(stream, watching: socket, parameters, end) }
+        if speaksFirst(parameters), !(try hasSpoken(stream, watching: socket, parameters)) {
+            // Its other end first: the tunnel ends when both sides have.
+            stream.close()
+            return .silent
+        }
         // Exactly one byte: ssh reads one (monitor_fdpass.c), and more would be lost or taken for something else.
         var byte: UInt8 = 0
         var number = stream.raw
@@ -82,11 +95,17 @@ enum Proxy {
             default: throw Failure(.connectionLost, "cannot pass the tunnel over stdout", why: error.reason)
             }
         }
+        return nil
     }
 
-    private static func awaitBanner(
-        _ stream: FileDescriptor, watching socket: CInt, _ parameters: ConnectParameters, _ end: TunnelEnd
-    ) throws(Failure) {
+    private static func speaksFirst(_ parameters: ConnectParameters) -> Bool { parameters.remotePort == 22 }
+
+    /// Waits for the server's first byte.
+    ///
+    /// - Returns: false when the stream is over before it.
+    private static func hasSpoken(
+        _ stream: FileDescriptor, watching socket: CInt, _ parameters: ConnectParameters
+    ) throws(Failure) -> Bool {
         while true {
             var polled = [
                 pollfd(fd: stream.raw, events: Int16(POLLIN), revents: 0), pollfd(fd: socket, events: 0, revents: 0),
@@ -97,20 +116,17 @@ enum Proxy {
             }
             var byte: UInt8 = 0
             let count = recv(stream.raw, &byte, 1, CInt(MSG_PEEK | MSG_DONTWAIT))
-            if count > 0 { return }
+            if count > 0 { return true }
             if count < 0, errno == EAGAIN || errno == EINTR { continue }
-            // Its other end first: the tunnel ends when both sides have.
-            stream.close()
-            try end.check()
-            throw TunnelEnd.closedEarly(parameters)
+            return false
         }
     }
 
     // MARK: Copying
 
     private static func copy(
-        _ stream: FileDescriptor, _ parameters: ConnectParameters, _ end: TunnelEnd
-    ) throws(Failure) {
+        _ stream: FileDescriptor, _ parameters: ConnectParameters
+    ) throws(Failure) -> TunnelOutcome? {
         var relay: StreamCopy
         do throws(SystemError) {
             relay = try StreamCopy(input: STDIN_FILENO, output: STDOUT_FILENO, stream: stream)
@@ -118,13 +134,9 @@ enum Proxy {
             throw Failure(.internal, "cannot copy to and from the tunnel", why: "\(error)")
         }
         switch relay.run() {
-        case .outputGone: break
-        case .streamEnded(let received):
-            try end.check()
-            if received == 0 && parameters.remotePort == 22 { throw TunnelEnd.closedEarly(parameters) }
-        case .streamFailed(let error):
-            try end.check()
-            throw Failure(.connectionLost, "lost the tunnel to \(parameters.target)", why: error.reason)
+        case .outputGone: return nil
+        case .streamEnded(let received): return received == 0 && speaksFirst(parameters) ? .silent : .ended
+        case .streamFailed(let error): return .failed(error.code)
         }
     }
 }

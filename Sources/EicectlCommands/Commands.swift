@@ -1,23 +1,16 @@
 import ArgumentParser
 import ControlProtocol
+import EicectlProxy
 import Failures
 import Glibc
 
-/// The program: finds out what is meant, does it, and ends with the exit code that follows.
-public enum Eicectl {
-    /// What the daemon's log calls us.
-    static let name = "eicectl \(EICEDVersion.current)"
-
+/// The program `eicectl-commands`: finds out what is meant, does it, and ends with the exit code that follows.
+public enum Commands {
     /// - Parameter arguments: those of the process, its own name first.
     public static func run(_ arguments: [String]) -> Never {
-        openStandardDescriptors()
-        // A reader that is gone is an error of write(2), and is handled where it happens.
-        signal(SIGPIPE, SIG_IGN)
+        Eicectl.prepareProcess()
         let rest = Array(arguments.dropFirst())
-        // ssh waits for it: straight there, past the argument parser, which takes longer than all the rest.
-        if rest.first == "proxy", !rest.contains(where: { $0 == "--help" || $0 == "-h" }) {
-            Proxy.run(Array(rest.dropFirst()))
-        }
+        if rest.first == ProxyContinuation.command { ContinuedProxy.run(rest.dropFirst()) }
         do {
             var command = try EicectlCommand.parseAsRoot(rest)
             try command.run()
@@ -27,14 +20,6 @@ public enum Eicectl {
             finish(error, words: rest)
         }
         exit(Report.flush())
-    }
-
-    /// Whoever closed stdin or stdout must not find our control socket in its place.
-    private static func openStandardDescriptors() {
-        for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) == -1 {
-            // The lowest free number, which is this one.
-            _ = open("/dev/null", O_RDWR)
-        }
     }
 
     /// Help and version go to stdout; what could not be understood goes to stderr in our own form.

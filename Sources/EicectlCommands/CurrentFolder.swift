@@ -1,10 +1,5 @@
 import Glibc
 
-/// This process's environment.
-func environmentVariable(_ name: String) -> String? {
-    getenv(name).map { String(cString: $0) }
-}
-
 /// What a relative path of the command line is relative to; the daemon's own folder is another.
 func currentFolder() -> String? {
     guard let name = getcwd(nil, 0) else { return nil }

@@ -1,3 +1,4 @@
+import ControlProtocol
 import Failures
 
 /// What a request that is not `hello` or `connect` is answered with.

@@ -1,6 +1,6 @@
 import CLinux
+import Descriptors
 import Glibc
-import SocketIO
 
 /// Copies input → stream and stream → output until the stream has ended or nobody reads the output. One thread, one
 /// poll(2): at rest it costs nothing, and a direction that stands still does not hold up the other.

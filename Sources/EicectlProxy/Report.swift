@@ -3,29 +3,22 @@ import Failures
 import Glibc
 
 /// The answer goes to stdout, all else to stderr.
-enum Report {
-    static func answer(_ text: String) {
+public enum Report {
+    public static func answer(_ text: String) {
         guard !text.isEmpty else { return }
         write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO)
     }
 
-    static func note(_ text: String) { write("eicectl: \(text)\n", to: STDERR_FILENO) }
+    public static func note(_ text: String) { write("eicectl: \(text)\n", to: STDERR_FILENO) }
 
     /// What somebody who waits for a tunnel is told meanwhile.
-    static func notice(_ notice: ConnectNotice) {
+    public static func notice(_ notice: ConnectNotice) {
         let label = notice.kind == .zone ? "warning:" : "waiting:"
         write(prefixed(label, notice.text) + (notice.hint.map { prefixed("hint:", $0) } ?? ""), to: STDERR_FILENO)
     }
 
-    /// What somebody who added or changed forwards should know beside the answer.
-    static func warn(of forwards: [ForwardInfo]) {
-        for forward in forwards where forward.remoteAllowed {
-            note("warning: other hosts can reach \(forward.name), and through it \(forward.target)")
-        }
-    }
-
     /// The lines for a failure: what and why, then what to do.
-    static func lines(_ failure: Failure) -> String {
+    public static func lines(_ failure: Failure) -> String {
         prefixed("error:", failure.sentence) + (failure.hint.map { prefixed("hint:", $0) } ?? "")
     }
 
@@ -37,19 +30,19 @@ enum Report {
         }.joined()
     }
 
-    static func fail(_ failure: Failure) -> Never {
+    public static func fail(_ failure: Failure) -> Never {
         write(lines(failure), to: STDERR_FILENO)
         exit(failure.kind.exitCode)
     }
 
     /// The exit code of a program that has said all: 0, or 74 when stdout could not take it.
-    static func flush() -> Int32 { wasCutOff ? 74 : 0 }
+    public static func flush() -> Int32 { wasCutOff ? 74 : 0 }
 
     /// Whether nothing more can be answered.
-    static var isOver: Bool { wasCutOff || readerIsGone }
+    public static var isOver: Bool { wasCutOff || readerIsGone }
 
     /// Whether stdout is a pipe or a socket that nobody reads.
-    static var readerIsGone: Bool {
+    public static var readerIsGone: Bool {
         var polled = pollfd(fd: STDOUT_FILENO, events: 0, revents: 0)
         return poll(&polled, 1, 0) > 0 && polled.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
     }

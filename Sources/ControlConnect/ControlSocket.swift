@@ -1,21 +1,21 @@
 import CLinux
 import ControlProtocol
+import Descriptors
 import Failures
 import Glibc
-import SocketIO
 
 /// The client's end of the control socket: blocking, with deadlines, byte-exact. Belongs to one thread.
 ///
 /// A line is looked at first (MSG_PEEK) and then taken up to its newline and no further, since what follows the result of
 /// `connect` is the tunnel's, and is read by somebody else.
-final class ControlSocket {
-    let descriptor: FileDescriptor
-    let path: String
+package final class ControlSocket {
+    package let descriptor: FileDescriptor
+    package let path: String
     private var received: [FileDescriptor] = []
     private var peeked = [UInt8](repeating: 0, count: 16 << 10)
 
     /// Takes a connected socket, whose other end was not looked at yet.
-    init(connected: FileDescriptor, path: String) throws(Failure) {
+    package init(connected: FileDescriptor, path: String) throws(Failure) {
         descriptor = connected
         self.path = path
         var peer = clinux_peer_credentials()
@@ -26,7 +26,7 @@ final class ControlSocket {
     }
 
     /// Who serves the socket learns targets and gets the stream: nobody but this user may.
-    static func foreign(peer: uid_t, own: uid_t, path: String) -> Failure? {
+    package static func foreign(peer: uid_t, own: uid_t, path: String) -> Failure? {
         guard peer != own else { return nil }
         return Failure(
             .foreignSocket, "will not talk to whoever serves \(path)",
@@ -35,7 +35,7 @@ final class ControlSocket {
     }
 
     /// Connects to the socket at `path`.
-    static func connect(to path: String, timeout: Duration) throws(Failure) -> ControlSocket {
+    package static func connect(to path: String, timeout: Duration) throws(Failure) -> ControlSocket {
         let raw = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard raw >= 0 else {
             throw Failure(.internal, "cannot make a socket", why: SystemError("socket").reason)
@@ -59,7 +59,7 @@ final class ControlSocket {
         return try ControlSocket(connected: descriptor, path: path)
     }
 
-    static func notConnected(_ path: String, _ error: SystemError) -> Failure {
+    package static func notConnected(_ path: String, _ error: SystemError) -> Failure {
         let what = "cannot reach eiced at \(path)"
         switch error.code {
         case ENOENT:
@@ -80,13 +80,13 @@ final class ControlSocket {
         }
     }
 
-    func unreachable(_ why: String) -> Failure {
+    private func unreachable(_ why: String) -> Failure {
         Failure(.daemonUnreachable, "cannot talk to eiced at \(path)", why: why, hint: "systemctl --user status eiced")
     }
 
     /// Writes all of `bytes`. A daemon that has closed already is no error here: what it said before that is worth
     /// more, and is read next.
-    func write(_ bytes: [UInt8], until deadline: ContinuousClock.Instant?) throws(Failure) {
+    package func write(_ bytes: [UInt8], until deadline: TimeLimit?) throws(Failure) {
         var sent = 0
         while sent < bytes.count {
             let count = bytes.withUnsafeBytes { buffer in
@@ -110,8 +110,8 @@ final class ControlSocket {
     /// The next line without its newline, or nil at the end of file.
     ///
     /// - Parameter watching: a descriptor whose hang-up ends the wait with `.connectionLost`.
-    func readLine(
-        until deadline: ContinuousClock.Instant?, watching: CInt? = nil
+    package func readLine(
+        until deadline: TimeLimit?, watching: CInt? = nil
     ) throws(Failure) -> [UInt8]? {
         var line: [UInt8] = []
         while true {
@@ -129,7 +129,7 @@ final class ControlSocket {
                 default: throw unreachable(SystemError("read").reason)
                 }
             }
-            let newline = peeked[..<seen].firstIndex(of: UInt8(ascii: "\n"))
+            let newline = peeked[..<seen].firstIndex(of: ControlWire.newline)
             try take(newline.map { $0 + 1 } ?? seen, into: &line)
             if newline != nil {
                 line.removeLast()
@@ -139,6 +139,35 @@ final class ControlSocket {
                 throw Failure(.lineTooLong, "cannot understand eiced at \(path)", why: "its line is over 64 MiB")
             }
         }
+    }
+
+    /// The next line without its newline, if it is whole already and one that is wanted. Otherwise nothing is taken: what came, an
+    /// end of file and an error too, are there for the next one who reads.
+    func takeLine(
+        until deadline: TimeLimit?, watching: CInt? = nil, if isWanted: ([UInt8]) -> Bool
+    ) throws(Failure) -> [UInt8]? {
+        try wait(for: POLLIN, until: deadline, watching: watching)
+        let seen = recv(descriptor.raw, &peeked, peeked.count, CInt(MSG_PEEK | MSG_DONTWAIT))
+        guard seen > 0, let newline = peeked[..<seen].firstIndex(of: ControlWire.newline) else { return nil }
+        var line = Array(peeked[..<newline])
+        guard isWanted(line) else { return nil }
+        _ = takeDescriptors()  // closes those that nobody asked for
+        line.removeAll(keepingCapacity: true)
+        try take(newline + 1, into: &line)
+        line.removeLast()
+        return line
+    }
+
+    /// The tunnel that the daemon's `answer` speaks of.
+    package func opened(_ parameters: ConnectParameters, _ answer: [UInt8]) throws(Failure) -> OpenedTunnel {
+        var passed = takeDescriptors()
+        guard parameters.handoff else { return OpenedTunnel(stream: descriptor, answer: answer) }
+        guard passed.count == 1, let stream = passed.popLast() else {
+            throw Failure(
+                .protocolMismatch, "cannot take the tunnel over from eiced at \(path)",
+                why: "its result carries \(passed.count) descriptors, and one was expected")
+        }
+        return OpenedTunnel(stream: stream, answer: answer)
     }
 
     /// Takes exactly `count` bytes that were seen, and what descriptors ride on them.
@@ -168,32 +197,24 @@ final class ControlSocket {
 
     /// The descriptors that came with the lines read so far; the caller owns them. Those that nobody asks for are
     /// closed with the next line.
-    func takeDescriptors() -> [FileDescriptor] {
+    package func takeDescriptors() -> [FileDescriptor] {
         defer { received.removeAll() }
         return received
     }
 
     private func wait(
-        for events: CInt, until deadline: ContinuousClock.Instant?, watching: CInt? = nil
+        for events: CInt, until deadline: TimeLimit?, watching: CInt? = nil
     ) throws(Failure) {
         while true {
             var polled = [pollfd(fd: descriptor.raw, events: Int16(events), revents: 0)]
             // No events asked for: a hang-up and an error are always told.
             if let watching { polled.append(pollfd(fd: watching, events: 0, revents: 0)) }
-            let ready = poll(&polled, nfds_t(polled.count), deadline.map(milliseconds) ?? -1)
+            let ready = poll(&polled, nfds_t(polled.count), deadline?.milliseconds ?? -1)
             if ready < 0 && errno == EINTR { continue }
             guard ready >= 0 else { throw unreachable(SystemError("poll").reason) }
             if polled[0].revents != 0 { return }
             if ready > 0 { throw Failure(.connectionLost, "stopped waiting for the tunnel", why: "nobody reads it") }
             throw unreachable("it does not answer")
         }
-    }
-
-    private func milliseconds(until deadline: ContinuousClock.Instant) -> CInt {
-        let left = ContinuousClock.now.duration(to: deadline)
-        guard left > .zero else { return 0 }
-        let (seconds, attoseconds) = left.components
-        // Rounded up, so that the last wait does not spin through a fraction of a millisecond.
-        return CInt(clamping: seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
     }
 }

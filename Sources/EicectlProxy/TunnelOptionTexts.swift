@@ -2,17 +2,30 @@ import ControlProtocol
 import Failures
 
 /// The options of a tunnel as they were typed, whoever parsed them: the argument parser, or `proxy` by hand.
-struct TunnelOptionTexts: Equatable {
-    var profile: String?
-    var region: String?
-    var endpoint: String?
-    var endpointDNSName: String?
-    var maxDuration: String?
-    var idleTimeout: String?
-    var priority: String?
+public struct TunnelOptionTexts: Equatable, Sendable {
+    public var profile: String?
+    public var region: String?
+    public var endpoint: String?
+    public var endpointDNSName: String?
+    public var maxDuration: String?
+    public var idleTimeout: String?
+    public var priority: String?
+
+    public init(
+        profile: String? = nil, region: String? = nil, endpoint: String? = nil, endpointDNSName: String? = nil,
+        maxDuration: String? = nil, idleTimeout: String? = nil, priority: String? = nil
+    ) {
+        self.profile = profile
+        self.region = region
+        self.endpoint = endpoint
+        self.endpointDNSName = endpointDNSName
+        self.maxDuration = maxDuration
+        self.idleTimeout = idleTimeout
+        self.priority = priority
+    }
 
     /// What is sent to the daemon: the options, and what the shell says about AWS.
-    func options(environment: (String) -> String?) throws(Failure) -> TunnelOptions {
+    public func options(environment: (String) -> String?) throws(Failure) -> TunnelOptions {
         if endpointDNSName != nil && endpoint == nil {
             throw Failure(.usage, "--endpoint-dns without --endpoint", why: "the name belongs to an endpoint's id")
         }
@@ -23,7 +36,7 @@ struct TunnelOptionTexts: Equatable {
     }
 
     /// The options alone.
-    func settings() throws(Failure) -> TunnelOptions {
+    public func settings() throws(Failure) -> TunnelOptions {
         var options = TunnelOptions(
             profile: profile, region: region, endpoint: endpoint, endpointDNSName: endpointDNSName)
         options.maxDuration = try seconds("--max-duration", maxDuration, 1...3600)

@@ -59,7 +59,7 @@ struct ProxyArguments: Equatable {
         guard let target = words.first, !target.isEmpty else { throw Self.wrong("TARGET is missing") }
         guard words.count <= 2 else { throw Self.wrong("\"\(words[2])\" is one word too many") }
         if words.count == 2 {
-            guard let port = MappingText.port(words[1]), port > 0 else {
+            guard let port = PortText.parse(words[1]), port > 0 else {
                 throw Self.wrong("\"\(words[1])\" is no port: expected 1 to 65535")
             }
             self.port = port

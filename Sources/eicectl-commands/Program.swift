@@ -1,0 +1,7 @@
+import EicectlCommands
+
+@main enum Program {
+    static func main() {
+        Commands.run(CommandLine.arguments)
+    }
+}
