@@ -32,8 +32,9 @@ umask 022
 put() { install -D -m "$1" "$2" "$root/$3"; }
 
 install -D -s -m 0755 "$eiced" "$root/bin/eiced"
-install -D -s -m 0755 "$eicectl" "$root/bin/eicectl"
+# First what the other one needs: commands may be called meanwhile.
 install -D -s -m 0755 "$commands" "$root/libexec/eiced/eicectl-commands"
+install -D -s -m 0755 "$eicectl" "$root/bin/eicectl"
 install -D -s -m 0755 "$emulator" "$root/bin/eice-emulator"
 
 # Units name the programs by their place, which is /usr/bin in the repository.

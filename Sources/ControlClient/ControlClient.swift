@@ -111,7 +111,7 @@ public final class ControlClient {
     /// as the daemon tries.
     ///
     /// - Parameters:
-    ///   - awaited: what the daemon has still to answer.
+    ///   - awaited: what the daemon has still to answer; `hello` gets its whole time anew.
     ///   - watching: a descriptor whose hang-up makes the tunnel pointless, and ends the wait.
     ///   - onNotice: told what comes before the reply, where `parameters` ask for notices.
     /// - Returns: the tunnel. Its stream is, with `handoff`, the descriptor that the daemon passed, else the session's own

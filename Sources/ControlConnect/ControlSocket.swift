@@ -141,8 +141,8 @@ package final class ControlSocket {
         }
     }
 
-    /// The next line without its newline, if it is whole already and one that is wanted. Otherwise nothing is taken: what came, an
-    /// end of file and an error too, are there for the next one who reads.
+    /// The next line without its newline, if it is whole already and one that is wanted. Otherwise nothing is taken: what came,
+    /// and an end of file too, is there for the next one who reads.
     func takeLine(
         until deadline: TimeLimit?, watching: CInt? = nil, if isWanted: ([UInt8]) -> Bool
     ) throws(Failure) -> [UInt8]? {

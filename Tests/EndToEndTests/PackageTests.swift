@@ -57,6 +57,21 @@ private let packagePath = getenv("EICED_TEST_PACKAGE").map { String(cString: $0)
         #expect(result.errors.contains("eicectl: hint: it belongs to eicectl"), "\(result)")
     }
 
+    @Test func eicectlFindsWhatBelongsToItByALinkAndInAFolderThatIsNotUTF8() async throws {
+        let folder = try TemporaryDirectory()
+        let script = #"""
+            place="$1/andr$(printf '\351')"
+            mkdir -p "$place/bin" "$place/libexec/eiced" "$1/links"
+            cp "$2" "$place/bin/eicectl"
+            cp "$3" "$place/libexec/eiced/eicectl-commands"
+            ln -s "$place/bin/eicectl" "$1/links/tunnels"
+            "$1/links/tunnels" --version
+            """#
+        let result = try await ChildProcess.run(
+            "/bin/sh", ["-ec", script, "sh", folder.path, BuiltProducts.eicectl, BuiltProducts.eicectlCommands])
+        #expect(result.code == 0 && result.output == "\(EICEDVersion.current)\n", "\(result)")
+    }
+
     @Test func whatIsNotBuiltIsNotInstalled() async throws {
         let folder = try TemporaryDirectory()
         let result = try await ChildProcess.run(

@@ -96,6 +96,34 @@ import Testing
         }
     }
 
+    /// What the small program cannot read is read by the other one, which gets the descriptor.
+    @Test func itSaysWhatItWaitsForAndHandsOverAllTheSame() async throws {
+        let greeter = try LoopbackServer.greeter()
+        let limit = "[endpoints.\"\(Scene.endpoint)\"]\nmax_connections = 1\n"
+        try await Scene.play(port: greeter.port, configuration: limit) { scene in
+            let first = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22", "--stdio"], input: .pipe)
+            try await scene.daemon.waitForTunnels(open: 1)
+            let (mine, theirs) = try makeSocketPair()
+            let second = try scene.daemon.startEicectl(
+                ["proxy", Scene.web, "22"], input: .descriptor(theirs), output: .descriptor(theirs))
+            theirs.close()
+            try await eventually("it is told that it waits") {
+                second.standardError.hasPrefix("eicectl: waiting: all slots are taken")
+            }
+            #expect(second.exit == nil)
+            first.input?.close()
+            try await first.exit()
+            let (bytes, passed) = try await onThread { try mine.receiveDescriptors() }
+            #expect(bytes == 1 && passed.count == 1)
+            #expect(try await second.exit() == .code(0), "\(second.standardError)")
+            let tunnel = LoopbackSocket(takingOwnership: try #require(passed.first).take())
+            #expect(try await onThread { try tunnel.read(exactly: 4) } == Array("SSH-".utf8))
+            tunnel.close()
+            try await scene.daemon.waitForTunnels(open: 0)
+        }
+    }
+
     @Test func aTargetThatSaysNothingIsNotHandedOverAndIsGivenUpWithItsClient() async throws {
         let silent = try LoopbackServer.silent()
         try await Scene.play(port: silent.port) { scene in

@@ -138,8 +138,9 @@ struct SSHConfigCommand: ParsableCommand {
 
     /// `eicectl`, or its path where that word would start another one or none.
     static func program(environment: (String) -> String?) -> String {
-        let own = CommandsProgram.ownPath().map(CommandsProgram.eicectl) ?? ""
-        guard own.hasPrefix("/"), !own.contains("\n") else { return "eicectl" }
+        let own = CommandsProgram.eicectlPath ?? ""
+        // A copy under another name is not found: which one that was is not known here.
+        guard access(own, X_OK) == 0, !own.contains("\n") else { return "eicectl" }
         for folder in (environment("PATH") ?? "").split(separator: ":") where folder.hasPrefix("/") {
             let candidate = "\(folder)/eicectl"
             guard access(candidate, X_OK) == 0 else { continue }
