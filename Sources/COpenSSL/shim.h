@@ -1,16 +1,31 @@
 #pragma once
 // OpenSSL 3. Its macros and variadic calls as inline functions that Swift can call.
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
+
+// HMAC with SHA-256 and no key yet, for EVP_MAC_CTX_dup(3); NULL where OpenSSL has none.
+static inline EVP_MAC_CTX *shim_hmac_sha256(void) {
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
+    EVP_MAC_CTX *context = EVP_MAC_CTX_new(hmac);
+    EVP_MAC_free(hmac);  // The context has a reference of its own.
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)OSSL_DIGEST_NAME_SHA2_256, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    if (EVP_MAC_CTX_set_params(context, parameters) == 1) return context;
+    EVP_MAC_CTX_free(context);
+    return NULL;
+}
 
 static inline long shim_SSL_CTX_set_mode(SSL_CTX *context, long mode) { return SSL_CTX_set_mode(context, mode); }
 static inline int shim_SSL_CTX_set_min_proto_version(SSL_CTX *context, int version) {

@@ -10,7 +10,7 @@ enum LogText {
     /// Quoted where its end, or that it is there at all, would else not be seen.
     private static func value(_ text: String) -> String {
         let plain = oneLine(text)
-        guard plain.isEmpty || plain.contains(where: { " \"=".contains($0) }) else { return plain }
+        guard plain.isEmpty || plain.utf8.contains(where: " \"=".utf8.contains) else { return plain }
         return "\"\(plain.replacing("\"", with: "\\\""))\""
     }
 

@@ -30,10 +30,12 @@ public struct UpgradeRequest: Sendable, Hashable {
     ///   - userAgent: printable ASCII.
     /// - Throws: ``Invalid`` where a part could not stand in a request without changing its meaning.
     public init(host: String, pathAndQuery: String, key: [UInt8], userAgent: String) throws(Invalid) {
-        guard !host.isEmpty, HTTPSyntax.isVisible(host), !host.contains("/") else {
+        guard !host.isEmpty, HTTPSyntax.isVisible(host), !host.utf8.contains(UInt8(ascii: "/")) else {
             throw Invalid(sentence: "the host name has characters that are not allowed")
         }
-        guard pathAndQuery.hasPrefix("/"), HTTPSyntax.isVisible(pathAndQuery), !pathAndQuery.contains("#") else {
+        guard pathAndQuery.hasPrefix("/"), HTTPSyntax.isVisible(pathAndQuery),
+            !pathAndQuery.utf8.contains(UInt8(ascii: "#"))
+        else {
             throw Invalid(sentence: "the path has characters that are not allowed")
         }
         guard !userAgent.isEmpty, HTTPSyntax.isSafeValue(userAgent) else {
