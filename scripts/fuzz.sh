@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the fuzz targets (Tests/Fuzz) under the address sanitizer, each for so many seconds, one after another.
+# Runs the fuzz targets (Tests/Fuzz) under the address sanitizer, each for so many seconds, as many at a time as there are cores.
 # usage: scripts/fuzz.sh SECONDS [TARGET…]
 # Prints one line a target: fuzz_NAME=executions. A finding ends the run with its file and how to see it again.
 set -euo pipefail
@@ -20,11 +20,10 @@ program=$scratch/release/fuzz-targets
 
 findings=$scratch/findings
 mkdir -p "$findings"
-for target in "${targets[@]}"; do
+fuzz() {
+    local target=$1 corpus=$scratch/corpus/$1 log=$scratch/$1.log executions
     # What a run finds out stays in the scratch path; what is worth keeping is moved to Tests/Fuzz/Corpus by hand.
-    corpus=$scratch/corpus/$target
     mkdir -p "$corpus"
-    log=$scratch/$target.log
     # Leaks are not looked for: at exit Swift's runtime still holds what it made once. The timeout is by the clock on the wall, and a
     # machine that does other things holds a program up for seconds; what hangs does not end in a minute either.
     if ! EICED_FUZZ_TARGET=$target ASAN_OPTIONS=detect_leaks=0 "$program" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 \
@@ -33,10 +32,14 @@ for target in "${targets[@]}"; do
         tail -40 "$log" >&2
         echo "fuzz: error: a finding in $target" >&2
         echo "fuzz: hint: EICED_FUZZ_TARGET=$target $program $findings/$target-…" >&2
-        exit 1
+        return 255  # xargs begins no other one
     fi
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     # A program that was built without libFuzzer would end at once and find nothing.
-    [ -n "$executions" ] || { echo "fuzz: error: $target was not run: see $log" >&2; exit 1; }
+    [ -n "$executions" ] || { echo "fuzz: error: $target was not run: see $log" >&2; return 255; }
     echo "fuzz_$target=$executions"
-done
+}
+export -f fuzz
+export seconds program scratch findings
+# As many at a time as there are cores: each uses one.
+printf '%s\0' "${targets[@]}" | xargs -0 -P "$(nproc)" -I{} bash -euo pipefail -c 'fuzz "$1"' _ {}
