@@ -212,7 +212,7 @@ import WebSocket
 
     @Test func silenceBeforeTheHalfCloseDoesNotCount() async throws {
         var timeouts = TunnelTimeouts()
-        timeouts.drain = .milliseconds(600)
+        timeouts.drain = .milliseconds(600) * Sanitizer.patience
         let closing = try Gate()
         let endpoint = try ScriptedEndpoint.open { connection in
             _ = try connection.receive(1)
@@ -226,7 +226,7 @@ import WebSocket
         let client = try await onThread { try LoopbackSocket.connect(port: port) }
         try await bench.waitForStates([.open])
         try client.write("x")
-        let later = ContinuousClock.now + .milliseconds(700)
+        let later = ContinuousClock.now + .milliseconds(700) * Sanitizer.patience
         try await eventually("the target was silent for longer than the drain timeout") { .now > later }
         client.shutdownWrite()
         let late = ContinuousClock.now + .milliseconds(200)
