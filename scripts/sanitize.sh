@@ -36,7 +36,7 @@ for sanitizer in "$@"; do
     rm -rf "$reports"
     mkdir -p "$reports"
     code=0
-    env "${variable[$sanitizer]}=${options[$sanitizer]}:log_path=$reports/report" \
+    env "${variable[$sanitizer]}=${options[$sanitizer]}:log_path=$reports/report:log_exe_name=1" \
         SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH="${WIDTH:-8}" EICED_TEST_PYTHON="$python" \
         swift test --skip-build --disable-xctest --sanitize="$sanitizer" --scratch-path "$scratch" \
         ${FILTER:+--filter "$FILTER"} 2>&1 | tee "$scratch/test.log" || code=$?

@@ -26,7 +26,7 @@ package final class ControlSocket {
     }
 
     /// Who serves the socket learns targets and gets the stream: nobody but this user may.
-    package static func foreign(peer: uid_t, own: uid_t, path: String) -> Failure? {
+    static func foreign(peer: uid_t, own: uid_t, path: String) -> Failure? {
         guard peer != own else { return nil }
         return Failure(
             .foreignSocket, "will not talk to whoever serves \(path)",
@@ -59,7 +59,7 @@ package final class ControlSocket {
         return try ControlSocket(connected: descriptor, path: path)
     }
 
-    package static func notConnected(_ path: String, _ error: SystemError) -> Failure {
+    static func notConnected(_ path: String, _ error: SystemError) -> Failure {
         let what = "cannot reach eiced at \(path)"
         switch error.code {
         case ENOENT:
