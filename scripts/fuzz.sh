@@ -42,4 +42,5 @@ fuzz() {
 export -f fuzz
 export seconds program scratch findings
 # As many at a time as there are cores: each uses one.
+# shellcheck disable=SC2016  # the inner shell expands it
 printf '%s\0' "${targets[@]}" | xargs -0 -P "$(nproc)" -I{} bash -euo pipefail -c 'fuzz "$1"' _ {}
