@@ -2,8 +2,8 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Threads for what must block and has no other way: getaddrinfo, fsync. At most 32, started when needed, ended after
-/// ten seconds without work; never Dispatch's own, which a handful of blocked jobs would exhaust.
+/// Threads for what would hold up a loop and has no other way: getaddrinfo, fsync, a crowd's TLS handshakes. Started when needed,
+/// ended after ten seconds without work; never Dispatch's own, which a handful of blocked jobs would exhaust.
 public final class BlockingPool: Sendable {
     public static let shared = BlockingPool(limit: 32)
 
@@ -18,7 +18,8 @@ public final class BlockingPool: Sendable {
     private let available = DispatchSemaphore(value: 0)
     private static let idleSeconds = 10
 
-    init(limit: Int) { self.limit = limit }
+    /// - Parameter limit: how many threads there are at most.
+    public init(limit: Int) { self.limit = limit }
 
     /// Runs `job` on a thread of the pool, sooner or later. Jobs beyond the number of threads wait in order.
     public func run(_ job: @escaping @Sendable () -> Void) {

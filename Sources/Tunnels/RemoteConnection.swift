@@ -44,6 +44,8 @@ final class RemoteConnection: StreamSocketOwner {
     static let mostWaitingControlBytes = 4_096
 
     weak var owner: (any RemoteConnectionOwner)?
+    /// As long as it lasts.
+    var handshake: Handshakes.Mark?
     /// When the endpoint's last bytes came.
     var lastHeard = ContinuousClock.now
     /// The endpoint has answered the upgrade, if only with a byte.
@@ -68,9 +70,10 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// Begins the TLS handshake on a connection that leads to the endpoint.
     init(
-        _ path: EndpointPath, context: TLSContext, names: RemoteNames, owner: any RemoteConnectionOwner,
-        on loop: isolated Loop
+        _ path: EndpointPath, context: TLSContext, names: RemoteNames, handshake: Handshakes.Mark,
+        owner: any RemoteConnectionOwner, on loop: isolated Loop
     ) throws(Failure) {
+        self.handshake = handshake
         self.owner = owner
         self.names = names
         do {
@@ -203,6 +206,7 @@ final class RemoteConnection: StreamSocketOwner {
         case .handshaking, .closed: break
         }
         stage = .closed
+        handshake = nil
         owner = nil
         connection.close(on: loop)
         self.connection = nil

@@ -29,11 +29,21 @@ extension RemoteConnection {
     func isQuiet(_ socket: StreamSocket, on loop: isolated Loop) { connection?.rest() }
 
     private func shakeHands(on loop: isolated Loop) {
-        guard let connection else { return }
-        switch connection.handshake(on: loop) {
+        // What came while it is away is looked at when it is back.
+        guard let connection, !connection.isAway else { return }
+        guard let threads = handshake?.threads else {
+            handsShaken(connection.handshake(on: loop), on: loop)
+            return
+        }
+        connection.handshake(by: threads, on: loop) { [weak self] in self?.handsShaken($0, on: loop) }
+    }
+
+    private func handsShaken(_ result: TLSConnection.FlushResult, on loop: isolated Loop) {
+        switch result {
         case .blocked: break
         case .failed(let error): fail(names.handshakeFailure(error), on: loop)
         case .done:
+            handshake = nil
             stage = .secured
             owner?.remoteReached(.upgrade, on: loop)
             if let request, case .secured = stage { sendRequest(request, on: loop) }

@@ -34,6 +34,10 @@ final class TLSConnection {
     private var end: ReadResult?
     /// A read could not go on before something was sent.
     private var owesAnswer = false
+    /// Another thread has the session, for a step of the handshake: here nobody touches it, nor the buffers that were lent to it.
+    private(set) var isAway = false
+    /// Closed meanwhile.
+    private var isClosed = false
 
     init(over carrier: Carrier, session: TLSSession) {
         self.carrier = carrier
@@ -52,22 +56,49 @@ final class TLSConnection {
     func handshake(on loop: isolated Loop) -> FlushResult {
         lendBuffers(on: loop)
         defer { giveBackEmptyBuffers(on: loop) }
-        while true {
-            let progress = session.handshake()
-            // Also after a failure: the peer is owed the alert that says why.
-            let flushed = sendOutgoing(on: loop)
-            switch progress {
-            case .failed(let error): return .failed(.tls(error))
-            case .done: return flushed
-            case .needsOutgoing:
-                guard flushed == .done else { return flushed }
-            case .needsIncoming:
-                if case .failed = flushed { return flushed }
-                switch receive(on: loop) {
-                case .bytes, .ended: continue
-                case .wouldBlock: return .blocked
-                case .failed(let error): return .failed(error)
+        while true { if let result = afterStep(session.handshake(), on: loop) { return result } }
+    }
+
+    /// The same, with the computation on other threads.
+    ///
+    /// - Parameter then: called on this loop, unless the connection is closed before.
+    func handshake(
+        by threads: BlockingPool, on loop: isolated Loop, then: @escaping (FlushResult) -> Void
+    ) {
+        lendBuffers(on: loop)
+        isAway = true
+        let (back, session) = (LoopBound((self, then), on: loop), Handover(session))
+        threads.run {
+            let progress = session.take().handshake()
+            back.loop.submit { loop in
+                let (connection, then) = back.get(on: loop)
+                connection.isAway = false
+                guard !connection.isClosed else { return connection.giveBackBuffers(on: loop) }
+                guard let result = connection.afterStep(progress, on: loop) else {
+                    return connection.handshake(by: threads, on: loop, then: then)
                 }
+                connection.giveBackEmptyBuffers(on: loop)
+                then(result)
+            }
+        }
+    }
+
+    /// Sends and receives what a step of the handshake wants, within a call that has lent the buffers.
+    ///
+    /// - Returns: nil where the next step can be done.
+    private func afterStep(_ progress: TLSSession.Handshake, on loop: isolated Loop) -> FlushResult? {
+        // Also after a failure: the peer is owed the alert that says why.
+        let flushed = sendOutgoing(on: loop)
+        switch progress {
+        case .failed(let error): return .failed(.tls(error))
+        case .done: return flushed
+        case .needsOutgoing: return flushed == .done ? nil : flushed
+        case .needsIncoming:
+            if case .failed = flushed { return flushed }
+            switch receive(on: loop) {
+            case .bytes, .ended: return nil
+            case .wouldBlock: return .blocked
+            case .failed(let error): return .failed(error)
             }
         }
     }
@@ -207,6 +238,11 @@ final class TLSConnection {
             outer.sendCloseNotify(on: loop)
             outer.close(on: loop)
         }
+        isClosed = true
+        if !isAway { giveBackBuffers(on: loop) }
+    }
+
+    private func giveBackBuffers(on loop: isolated Loop) {
         if let incoming {
             session.incoming.consume(session.incoming.end - session.incoming.start)
             session.incoming.takeBack()
@@ -248,7 +284,7 @@ final class TLSConnection {
 
     /// Gives back what OpenSSL holds for traffic; to be called when the loop is quiet.
     func rest() {
-        session.releaseBuffers()
+        if !isAway { session.releaseBuffers() }
         if case .proxy(let outer) = carrier { outer.rest() }
     }
 

@@ -223,7 +223,8 @@ extension Tunnel {
         guard let route else { return }
         do throws(Failure) {
             remote = try RemoteConnection(
-                try result.get(), context: dialServices.tls, names: RemoteNames(route.endpoint), owner: self, on: loop)
+                try result.get(), context: dialServices.tls, names: RemoteNames(route.endpoint),
+                handshake: services.handshakes.begin(), owner: self, on: loop)
             run(machine.reached(.tls), on: loop)
             sendRequestIfReady(on: loop)
         } catch {
