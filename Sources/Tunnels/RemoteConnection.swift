@@ -62,11 +62,11 @@ final class RemoteConnection: StreamSocketOwner {
     /// says why, came earlier than the error that a write meets.
     private(set) var sendFailure: Failure?
 
-    /// Decrypted bytes: those before `decoded` were looked at; payload that the local side has not taken is
-    /// `plain.start..<undelivered`, closed up.
+    /// Decrypted bytes: those before `decoded` were looked at.
     var plain: Buffer?
     var decoded = 0
-    var undelivered = 0
+    /// Payload in `plain` that the local side has not taken.
+    var undelivered = PayloadRun()
 
     /// Begins the TLS handshake on a connection that leads to the endpoint.
     init(
@@ -217,7 +217,7 @@ final class RemoteConnection: StreamSocketOwner {
         if let plain { loop.buffers.giveBack(plain) }
         plain = nil
         decoded = 0
-        undelivered = 0
+        undelivered = PayloadRun()
     }
 
     func fail(_ failure: Failure, on loop: isolated Loop) {

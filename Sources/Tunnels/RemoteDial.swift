@@ -141,7 +141,6 @@ extension RemoteConnection {
         } else {
             plain = buffer
             decoded = buffer.start
-            undelivered = buffer.start
         }
     }
 }

@@ -22,7 +22,7 @@ extension RemoteConnection {
     var mayReceive: Bool { undeliveredCount > 0 || (connection?.mayRead ?? false) }
 
     /// Payload that the local side has not taken.
-    var undeliveredCount: Int { plain.map { undelivered - $0.start } ?? 0 }
+    var undeliveredCount: Int { undelivered.count }
 
     /// Reads until a first payload is at hand, and looks no further: what comes behind it, be it an end or a violation, is
     /// for `receive`, when there is somebody to deliver to.
@@ -60,14 +60,14 @@ extension RemoteConnection {
     /// Writes what is decoded. Nil when all of it is delivered.
     private func deliver(to local: StreamSocket?, count: (Int) -> Void, on loop: isolated Loop) -> Delivery? {
         if decodedIsBehind, let result = decode(on: loop) { return result }
-        guard let plain, undelivered > plain.start else { return nil }
+        guard let plain, !undelivered.isEmpty else { return nil }
         guard let local else { return .localBlocked }
-        while undelivered > plain.start {
+        while !undelivered.isEmpty {
             guard local.mayWrite else { return .localBlocked }
-            let payload = UnsafeRawBufferPointer(rebasing: plain.memory[plain.start..<undelivered])
+            let payload = UnsafeRawBufferPointer(rebasing: plain.memory[undelivered.range])
             switch local.write(payload) {
             case .wrote(let written):
-                plain.start += written
+                undelivered.consume(written)
                 count(written)
             case .wouldBlock: return .localBlocked
             case .failed(let error): return .localFailed(error)
@@ -88,7 +88,7 @@ extension RemoteConnection {
         // it before, the head of the upgrade's answer for one.
         buffer.clear()
         decoded = 0
-        undelivered = 0
+        undelivered = PayloadRun()
         plain = buffer
         switch connection.read(into: buffer.memory, on: loop) {
         case .bytes(let count):
@@ -105,17 +105,13 @@ extension RemoteConnection {
         }
     }
 
-    /// Takes the frames apart: payload is closed up at the front of the buffer, so that one write delivers all of it.
+    /// Takes the frames apart: their payload is closed up, so that one write delivers all of it.
     private func decode(untilPayload: Bool = false, on loop: isolated Loop) -> Delivery? {
         guard let buffer = plain else { return nil }
         let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<buffer.end])
         while !(untilPayload && undeliveredCount > 0), let event = webSocket.next(in: bytes, at: &decoded) {
             switch event {
-            case .data(let range, .binary, _):
-                if range.lowerBound != undelivered, let base = bytes.baseAddress {
-                    (base + undelivered).copyMemory(from: base + range.lowerBound, byteCount: range.count)
-                }
-                undelivered += range.count
+            case .data(let range, .binary, _): undelivered.join(range, in: bytes)
             case .data(_, .text, _):
                 sendControl(
                     webSocket.close(.unsupportedData, reason: "only binary messages", maskingKey: maskingKeys.draw()),
@@ -157,6 +153,6 @@ extension RemoteConnection {
         loop.buffers.giveBack(plain)
         self.plain = nil
         decoded = 0
-        undelivered = 0
+        undelivered = PayloadRun()
     }
 }
