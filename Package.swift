@@ -57,9 +57,11 @@ let package = Package(
     ],
     targets: [
         // C libraries of the system, and what Swift's Glibc module does not import.
-        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
         .systemLibrary(name: "CExpat", providers: [.apt(["libexpat1-dev"])]),
+        .target(
+            name: "COpenSSL", cSettings: hardenedC,
+            linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         .target(name: "CCurl", cSettings: hardenedC),
         .target(name: "CLinux", cSettings: hardenedC),
         .target(name: "CTOML", cxxSettings: hardenedCxx),
