@@ -85,8 +85,8 @@ final class Daemon {
         var services = TunnelServices(
             router: router, resolver: resolver, tls: trust.system,
             connectTo: settings.connectTo, proxies: context.proxies,
-            timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)", control: loop,
-            relays: relays, pools: LoopBound(pools, on: loop), logger: logger)
+            timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)",
+            relays: relays, pools: pools, logger: logger, on: loop)
         services.spares = settings.configuration.spareSettings
         services.warmTimeToLive = settings.configuration.pool.warmTimeToLive
         tunnels = TunnelTable(services: services)

@@ -2,8 +2,8 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Threads for what would hold up a loop and has no other way: getaddrinfo, fsync, a crowd's TLS handshakes. Started when needed,
-/// ended after ten seconds without work; never Dispatch's own, which a handful of blocked jobs would exhaust.
+/// Threads for what would hold up a loop: getaddrinfo, fsync, a crowd's TLS handshakes. Started when needed, ended after ten seconds
+/// without work; never Dispatch's own, which a handful of blocked jobs would exhaust.
 public final class BlockingPool: Sendable {
     public static let shared = BlockingPool(limit: 32)
 

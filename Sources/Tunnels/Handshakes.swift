@@ -3,27 +3,70 @@ import SocketIO
 import Synchronization
 
 /// Where the computation of TLS handshakes is done. One alone is done at once, on its loop; of a crowd each step goes to a thread,
-/// since a loop would take one after the other while cores lie idle. From any thread.
-final class Handshakes: Sendable {
-    private let underWay = Atomic(0)
-    private let threads = BlockingPool(limit: max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+/// since the loop would take one after the other while cores lie idle. Confined to the loop that dials.
+final class Handshakes {
+    fileprivate final class Count: Sendable {
+        let value = Atomic(0)
+    }
 
-    /// Counts one until it has gone.
+    private let underWay = Count()
+    private let threads: BlockingPool
+    private let mostAway: Int
+    private var away = 0
+    private var waiting: [() -> Void] = []
+
+    /// - Parameter cores: so many threads are used.
+    init(cores: Int = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN)))) {
+        threads = BlockingPool(limit: cores)
+        // Enough that no thread waits for the loop, and few, since each holds buffers: the others wait without.
+        mostAway = 16 * cores
+    }
+
+    /// Counts one handshake until it has gone.
     final class Mark: Sendable {
-        private let handshakes: Handshakes
+        private let underWay: Count
 
-        fileprivate init(_ handshakes: Handshakes) { self.handshakes = handshakes }
+        fileprivate init(_ underWay: Count) {
+            self.underWay = underWay
+            underWay.value.add(1, ordering: .relaxed)
+        }
 
-        deinit { handshakes.underWay.subtract(1, ordering: .relaxed) }
+        deinit { underWay.value.subtract(1, ordering: .relaxed) }
 
-        /// Where to do a step; nil for at once.
-        var threads: BlockingPool? {
-            handshakes.underWay.load(ordering: .relaxed) > 1 ? handshakes.threads : nil
+        var isOneOfSeveral: Bool { underWay.value.load(ordering: .relaxed) > 1 }
+    }
+
+    func begin() -> Mark { Mark(underWay) }
+
+    /// Has a step computed on another thread, when it is its turn.
+    ///
+    /// - Parameters:
+    ///   - begin: called then, on the loop; gives the work, or nil where it is not wanted any more.
+    ///   - end: called on the loop with what the work gave. A step that it asks for has its turn at once.
+    func compute<Result: Sendable>(
+        _ begin: @escaping () -> (@Sendable () -> Result)?, then end: @escaping (Result) -> Void,
+        on loop: isolated Loop
+    ) {
+        guard away < mostAway else {
+            waiting.append { [weak self] in self?.compute(begin, then: end, on: loop) }
+            return
+        }
+        guard let work = begin() else { return }
+        away += 1
+        let back = LoopBound((self, end), on: loop)
+        threads.run {
+            let result = work()
+            back.loop.submit { loop in
+                let (handshakes, end) = back.get(on: loop)
+                handshakes.away -= 1
+                end(result)
+                handshakes.callNext()
+            }
         }
     }
 
-    func begin() -> Mark {
-        underWay.add(1, ordering: .relaxed)
-        return Mark(self)
+    private func callNext() {
+        while away < mostAway, !waiting.isEmpty { waiting.removeFirst()() }
+        if waiting.isEmpty { waiting.giveBackRoom() }
     }
 }

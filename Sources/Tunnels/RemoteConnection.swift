@@ -44,7 +44,8 @@ final class RemoteConnection: StreamSocketOwner {
     static let mostWaitingControlBytes = 4_096
 
     weak var owner: (any RemoteConnectionOwner)?
-    /// As long as it lasts.
+    let handshakes: Handshakes
+    /// As long as the handshake lasts.
     var handshake: Handshakes.Mark?
     /// When the endpoint's last bytes came.
     var lastHeard = ContinuousClock.now
@@ -70,10 +71,11 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// Begins the TLS handshake on a connection that leads to the endpoint.
     init(
-        _ path: EndpointPath, context: TLSContext, names: RemoteNames, handshake: Handshakes.Mark,
+        _ path: EndpointPath, context: TLSContext, names: RemoteNames, handshakes: Handshakes,
         owner: any RemoteConnectionOwner, on loop: isolated Loop
     ) throws(Failure) {
-        self.handshake = handshake
+        self.handshakes = handshakes
+        handshake = handshakes.begin()
         self.owner = owner
         self.names = names
         do {

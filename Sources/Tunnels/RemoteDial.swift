@@ -31,11 +31,11 @@ extension RemoteConnection {
     private func shakeHands(on loop: isolated Loop) {
         // What came while it is away is looked at when it is back.
         guard let connection, !connection.isAway else { return }
-        guard let threads = handshake?.threads else {
+        guard handshake?.isOneOfSeveral == true else {
             handsShaken(connection.handshake(on: loop), on: loop)
             return
         }
-        connection.handshake(by: threads, on: loop) { [weak self] in self?.handsShaken($0, on: loop) }
+        connection.handshake(by: handshakes, on: loop) { [weak self] in self?.handsShaken($0, on: loop) }
     }
 
     private func handsShaken(_ result: TLSConnection.FlushResult, on loop: isolated Loop) {
@@ -47,6 +47,8 @@ extension RemoteConnection {
             stage = .secured
             owner?.remoteReached(.upgrade, on: loop)
             if let request, case .secured = stage { sendRequest(request, on: loop) }
+            // An end that came with the handshake's last bytes, or while they were computed, has no edge of its own any more.
+            if case .secured = stage, let connection, connection.mayRead { connection.socket.callAgain(on: loop) }
         }
     }
 

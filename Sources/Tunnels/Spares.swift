@@ -185,9 +185,8 @@ private final class Spare: RemoteConnectionOwner {
         do throws(Failure) {
             let names = RemoteNames(endpoint)
             remote = try RemoteConnection(
-                try result.get(), context: services.tls, names: names, handshake: services.handshakes.begin(),
-                owner: self,
-                on: loop)
+                try result.get(), context: services.tls, names: names,
+                handshakes: services.handshakes.get(on: loop), owner: self, on: loop)
         } catch {
             tell(.failed)
         }

@@ -3,7 +3,8 @@ import SocketIO
 
 /// TLS on what carries its records: plaintext in, plaintext out, as far as the socket goes.
 ///
-/// Holds buffers only while bytes are in flight. Confined to the loop of its socket.
+/// Holds buffers only while bytes are in flight. Confined to the loop of its socket; a step of its handshake may be computed
+/// elsewhere.
 final class TLSConnection {
     /// What the records travel in: a socket, or the TLS connection to a proxy.
     enum Carrier {
@@ -34,7 +35,8 @@ final class TLSConnection {
     private var end: ReadResult?
     /// A read could not go on before something was sent.
     private var owesAnswer = false
-    /// Another thread has the session, for a step of the handshake: here nobody touches it, nor the buffers that were lent to it.
+    /// Another thread has the session, or will have it, for a step of the handshake: here nobody touches it, nor the buffers that
+    /// were lent to it.
     private(set) var isAway = false
     /// Closed meanwhile.
     private var isClosed = false
@@ -59,28 +61,45 @@ final class TLSConnection {
         while true { if let result = afterStep(session.handshake(), on: loop) { return result } }
     }
 
+    /// Lends the session to another thread. Unchecked: until it is back, `isAway` keeps everybody else from it.
+    private struct Loan: @unchecked Sendable {
+        let session: TLSSession
+    }
+
     /// The same, with the computation on other threads.
     ///
     /// - Parameter then: called on this loop, unless the connection is closed before.
-    func handshake(
-        by threads: BlockingPool, on loop: isolated Loop, then: @escaping (FlushResult) -> Void
-    ) {
-        lendBuffers(on: loop)
+    func handshake(by handshakes: Handshakes, on loop: isolated Loop, then: @escaping (FlushResult) -> Void) {
         isAway = true
-        let (back, session) = (LoopBound((self, then), on: loop), Handover(session))
-        threads.run {
-            let progress = session.take().handshake()
-            back.loop.submit { loop in
-                let (connection, then) = back.get(on: loop)
-                connection.isAway = false
-                guard !connection.isClosed else { return connection.giveBackBuffers(on: loop) }
-                guard let result = connection.afterStep(progress, on: loop) else {
-                    return connection.handshake(by: threads, on: loop, then: then)
-                }
-                connection.giveBackEmptyBuffers(on: loop)
-                then(result)
+        let begin = { () -> (@Sendable () -> TLSSession.Handshake)? in
+            guard !self.isClosed else {
+                self.giveBackBuffers(on: loop)
+                return nil
             }
+            self.lendBuffers(on: loop)
+            // A step without its bytes would only say that it needs some.
+            if self.session.incoming.isEmpty, case .failed(let error) = self.receive(on: loop) {
+                self.isAway = false
+                self.giveBackEmptyBuffers(on: loop)
+                then(.failed(error))
+                return nil
+            }
+            let loan = Loan(session: self.session)
+            return { loan.session.handshake() }
         }
+        handshakes.compute(
+            begin,
+            then: { progress in
+                self.isAway = false
+                // What the loop said about that meanwhile was for nobody, and the step may have asked for memory after it.
+                self.socket.tellWhenQuiet(on: loop)
+                guard !self.isClosed else { return self.giveBackBuffers(on: loop) }
+                guard let result = self.afterStep(progress, on: loop) else {
+                    return self.handshake(by: handshakes, on: loop, then: then)
+                }
+                self.giveBackEmptyBuffers(on: loop)
+                then(result)
+            }, on: loop)
     }
 
     /// Sends and receives what a step of the handshake wants, within a call that has lent the buffers.

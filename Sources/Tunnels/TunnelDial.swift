@@ -224,7 +224,7 @@ extension Tunnel {
         do throws(Failure) {
             remote = try RemoteConnection(
                 try result.get(), context: dialServices.tls, names: RemoteNames(route.endpoint),
-                handshake: services.handshakes.begin(), owner: self, on: loop)
+                handshakes: services.handshakes.get(on: loop), owner: self, on: loop)
             run(machine.reached(.tls), on: loop)
             sendRequestIfReady(on: loop)
         } catch {

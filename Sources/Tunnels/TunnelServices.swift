@@ -93,7 +93,7 @@ public struct TunnelServices: Sendable {
     public var warmTimeToLive = Duration.seconds(60)
     /// Which endpoints answer pings.
     let pings = PingKnowledge()
-    let handshakes = Handshakes()
+    let handshakes: LoopBound<Handshakes>
     /// Where tunnels are queued and dialed.
     public var control: Loop
     /// Where open tunnels live.
@@ -103,8 +103,8 @@ public struct TunnelServices: Sendable {
 
     public init(
         router: any TunnelRouter, resolver: Resolver, tls: TLSContext, connectTo: HostAndPort?, proxies: ProxySettings,
-        timeouts: TunnelTimeouts, userAgent: String, control: Loop, relays: [Loop], pools: LoopBound<EndpointPools>,
-        logger: Logger
+        timeouts: TunnelTimeouts, userAgent: String, relays: [Loop], pools: EndpointPools, logger: Logger,
+        on control: isolated Loop
     ) {
         precondition(!relays.isEmpty)
         self.router = router
@@ -116,7 +116,8 @@ public struct TunnelServices: Sendable {
         self.userAgent = userAgent
         self.control = control
         self.relays = relays
-        self.pools = pools
+        self.pools = LoopBound(pools, on: control)
+        handshakes = LoopBound(Handshakes(), on: control)
         self.logger = logger
     }
 }

@@ -48,8 +48,8 @@ final class Bench: Sendable {
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             var services = TunnelServices(
                 router: router, resolver: Resolver(), tls: tls, connectTo: HostAndPort(host: "127.0.0.1", port: port),
-                proxies: proxies, timeouts: timeouts, userAgent: "eiced/test", control: loop, relays: relays,
-                pools: LoopBound(pools, on: loop), logger: logger)
+                proxies: proxies, timeouts: timeouts, userAgent: "eiced/test", relays: relays, pools: pools,
+                logger: logger, on: loop)
             // Each connection that an endpoint of the test sees is to be one that the test asked for.
             services.spares.count = spares
             let tunnels = TunnelTable(services: services)
