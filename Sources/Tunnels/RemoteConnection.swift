@@ -44,7 +44,8 @@ final class RemoteConnection: StreamSocketOwner {
     static let mostWaitingControlBytes = 4_096
 
     weak var owner: (any RemoteConnectionOwner)?
-    let handshakes: Handshakes
+    /// Where the handshake is done if it is one of several; nil for on the loop.
+    let handshakes: Handshakes?
     /// As long as the handshake lasts.
     var handshake: Handshakes.Mark?
     /// When the endpoint's last bytes came.
@@ -71,11 +72,11 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// Begins the TLS handshake on a connection that leads to the endpoint.
     init(
-        _ path: EndpointPath, context: TLSContext, names: RemoteNames, handshakes: Handshakes,
+        _ path: EndpointPath, context: TLSContext, names: RemoteNames, handshakes: Handshakes?,
         owner: any RemoteConnectionOwner, on loop: isolated Loop
     ) throws(Failure) {
         self.handshakes = handshakes
-        handshake = handshakes.begin()
+        handshake = handshakes?.begin()
         self.owner = owner
         self.names = names
         do {

@@ -31,7 +31,7 @@ extension RemoteConnection {
     private func shakeHands(on loop: isolated Loop) {
         // What came while it is away is looked at when it is back.
         guard let connection, !connection.isAway else { return }
-        guard handshake?.isOneOfSeveral == true else {
+        guard let handshakes, handshake?.isOneOfSeveral == true else {
             handsShaken(connection.handshake(on: loop), on: loop)
             return
         }

@@ -186,7 +186,9 @@ private final class Spare: RemoteConnectionOwner {
             let names = RemoteNames(endpoint)
             remote = try RemoteConnection(
                 try result.get(), context: services.tls, names: names,
-                handshakes: services.handshakes.get(on: loop), owner: self, on: loop)
+                // Nobody waits for it; and where all spares are renewed, so that memory can be given back (decision 16), one
+                // after the other leaves less between their parts.
+                handshakes: nil, owner: self, on: loop)
         } catch {
             tell(.failed)
         }
