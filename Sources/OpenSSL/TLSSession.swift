@@ -3,7 +3,7 @@ import COpenSSL
 /// One TLS connection as a converter of bytes: plaintext here, ciphertext there, no sockets.
 ///
 /// The caller lends memory to ``incoming`` and ``outgoing``, puts received ciphertext into the one and sends what
-/// appears in the other. Belongs to one loop at a time; not for sharing.
+/// appears in the other. Belongs to one loop or thread at a time; not for sharing.
 public final class TLSSession {
     /// What a call could do.
     public enum Progress: Equatable, Sendable {

@@ -15,11 +15,13 @@ final class Handshakes {
     private var away = 0
     private var waiting: [() -> Void] = []
 
-    /// - Parameter cores: so many threads are used.
-    init(cores: Int = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN)))) {
+    /// - Parameters:
+    ///   - cores: so many threads are used.
+    ///   - stepsPerCore: so many steps are with a thread or wait for it. Enough that no thread waits for the loop, and few, since
+    ///     each holds buffers: the others wait with the loop and borrow none.
+    init(cores: Int = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))), stepsPerCore: Int = 16) {
         threads = BlockingPool(limit: cores)
-        // Enough that no thread waits for the loop, and few, since each holds buffers: the others wait without.
-        mostAway = 16 * cores
+        mostAway = stepsPerCore * cores
     }
 
     /// Counts one handshake until it has gone.

@@ -18,9 +18,6 @@ extension RemoteConnection {
         case ended
     }
 
-    /// Bytes were decrypted and not yet delivered, or may be waiting to be decrypted.
-    var mayReceive: Bool { undeliveredCount > 0 || (connection?.mayRead ?? false) }
-
     /// Payload that the local side has not taken.
     var undeliveredCount: Int { undelivered.count }
 

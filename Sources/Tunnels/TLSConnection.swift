@@ -68,7 +68,7 @@ final class TLSConnection {
 
     /// The same, with the computation on other threads.
     ///
-    /// - Parameter then: called on this loop, unless the connection is closed before.
+    /// - Parameter then: called on this loop, possibly before this returns, unless the connection is closed before.
     func handshake(by handshakes: Handshakes, on loop: isolated Loop, then: @escaping (FlushResult) -> Void) {
         isAway = true
         let begin = { () -> (@Sendable () -> TLSSession.Handshake)? in

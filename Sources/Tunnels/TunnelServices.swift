@@ -93,7 +93,7 @@ public struct TunnelServices: Sendable {
     public var warmTimeToLive = Duration.seconds(60)
     /// Which endpoints answer pings.
     let pings = PingKnowledge()
-    let handshakes: LoopBound<Handshakes>
+    var handshakes: LoopBound<Handshakes>
     /// Where tunnels are queued and dialed.
     public var control: Loop
     /// Where open tunnels live.

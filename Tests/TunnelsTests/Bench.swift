@@ -28,7 +28,7 @@ final class Bench: Sendable {
 
     init(
         _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), slots: Int = 20,
-        relays relayCount: Int = 2, spares: Int = 0, proxy: String? = nil,
+        relays relayCount: Int = 2, spares: Int = 0, proxy: String? = nil, handshakes: Int? = nil,
         router: ScriptedRouter = ScriptedRouter()
     ) async throws {
         guard let authority = TestCertificates.authority else { throw TestFailure("no authority") }
@@ -52,6 +52,9 @@ final class Bench: Sendable {
                 logger: logger, on: loop)
             // Each connection that an endpoint of the test sees is to be one that the test asked for.
             services.spares.count = spares
+            if let handshakes {
+                services.handshakes = LoopBound(Handshakes(cores: 1, stepsPerCore: handshakes), on: loop)
+            }
             let tunnels = TunnelTable(services: services)
             return LoopBound(
                 Tables(tunnels: tunnels, forwards: ForwardTable(tunnels: tunnels, logger: logger), pools: pools),

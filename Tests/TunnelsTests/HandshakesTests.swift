@@ -89,9 +89,12 @@ import Testing
         #expect(record.ended.withLock { $0 } == Array(1..<16) + [100] + Array(16..<40))
     }
 
-    @Test func aCrowdIsOpenedWhole() async throws {
+    /// How many steps are with threads at a time: all of a crowd, or one while the others wait.
+    private static let crowds: [Int?] = [nil, 1]
+
+    @Test(arguments: crowds) func aCrowdIsOpenedWhole(away: Int?) async throws {
         let endpoint = try ScriptedEndpoint.echo()
-        let bench = try await Bench(endpoint)
+        let bench = try await Bench(endpoint, handshakes: away)
         let port = try await bench.forward()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<16 {
@@ -114,9 +117,9 @@ import Testing
     }
 
     /// What is on another thread at that moment comes back to a connection that is closed.
-    @Test func aCrowdThatLeavesDuringItsHandshakesLeavesNothingBehind() async throws {
+    @Test(arguments: crowds) func aCrowdThatLeavesDuringItsHandshakesLeavesNothingBehind(away: Int?) async throws {
         let endpoint = try ScriptedEndpoint.echo()
-        let bench = try await Bench(endpoint)
+        let bench = try await Bench(endpoint, handshakes: away)
         for round in 1...10 {
             var handles: [TunnelHandle] = []
             for _ in 0..<8 { handles.append(try await bench.connect().0) }
@@ -129,9 +132,10 @@ import Testing
         try await eventually("the endpoint's connections are closed") { endpoint.openCount == 0 }
     }
 
-    @Test func aCrowdThatIsRefusedIsToldWhy() async throws {
+    @Test(arguments: crowds) func aCrowdThatIsRefusedIsToldWhy(away: Int?) async throws {
         let bench = try await Bench(
-            ScriptedEndpoint { connection in try connection.socket.write("HTTP/1.1 400 Bad\r\n\r\n") })
+            ScriptedEndpoint { connection in try connection.socket.write("HTTP/1.1 400 Bad\r\n\r\n") },
+            handshakes: away)
         var clients: [WaitingClient] = []
         for _ in 0..<8 { clients.append(try await bench.connect().1) }
         for reason in try await bench.ends(8) { #expect(reason.failure?.kind == .tls, "\(reason)") }
