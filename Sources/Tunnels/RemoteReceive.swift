@@ -102,7 +102,7 @@ extension RemoteConnection {
         }
     }
 
-    /// Takes the frames apart: their payload is closed up, so that one write delivers all of it.
+    /// Takes the frames apart: their payload is joined, so that one write delivers all of it.
     private func decode(untilPayload: Bool = false, on loop: isolated Loop) -> Delivery? {
         guard let buffer = plain else { return nil }
         let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<buffer.end])

@@ -93,6 +93,7 @@ public struct TunnelServices: Sendable {
     public var warmTimeToLive = Duration.seconds(60)
     /// Which endpoints answer pings.
     let pings = PingKnowledge()
+    /// Where tunnels' TLS handshakes are done when there are several.
     var handshakes: LoopBound<Handshakes>
     /// Where tunnels are queued and dialed.
     public var control: Loop

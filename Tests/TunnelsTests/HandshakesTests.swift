@@ -101,10 +101,9 @@ import Testing
                 group.addTask {
                     try await onThread {
                         let client = try LoopbackSocket.connect(port: port)
-                        try client.write("hello \(number)!")
-                        let expected = "hello \(number)!"
-                        #expect(
-                            String(decoding: try client.read(exactly: expected.utf8.count), as: UTF8.self) == expected)
+                        let text = "hello \(number)!"
+                        try client.write(text)
+                        #expect(String(decoding: try client.read(exactly: text.utf8.count), as: UTF8.self) == text)
                     }
                 }
             }
