@@ -65,8 +65,9 @@ test: deps build-eicectl
 	    EICED_TEST_PYTHON="$$(scripts/test-python.sh $(CURDIR)/.build/test-python)" \
 	    EICED_TEST_PACKAGE=$(PACKAGE) \
 	    swift test --skip-build --disable-xctest \
-	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log
-	@scripts/test-summary.sh .build/test.log
+	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log || code=$$?; \
+	    scripts/test-summary.sh .build/test.log || code=1; \
+	    exit "$${code:-0}"
 
 # Each sanitizer has a scratch path of its own; a report of any process fails the run.
 sanitize: deps

@@ -1,6 +1,7 @@
 #!/bin/bash
-# test-summary.sh LOG: the last line of a test run in one sentence. Fails when no test ran, since a filter or a build
-# mistake that leaves none would otherwise look like success.
+# test-summary.sh LOG: what a test run skipped and what failed in it, each with what it expected, and its last line in one sentence:
+# a failure would otherwise have to be looked for among thousands of lines. Fails when no test ran, since a filter or a build mistake
+# that leaves none would otherwise look like success.
 set -euo pipefail
 
 line=$(grep -aoE 'Test run with [0-9]+ tests?.*' "$1" | tail -1) || line=
@@ -15,4 +16,8 @@ if [ "$count" -eq 0 ]; then
     exit 1
 fi
 grep -ahE '(Test|Suite) .* skipped' "$1" | sed 's/^[^A-Za-z]*/summary: /' | sort -u || true
+# An issue's line, and below it the lines of what it was expected of.
+awk '/ recorded an issue /    { shown = 1; sub(/^[^A-Za-z]*/, ""); print "summary: " $0; next }
+     shown && /^[^A-Za-z0-9]*↳/ { print "summary:   " $0; next }
+                              { shown = 0 }' "$1"
 echo "summary: ${line%.}; ${skipped} skipped"

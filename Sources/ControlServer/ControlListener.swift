@@ -142,13 +142,13 @@ public final class ControlListener {
             throw Failure(.cannotListen, "cannot open \(name)", why: SystemError("open").reason)
         }
         let lock = FileDescriptor(takingOwnership: number)
-        while flock(number, LOCK_EX | LOCK_NB) != 0 {
-            if errno == EINTR { continue }
-            guard errno == EWOULDBLOCK else {
-                throw Failure(.cannotListen, "cannot lock \(name)", why: SystemError("flock").reason)
-            }
-            throw running(path, pid: holder(lock))
+        let isOurs: Bool
+        do throws(SystemError) {
+            isOurs = try lock.lock()
+        } catch {
+            throw Failure(.cannotListen, "cannot lock \(name)", why: error.reason)
         }
+        guard isOurs else { throw running(path, pid: holder(lock)) }
         sign(lock)
         return lock
     }

@@ -48,6 +48,24 @@ public final class FileDescriptor: Sendable {
         }
     }
 
+    /// A lock is tried for a quarter of a second in all: a child that its last holder forked has the open file as well, until its
+    /// exec closes it, and a busy machine may let that wait.
+    private static let lockTries = 50
+    private static let lockInterval: useconds_t = 5_000
+
+    /// Locks the open file (flock(2)) until this descriptor and all duplicates of it are closed; the kernel does that when their
+    /// processes end, however they end. Blocks for a moment where somebody holds the lock.
+    ///
+    /// - Returns: false when it is held by who opened the file elsewhere, and does not let go of it in that moment.
+    public func lock() throws(SystemError) -> Bool {
+        for _ in 0..<Self.lockTries {
+            if flock(raw, LOCK_EX | LOCK_NB) == 0 { return true }
+            guard errno == EWOULDBLOCK || errno == EINTR else { throw SystemError("lock") }
+            usleep(Self.lockInterval)
+        }
+        return false
+    }
+
     /// Two connected Unix stream sockets: blocking, close-on-exec.
     public static func socketPair() throws(SystemError) -> (FileDescriptor, FileDescriptor) {
         var pair: [CInt] = [-1, -1]

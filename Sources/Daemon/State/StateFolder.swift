@@ -153,8 +153,7 @@ struct StateFolder: Sendable {
         return other
     }
 
-    /// Locks `name`, an empty file, for as long as the descriptor is open; the kernel lets go when the process ends,
-    /// however it ends.
+    /// Locks `name`, an empty file, for as long as the descriptor is open. Blocks for a moment where somebody holds it.
     ///
     /// - Returns: nil when another process holds it.
     func lock(_ name: String) throws(SystemError) -> FileDescriptor? {
@@ -170,10 +169,10 @@ struct StateFolder: Sendable {
         guard status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() else {
             throw SystemError("lock \(name), which belongs to another user or is no file", code: EPERM)
         }
-        while flock(raw, LOCK_EX | LOCK_NB) != 0 {
-            if errno == EWOULDBLOCK { return nil }
-            guard errno == EINTR else { throw SystemError("lock \(name)") }
+        do throws(SystemError) {
+            return try file.lock() ? file : nil
+        } catch {
+            throw SystemError("lock \(name)", code: error.code)
         }
-        return file
     }
 }
