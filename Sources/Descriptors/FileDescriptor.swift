@@ -48,9 +48,9 @@ public final class FileDescriptor: Sendable {
         }
     }
 
-    /// A lock is tried for a quarter of a second in all: a child that its last holder forked has the open file as well, until its
+    /// A lock is tried for half a second in all: a child that its last holder forked has the open file as well, until its
     /// exec closes it, and a busy machine may let that wait.
-    private static let lockTries = 50
+    private static let lockTries = 100
     private static let lockInterval: useconds_t = 5_000
 
     /// Locks the open file (flock(2)) until this descriptor and all duplicates of it are closed; the kernel does that when their

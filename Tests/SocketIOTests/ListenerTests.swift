@@ -23,8 +23,9 @@ import Testing
                     adopting: descriptor, on: loop, reserve: { story.reserve.withLock { $0 } },
                     onTrouble: { error in story.troubles.withLock { $0.append(error) } },
                     onAccept: { connection in
-                        connection.close()
+                        // Before the client can see it.
                         story.accepted.withLock { $0 += 1 }
+                        connection.close()
                     })
                 continuation.resume(returning: listener.map { LoopBound($0, on: loop) })
             }
