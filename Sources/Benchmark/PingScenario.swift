@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import TestSupport
 
 /// Small round trips: one after another, with the pauses of somebody who types, and beside a bulk transfer.
@@ -8,8 +9,11 @@ struct PingScenario: Scenario {
 
     private static let atOnce = 2_000
     private static let pauses = 60...260
-    /// Enough to last longer than the pings beside it.
-    private static let bulk = 2 << 30
+    private static let bulk = 1 << 30
+    /// What is told of a transfer's beginning by itself.
+    private static let beginning = Duration.milliseconds(100)
+    /// As many tunnels as eiced has relay loops at most: one of them is on the loop on which the transfer begins.
+    private static let neighbours = 4
 
     func run(_ settings: BenchSettings) async throws -> [ReportTable] {
         let paths = try await Paths()
@@ -73,33 +77,87 @@ struct PingScenario: Scenario {
     }
 
     private func besideBulk(_ paths: Paths, _ settings: BenchSettings) async throws -> ReportTable {
-        settings.tell("beside a bulk transfer")
+        var table = ReportTable(
+            "Round trips of a tunnel while another carries all it can",
+            columns: [
+                "p99 alone", "p99 more beside it", "in its first \(Int(Self.beginning / .milliseconds(1))) ms",
+            ],
+            notes: [
+                "Medians of \(settings.pairs) with their quartiles, in turns. A transfer of \(Self.bulk >> 30) GiB goes through the same",
+                "relay, and from its beginning to its end \(Self.neighbours) other tunnels make round trips, one after another; the p99 is the",
+                "worst of theirs. The transfer's client, TLS server and target take the cores as well, which no relay can change: stunnel,",
+                "with a thread a connection, shows how much that is.",
+            ])
         let ways = [("eiced", paths.port), ("stunnel", paths.stunnel.port)]
-        var alone = [[Double]](repeating: [], count: ways.count)
-        var more = [[Duration]](repeating: [], count: ways.count)
-        for _ in 0..<max(3, settings.pairs / 3) {
-            for (index, (_, port)) in ways.enumerated() {
-                let before = try await Self.pings(Self.atOnce, through: port)
-                let bulk = Task { try await onThread { try Worker.carry(.upload, Self.bulk, through: port) } }
-                let beside = try await Self.pings(Self.atOnce, through: port)
-                try await bulk.value
-                alone[index].append(before.quantile(0.99))
-                more[index].append(.microseconds(1) * (beside.quantile(0.99) - before.quantile(0.99)))
+        for (work, name) in [(Work.upload, "an upload"), (.download, "a download")] {
+            settings.tell("beside \(name)")
+            var measured = [[BesideBulk]](repeating: [], count: ways.count)
+            for _ in 0..<settings.pairs {
+                for (index, (_, port)) in ways.enumerated() {
+                    let alone = try await Self.pings(Self.atOnce, through: port)
+                    let tunnels = try await Self.pings(beside: work, Self.bulk, through: port)
+                    measured[index].append(BesideBulk(alone, tunnels, beginning: Self.beginning))
+                }
+            }
+            for (index, (way, _)) in ways.enumerated() {
+                let more = Samples(measured[index].map(\.more)).figure(.milliseconds)
+                table.add(
+                    "\(way), beside \(name)", Samples(measured[index].map(\.alone)).figure(.microseconds),
+                    index == 0 ? more.atMost(1) : more,
+                    Samples(measured[index].map(\.moreAtFirst)).figure(.milliseconds))
             }
         }
-        var table = ReportTable(
-            "Round trips of one tunnel while another carries all it can",
-            columns: ["p99 alone", "p99 more beside it"],
-            notes: [
-                "In turns, the bulk transfer through the same relay. Its client, TLS server and target take the cores as well, which",
-                "no relay can change: stunnel, with a thread a connection, shows how much that is.",
-            ])
-        for (index, (name, _)) in ways.enumerated() {
-            let figure = Samples(more[index], per: .milliseconds(1)).figure(.milliseconds)
-            table.add(
-                name, Samples(alone[index]).figure(.microseconds), index == 0 ? figure.atMost(1) : figure)
-        }
         return table
+    }
+
+    /// One round trip, and when it was over, since the transfer began.
+    private struct RoundTrip {
+        let end: Duration
+        let length: Duration
+    }
+
+    /// The p99 of round trips alone in µs, and by how many ms that of the worst tunnel beside a transfer was more.
+    private struct BesideBulk {
+        let alone: Double
+        let more: Double
+        let moreAtFirst: Double
+
+        init(_ alone: Samples, _ tunnels: [[RoundTrip]], beginning: Duration) {
+            func worst(_ tunnels: [[RoundTrip]]) -> Double {
+                tunnels.map { Samples($0.map(\.length), per: .milliseconds(1)).quantile(0.99) }.max() ?? 0
+            }
+            self.alone = alone.quantile(0.99)
+            more = worst(tunnels) - self.alone / 1_000
+            moreAtFirst = worst(tunnels.map { $0.filter { $0.end <= beginning } }) - self.alone / 1_000
+        }
+    }
+
+    /// Whether a transfer is over, for who is on another thread.
+    private final class End: Sendable {
+        let isReached = Atomic(false)
+    }
+
+    /// Round trips of several tunnels from the beginning of a transfer to its end.
+    private static func pings(beside work: Work, _ count: Int, through port: UInt16) async throws -> [[RoundTrip]] {
+        let end = End()
+        let pingers = try await onThread { try (0..<neighbours).map { _ in try Worker(.ping, 0, through: port) } }
+        let start = ContinuousClock.now
+        let transfer = Task {
+            defer { end.isReached.store(true, ordering: .relaxed) }
+            try await onThread { try Worker.carry(work, count, through: port) }
+        }
+        let roundTrips = try await onThread {
+            var roundTrips = [[RoundTrip]](repeating: [], count: pingers.count)
+            while !end.isReached.load(ordering: .relaxed) {
+                for (index, pinger) in pingers.enumerated() {
+                    let length = try pinger.ping()
+                    roundTrips[index].append(RoundTrip(end: start.duration(to: .now), length: length))
+                }
+            }
+            return roundTrips
+        }
+        try await transfer.value
+        return roundTrips
     }
 
     private static func pings(_ count: Int, through port: UInt16) async throws -> Samples {

@@ -80,7 +80,7 @@ final class Daemon {
         let relays = try Self.relayLoops()
         let notifier = settings.service.notifier
         watchdog = settings.service.watchdogInterval.map {
-            Watchdog(interval: $0, relays: relays, on: loop) { notifier.watchdog() }
+            Watchdog(interval: $0, relays: relays.all, on: loop) { notifier.watchdog() }
         }
         var services = TunnelServices(
             router: router, resolver: resolver, tls: trust.system,
@@ -238,16 +238,13 @@ final class Daemon {
 
     // MARK: Parts
 
-    /// One relay loop a core, but no more than four: beyond that the kernel's side is the limit.
-    private static func relayLoops() throws(Failure) -> [Loop] {
-        let count = min(max(sysconf(CInt(_SC_NPROCESSORS_ONLN)), 1), 4)
-        var loops: [Loop] = []
+    /// One of each kind a core, but no more than four: beyond that the kernel's side is the limit.
+    private static func relayLoops() throws(Failure) -> RelayLoops {
         do throws(SystemError) {
-            for number in 0..<count { loops.append(try Loop(label: "eiced.relay.\(number)")) }
+            return try RelayLoops(min(max(sysconf(CInt(_SC_NPROCESSORS_ONLN)), 1), 4))
         } catch {
             throw Failure(.internal, "cannot start a relay loop", why: error.description)
         }
-        return loops
     }
 
     /// One bad entry does not stop the others: it is told, and the daemon serves the rest.

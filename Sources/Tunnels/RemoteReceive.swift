@@ -41,17 +41,19 @@ extension RemoteConnection {
 
     /// Reads up to `rounds` buffers of the endpoint's bytes and delivers them to `local`.
     func receive(into local: StreamSocket?, rounds: Int, count: (Int) -> Void, on loop: isolated Loop) -> Delivery {
-        for _ in 0..<rounds {
+        var rounds = rounds
+        while true {
             if let result = deliver(to: local, count: count, on: loop) { return result }
             guard case .open = stage else { return .ended }
             guard connection?.mayRead ?? false else { return finishRound(.drained, on: loop) }
+            guard rounds > 0 else { return .again }
+            rounds -= 1
             if let result = decrypt(on: loop) { return finishRound(result, on: loop) }
             if let result = decode(on: loop) {
                 if result == .ended { return result }
                 return finishRound(result, on: loop)
             }
         }
-        return .again
     }
 
     /// Writes what is decoded. Nil when all of it is delivered.

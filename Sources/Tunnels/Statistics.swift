@@ -12,6 +12,9 @@ public final class TunnelStatistics: Sendable {
     /// Payload bytes that the local client's socket took.
     public var remoteToLocal: UInt64 { down.load(ordering: .relaxed) }
 
+    /// Both together.
+    var carried: UInt64 { localToRemote + remoteToLocal }
+
     func addLocalToRemote(_ count: Int) { up.wrappingAdd(UInt64(count), ordering: .relaxed) }
     func addRemoteToLocal(_ count: Int) { down.wrappingAdd(UInt64(count), ordering: .relaxed) }
 }

@@ -10,7 +10,7 @@ import WebSocket
 
 /// One tunnel's life: its two sides and its timers. Runs what ``TunnelStateMachine`` decides.
 ///
-/// Lives on the control loop until it is open, then on a relay loop.
+/// Lives on the control loop until it is open, then on a relay loop: another one as long as it carries much (``RelayLoops``).
 ///
 /// Its parts stand in three files: this one has its life and its timers, `TunnelDial.swift` the way to an open connection,
 /// `TunnelPump.swift` the bytes.
@@ -57,6 +57,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     /// Since when the target has sent nothing that we could have delivered.
     var silentSince = ContinuousClock.now
     var looks = 0
+    var pace: Pace
     /// Until the tunnel is open.
     var timings: DialTimings? = DialTimings()
 
@@ -70,9 +71,6 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         let ticket: Ticket
     }
 
-    /// Turns of the pump before others get theirs: about 256 KiB each way.
-    static let roundsPerTurn = 4
-
     init(
         _ handle: TunnelHandle, services: TunnelServices, client: (any TunnelClient)?,
         tell: @escaping @Sendable (TunnelHandle, TunnelNews, isolated Loop) -> Void
@@ -82,6 +80,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         self.client = client
         self.tell = tell
         let request = handle.request
+        pace = Pace(services.pace, at: .now)
         machine = TunnelStateMachine(
             timeouts: services.timeouts,
             limits: .init(
@@ -126,7 +125,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
 
     // MARK: Actions
 
-    /// Where this makes the tunnel leave for a relay loop, nothing of it may be touched afterwards.
+    /// Where this makes the tunnel leave for another loop, nothing of it may be touched afterwards.
     func run(_ actions: [TunnelStateMachine.Action], on loop: isolated Loop) {
         timings?.enter(machine.state, at: .now)
         depth += 1
@@ -187,8 +186,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         }
     }
 
-    /// Leaves for the loop of all open tunnels with this number.
-    func leaveForRelay() { destination = services.relays[Int(handle.id % UInt64(services.relays.count))] }
+    /// Leaves for the loop of all open tunnels with this number and pace.
+    func leaveForRelay() { destination = services.relays.loop(of: handle.id, isBulk: pace.isBulk) }
 
     func closeLocal(on loop: isolated Loop) {
         local?.close(on: loop)

@@ -126,30 +126,22 @@ public final class TunnelHandle: Sendable {
         return place.get(on: loop)
     }
 
-    /// Goes to the tunnel, unless it moves on or ends meanwhile.
+    /// Goes to the tunnel, wherever it moves, unless it ends meanwhile.
     private func visit(_ body: @escaping @Sendable (Tunnel, isolated Loop) -> Void) {
-        guard case .at(let place) = home.withLock({ $0 }) else { return }
-        place.loop.submit { loop in
-            if let tunnel = self.tunnel(on: loop) { body(tunnel, loop) }
+        switch home.withLock({ $0 }) {
+        case .nowhere: break
+        // It may have moved on meanwhile, so whoever gets there looks again.
+        case .onTheWay(let loop): loop.submit { _ in self.visit(body) }
+        case .at(let place):
+            place.loop.submit { loop in
+                guard let tunnel = self.tunnel(on: loop) else { return self.visit(body) }
+                body(tunnel, loop)
+            }
         }
     }
 
     /// Closes the tunnel soon; harmless when it is closed already.
-    public func close(_ reason: CloseReason) {
-        switch home.withLock({ $0 }) {
-        case .nowhere: break
-        // It may have moved on meanwhile, so whoever gets there looks again.
-        case .onTheWay(let loop): loop.submit { _ in self.close(reason) }
-        case .at(let place):
-            place.loop.submit { loop in
-                guard case .at(let place) = self.home.withLock({ $0 }), place.loop === loop else {
-                    self.close(reason)
-                    return
-                }
-                place.get(on: loop).close(reason, on: loop)
-            }
-        }
-    }
+    public func close(_ reason: CloseReason) { visit { tunnel, loop in tunnel.close(reason, on: loop) } }
 }
 
 extension TunnelHandle.State {

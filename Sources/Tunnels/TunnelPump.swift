@@ -26,9 +26,9 @@ extension Tunnel {
             return
         }
         remote.flush(on: loop)
-        let before = handle.statistics.remoteToLocal
+        let (before, carriedBefore) = (handle.statistics.remoteToLocal, handle.statistics.carried)
         let delivery = remote.receive(
-            into: local, rounds: Self.roundsPerTurn, count: { handle.statistics.addRemoteToLocal($0) }, on: loop)
+            into: local, rounds: pace.roundsPerTurn, count: { handle.statistics.addRemoteToLocal($0) }, on: loop)
         if handle.statistics.remoteToLocal != before {
             silentSince = loop.now
             lastActivity = silentSince
@@ -39,9 +39,18 @@ extension Tunnel {
             // Only now: what the client sent before it left is on its way, as far as the endpoint takes it.
             if localIsBroken(delivery), machine.state == .open { run(machine.localBroke(), on: loop) }
             if delivery == .again || upload == .again { local?.callAgain(on: loop) }
+            pace.carried(Int(handle.statistics.carried - carriedBefore), at: loop.now)
+            moveAtNewPace(on: loop)
         case .draining: drain(delivery, on: loop)
         default: break
         }
+    }
+
+    /// Leaves for the loop of those that carry as much, if that is another one. Nothing of the tunnel may be touched afterwards.
+    private func moveAtNewPace(on loop: isolated Loop) {
+        guard machine.state == .open, services.relays.loop(of: handle.id, isBulk: pace.isBulk) !== loop else { return }
+        leaveForRelay()
+        run([], on: loop)
     }
 
     /// A write that failed, or a reset. The reset must not wait until the endpoint takes what lies before it.
@@ -60,7 +69,7 @@ extension Tunnel {
             }
             return .drained
         }
-        var rounds = Self.roundsPerTurn
+        var rounds = pace.roundsPerTurn
         while machine.state == .open, remote.maySend, local.mayRead || !early.isEmpty {
             guard rounds > 0 else { return .again }
             rounds -= 1
@@ -131,7 +140,7 @@ extension Tunnel {
         guard discardsLocal, let local else { return }
         let buffer = loop.buffers.borrow()
         defer { loop.buffers.giveBack(buffer) }
-        for _ in 0..<Self.roundsPerTurn where local.mayRead {
+        for _ in 0..<pace.roundsPerTurn where local.mayRead {
             switch local.read(into: buffer.memory) {
             case .bytes: continue
             case .wouldBlock: return

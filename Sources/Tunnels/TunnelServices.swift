@@ -98,16 +98,17 @@ public struct TunnelServices: Sendable {
     /// Where tunnels are queued and dialed.
     public var control: Loop
     /// Where open tunnels live.
-    public var relays: [Loop]
+    public var relays: RelayLoops
+    /// How much makes a tunnel a bulk transfer.
+    var pace = Pace.Limits()
     public var pools: LoopBound<EndpointPools>
     public var logger: Logger
 
     public init(
         router: any TunnelRouter, resolver: Resolver, tls: TLSContext, connectTo: HostAndPort?, proxies: ProxySettings,
-        timeouts: TunnelTimeouts, userAgent: String, relays: [Loop], pools: EndpointPools, logger: Logger,
+        timeouts: TunnelTimeouts, userAgent: String, relays: RelayLoops, pools: EndpointPools, logger: Logger,
         on control: isolated Loop
     ) {
-        precondition(!relays.isEmpty)
         self.router = router
         self.resolver = resolver
         self.tls = tls

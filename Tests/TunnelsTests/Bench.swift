@@ -18,7 +18,7 @@ final class Bench: Sendable {
     }
 
     let control: Loop
-    let relays: [Loop]
+    let relays: RelayLoops
     let router: ScriptedRouter
     private let tables: LoopBound<Tables>
     private let recorded = Mutex<[EndedTunnel]>([])
@@ -29,14 +29,14 @@ final class Bench: Sendable {
     init(
         _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), slots: Int = 20,
         relays relayCount: Int = 2, spares: Int = 0, proxy: String? = nil, handshakes: Int? = nil,
-        router: ScriptedRouter = ScriptedRouter()
+        pace: Pace.Limits = Pace.Limits(), router: ScriptedRouter = ScriptedRouter()
     ) async throws {
         guard let authority = TestCertificates.authority else { throw TestFailure("no authority") }
         self.endpoint = endpoint
         folder = try TemporaryDirectory()
         let roots = try folder.write("ca.pem", authority.certificate)
         control = try Loop(label: "test.control")
-        relays = try (0..<relayCount).map { try Loop(label: "test.relay.\($0)") }
+        relays = try RelayLoops(relayCount)
         self.router = router
         let (tls, relays) = (try TLSContext(trustingFile: roots), relays)
         let port = endpoint.port
@@ -52,6 +52,7 @@ final class Bench: Sendable {
                 logger: logger, on: loop)
             // Each connection that an endpoint of the test sees is to be one that the test asked for.
             services.spares.count = spares
+            services.pace = pace
             if let handshakes {
                 services.handshakes = LoopBound(Handshakes(cores: 1, stepsPerCore: handshakes), on: loop)
             }
@@ -173,7 +174,7 @@ final class Bench: Sendable {
     /// Buffers that are out, over all loops.
     func lentBuffers() async -> Int {
         var sum = 0
-        for loop in [control] + relays { sum += await Self.run(on: loop) { $0.buffers.lent } }
+        for loop in [control] + relays.all { sum += await Self.run(on: loop) { $0.buffers.lent } }
         return sum
     }
 }

@@ -9,8 +9,10 @@ import Testing
 
 /// Bytes through a whole tunnel: a forward's listener, two loops, TLS and WebSocket, an endpoint.
 @Suite(.serialized) struct TunnelTests {
-    @Test func everyByteIsEchoedUnchanged() async throws {
-        let bench = try await Bench(ScriptedEndpoint.echo())
+    private static let paces: [Pace.Limits] = [Pace.Limits(), .restless]
+
+    @Test(arguments: paces) func everyByteIsEchoedUnchanged(pace: Pace.Limits) async throws {
+        let bench = try await Bench(ScriptedEndpoint.echo(), pace: pace)
         let port = try await bench.forward()
         let total = 20 * 1_024 * 1_024
         let client = try await onThread { try LoopbackSocket.connect(port: port) }
@@ -26,7 +28,7 @@ import Testing
         #expect(await bench.lentBuffers() == 0)
     }
 
-    @Test func bothDirectionsFlowAtOnce() async throws {
+    @Test(arguments: paces) func bothDirectionsFlowAtOnce(pace: Pace.Limits) async throws {
         let total = 8 * 1_024 * 1_024
         let endpoint = try ScriptedEndpoint.open { connection in
             let (up, down) = (Pattern(seed: 2), Pattern(seed: 3))
@@ -46,7 +48,7 @@ import Testing
             try connection.sendClose(1_000)
             _ = try connection.drain()
         }
-        let bench = try await Bench(endpoint)
+        let bench = try await Bench(endpoint, pace: pace)
         let port = try await bench.forward()
         let client = try await onThread { try LoopbackSocket.connect(port: port) }
         async let sent: Void = onThread { try Pattern(seed: 2).send(total, on: client) }
