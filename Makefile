@@ -60,14 +60,14 @@ build-eicectl: deps
 # the processor from each other until deadlines are missed that have nothing to do with what is tested.
 test: deps build-eicectl
 	swift build $(SWIFT_FLAGS) --build-tests
-	ulimit -S -n "$$(ulimit -H -n)"; \
+	code=0; ulimit -S -n "$$(ulimit -H -n)"; \
 	    SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=8 EICED_TEST_EICECTL=$(STATIC_EICECTL) \
 	    EICED_TEST_PYTHON="$$(scripts/test-python.sh $(CURDIR)/.build/test-python)" \
 	    EICED_TEST_PACKAGE=$(PACKAGE) \
 	    swift test --skip-build --disable-xctest \
 	    $(if $(FILTER),--filter '$(FILTER)') 2>&1 | tee .build/test.log || code=$$?; \
 	    scripts/test-summary.sh .build/test.log || code=1; \
-	    exit "$${code:-0}"
+	    exit $$code
 
 # Each sanitizer has a scratch path of its own; a report of any process fails the run.
 sanitize: deps

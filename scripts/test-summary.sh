@@ -1,8 +1,13 @@
 #!/bin/bash
-# test-summary.sh LOG: what a test run skipped and what failed in it, each with what it expected, and its last line in one sentence:
+# test-summary.sh LOG: what failed in a test run, each with what was expected, what it skipped, and its last line in one sentence:
 # a failure would otherwise have to be looked for among thousands of lines. Fails when no test ran, since a filter or a build mistake
 # that leaves none would otherwise look like success.
 set -euo pipefail
+
+# An issue's line, and below it the lines of what it was expected of.
+awk '/ recorded an issue /    { shown = 1; sub(/^[^A-Za-z]*/, ""); print "summary: " $0; next }
+     shown && /^[^A-Za-z0-9]*↳/ { print "summary:   " $0; next }
+                              { shown = 0 }' "$1"
 
 line=$(grep -aoE 'Test run with [0-9]+ tests?.*' "$1" | tail -1) || line=
 if [ -z "$line" ]; then
@@ -16,8 +21,4 @@ if [ "$count" -eq 0 ]; then
     exit 1
 fi
 grep -ahE '(Test|Suite) .* skipped' "$1" | sed 's/^[^A-Za-z]*/summary: /' | sort -u || true
-# An issue's line, and below it the lines of what it was expected of.
-awk '/ recorded an issue /    { shown = 1; sub(/^[^A-Za-z]*/, ""); print "summary: " $0; next }
-     shown && /^[^A-Za-z0-9]*↳/ { print "summary:   " $0; next }
-                              { shown = 0 }' "$1"
 echo "summary: ${line%.}; ${skipped} skipped"

@@ -10,7 +10,7 @@ struct Pace {
         var bulkWindow = Duration.milliseconds(50)
         /// No bulk any more: fewer than this…
         var calmCount = 8 << 20
-        /// …within this time, or longer where nothing came that could end it.
+        /// …within this time; or on an average of it, where nothing came at its end.
         var calmWindow = Duration.seconds(1)
     }
 
@@ -25,7 +25,7 @@ struct Pace {
     }
 
     /// Turns of the pump before others get theirs, about 64 KiB each way: bulk is with its like, for whom fewer changes are cheaper.
-    var roundsPerTurn: Int { isBulk ? 4 : 1 }
+    var roundsPerTurn: Int { isBulk ? 16 : 1 }
 
     /// So many bytes of payload were carried in this turn.
     mutating func carried(_ bytes: Int, at now: ContinuousClock.Instant) {
@@ -33,7 +33,7 @@ struct Pace {
         if isBulk {
             count += bytes
             guard length >= limits.calmWindow else { return }
-            isBulk = count >= limits.calmCount
+            isBulk = Double(count) * (limits.calmWindow / length) >= Double(limits.calmCount)
             begin(at: now)
         } else {
             // What came after the window's end belongs to the next one.

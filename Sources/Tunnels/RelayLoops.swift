@@ -3,7 +3,7 @@ import SocketIO
 /// The loops that open tunnels live on: a few for those in which little happens, and as many for bulk (``Pace``).
 ///
 /// A thread that is always busy has to wait for its turn where cores are scarce, for milliseconds, and with it every tunnel of its
-/// loop. One that mostly sleeps is let in at once. So a transfer shares a loop with other transfers, never with somebody's keys.
+/// loop. One that mostly sleeps is let in at once. So a transfer shares a loop with other transfers and not with somebody's keys.
 public struct RelayLoops: Sendable {
     private let interactive: [Loop]
     private let bulk: [Loop]

@@ -238,5 +238,9 @@ final class RemoteConnection: StreamSocketOwner {
     /// Leaves its loop, for `attach` on another.
     func detach(on loop: isolated Loop) { connection?.socket.detach(on: loop) }
 
-    func attach(on loop: isolated Loop) throws(SystemError) { try connection?.socket.attach(on: loop) }
+    func attach(on loop: isolated Loop) throws(SystemError) {
+        try connection?.socket.attach(on: loop)
+        // The loop that it left was to tell when what OpenSSL holds for traffic is to go; there may be no traffic here.
+        connection?.socket.tellWhenQuiet(on: loop)
+    }
 }

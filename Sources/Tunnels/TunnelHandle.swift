@@ -128,15 +128,15 @@ public final class TunnelHandle: Sendable {
 
     /// Goes to the tunnel, wherever it moves, unless it ends meanwhile.
     private func visit(_ body: @escaping @Sendable (Tunnel, isolated Loop) -> Void) {
+        let place: Loop
         switch home.withLock({ $0 }) {
-        case .nowhere: break
-        // It may have moved on meanwhile, so whoever gets there looks again.
-        case .onTheWay(let loop): loop.submit { _ in self.visit(body) }
-        case .at(let place):
-            place.loop.submit { loop in
-                guard let tunnel = self.tunnel(on: loop) else { return self.visit(body) }
-                body(tunnel, loop)
-            }
+        case .nowhere: return
+        case .onTheWay(let loop): place = loop
+        case .at(let bound): place = bound.loop
+        }
+        place.submit { loop in
+            guard let tunnel = self.tunnel(on: loop) else { return self.visit(body) }
+            body(tunnel, loop)
         }
     }
 

@@ -20,7 +20,7 @@ import Testing
     @Test func fourMebibytesWithinAnInstantAreBulk() {
         #expect(!Self.pace([(4_095, 10)]).isBulk)
         #expect(Self.pace([(4_095, 10), (1, 50)]).isBulk)
-        #expect(Self.pace([(4_096, 10)]).roundsPerTurn == 4)
+        #expect(Self.pace([(4_096, 10)]).roundsPerTurn == 16)
     }
 
     @Test func whatCameBeforeTheInstantDoesNotCount() {
@@ -43,6 +43,7 @@ import Testing
 
     @Test func aKeyAfterHoursOfRestIsNoBulk() {
         #expect(!Self.pace([(4_096, 0), (8_192, 1_000), (1, 7_200_000)]).isBulk)
+        #expect(!Self.pace([(4_096, 0), (8_192, 500), (1, 7_200_000)]).isBulk)
     }
 
     @Test func bulkMayBeginAnew() {

@@ -5,9 +5,9 @@ import Testing
 @testable import Tunnels
 
 extension Pace.Limits {
-    /// A tunnel moves at each turn in which it carries something, and back.
+    /// A tunnel moves as soon as it carries something, and back a moment later, again and again.
     static var restless: Self {
-        Self(bulkCount: 1, bulkWindow: .seconds(3_600), calmCount: .max, calmWindow: .zero)
+        Self(bulkCount: 1, bulkWindow: .seconds(3_600), calmCount: .max, calmWindow: .milliseconds(2))
     }
 }
 
@@ -30,9 +30,16 @@ extension Pace.Limits {
         #expect(Set(all.map { ObjectIdentifier($0) }).count == 6)
     }
 
+    /// Sends so many bytes of a pattern through a tunnel that echoes them, and compares what comes.
+    private static func exchange(_ count: Int, over client: LoopbackSocket) async throws {
+        async let sent: Void = onThread { try Pattern(seed: 1).send(count, on: client) }
+        #expect(try await onThread { try Pattern(seed: 1).verify(count, from: client) } == count)
+        try await sent
+    }
+
     @Test func aTransferMovesAndComesBackWhenItIsOver() async throws {
         let limits = Pace.Limits(
-            bulkCount: 1 << 20, bulkWindow: .seconds(3_600), calmCount: 1 << 20, calmWindow: .milliseconds(200))
+            bulkCount: 1 << 20, bulkWindow: .seconds(3_600), calmCount: 64 << 10, calmWindow: .milliseconds(500))
         let bench = try await Bench(ScriptedEndpoint.echo(), pace: limits)
         let port = try await bench.forward()
         let client = try await onThread { try LoopbackSocket.connect(port: port) }
@@ -40,23 +47,35 @@ extension Pace.Limits {
         guard let handle = await bench.handles().first else { throw TestFailure("no tunnel") }
         #expect(await !Self.isBulk(handle, bench))
 
-        let total = 2 << 20
-        async let sent: Void = onThread { try Pattern(seed: 1).send(total, on: client) }
-        #expect(try await onThread { try Pattern(seed: 1).verify(total, from: client) } == total)
-        try await sent
-        #expect(await Self.isBulk(handle, bench))
-
+        try await eventually("the tunnel is with the transfers") {
+            try await Self.exchange(1 << 20, over: client)
+            return await Self.isBulk(handle, bench)
+        }
         try await eventually("the tunnel is with those that carry little") {
-            try await onThread {
-                try client.write("k")
-                #expect(try client.read(exactly: 1) == Array("k".utf8))
-            }
+            try await Self.exchange(1, over: client)
             return await !Self.isBulk(handle, bench)
         }
-        // Its deadlines moved with it, and who has its handle finds it.
+        // Who has its handle finds it.
         handle.close(.requested("by a test"))
         #expect(try await bench.end() == .requested("by a test"))
         #expect(await bench.lentBuffers() == 0)
+    }
+
+    @Test func aTransferThatMovesAgainAndAgainLosesNothing() async throws {
+        let bench = try await Bench(ScriptedEndpoint.echo(), pace: .restless)
+        let port = try await bench.forward()
+        let client = try await onThread { try LoopbackSocket.connect(port: port) }
+        try await bench.waitForStates([.open])
+        guard let handle = await bench.handles().first else { throw TestFailure("no tunnel") }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { while !Task.isCancelled { try await Self.exchange(1 << 20, over: client) } }
+            for _ in 1...3 {
+                try await eventually("it has moved") { await Self.isBulk(handle, bench) }
+                try await eventually("it has moved back") { await !Self.isBulk(handle, bench) }
+            }
+            group.cancelAll()
+            try await group.waitForAll()
+        }
     }
 
     @Test func aTunnelThatIsClosedWhileItMovesEnds() async throws {
@@ -86,8 +105,9 @@ extension Pace.Limits {
         let port = try await bench.forward(maxDuration: .milliseconds(300))
         try await onThread {
             let client = try LoopbackSocket.connect(port: port)
-            // Until the daemon ends it.
-            while (try? client.write("x")) != nil, (try? client.read(exactly: 1).count) == 1 {}
+            // Until the timer ends it.
+            let deadline = ContinuousClock.now + .seconds(30) * Sanitizer.patience
+            while .now < deadline, (try? client.write("x")) != nil, (try? client.read(exactly: 1).count) == 1 {}
         }
         #expect(try await bench.end() == .maxDuration(.milliseconds(300)))
         #expect(await bench.lentBuffers() == 0)

@@ -58,7 +58,7 @@ import Testing
         #expect(try await bench.end() == .remoteClosed)
     }
 
-    @Test func returnTrafficSurvivesLocalHalfClose() async throws {
+    @Test(arguments: paces) func returnTrafficSurvivesLocalHalfClose(pace: Pace.Limits) async throws {
         let total = 5_000_000
         let endpoint = try ScriptedEndpoint.open { connection in
             _ = try connection.receive(5)
@@ -66,7 +66,7 @@ import Testing
             try connection.sendClose(1_000)
             _ = try connection.drain()
         }
-        let bench = try await Bench(endpoint)
+        let bench = try await Bench(endpoint, pace: pace)
         let port = try await bench.forward()
         let received = try await onThread {
             let client = try LoopbackSocket.connect(port: port)
