@@ -4,7 +4,7 @@
 # that leaves none would otherwise look like success.
 set -euo pipefail
 
-# An issue's line, and below it the lines of what it was expected of.
+# The line of each issue, and those below it that say more of it.
 awk '/ recorded an issue /    { shown = 1; sub(/^[^A-Za-z]*/, ""); print "summary: " $0; next }
      shown && /^[^A-Za-z0-9]*↳/ { print "summary:   " $0; next }
                               { shown = 0 }' "$1"

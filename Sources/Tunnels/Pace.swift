@@ -6,11 +6,11 @@ struct Pace {
     struct Limits {
         /// Bulk: so many bytes of payload, both ways together…
         var bulkCount = 4 << 20
-        /// …within this time. 80 MiB a second are an eighth of a core, or less.
+        /// …within this time. 80 MiB a second are less than an eighth of a core.
         var bulkWindow = Duration.milliseconds(50)
         /// No bulk any more: fewer than this…
         var calmCount = 8 << 20
-        /// …within this time; or on an average of it, where nothing came at its end.
+        /// …within this time, or on average where it became longer, since nothing came that would have ended it.
         var calmWindow = Duration.seconds(1)
     }
 
@@ -24,7 +24,8 @@ struct Pace {
         since = now
     }
 
-    /// Turns of the pump before others get theirs, about 64 KiB each way: bulk is with its like, for whom fewer changes are cheaper.
+    /// How many rounds of about 64 KiB each way the pump takes before others have their turn: bulk is with its like, for whom fewer
+    /// changes are cheaper.
     var roundsPerTurn: Int { isBulk ? 16 : 1 }
 
     /// So many bytes of payload were carried in this turn.
