@@ -11,7 +11,7 @@ public struct RelayLoops: Sendable {
     /// - Parameter count: how many there are of each.
     /// - Throws: when the process has no descriptors left.
     public init(_ count: Int) throws(SystemError) {
-        precondition(count > 0)
+        precondition(count > 0, "an open tunnel needs a loop to live on")
         interactive = try Self.loops(count, "eiced.relay")
         bulk = try Self.loops(count, "eiced.bulk")
     }
