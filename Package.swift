@@ -309,9 +309,10 @@ let package = Package(
         .executableTarget(name: "eiced-soak", dependencies: ["Soak"], swiftSettings: strict),
 
         // What the tests share, and the tests that run the built programs.
+        .target(name: "CTestProcess", path: "Tests/CTestProcess"),
         .target(
             name: "TestSupport",
-            dependencies: ["CLinux", "ControlClient", "ControlProtocol", "Failures", "SocketIO"],
+            dependencies: ["CLinux", "CTestProcess", "ControlClient", "ControlProtocol", "Failures", "SocketIO"],
             path: "Tests/TestSupport",
             swiftSettings: strict),
         // TLS servers that must be refused, made of OpenSSL itself.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # sanitize.sh SANITIZER…: the tests, and the programs that they run, under `thread` or `address`, one after another.
-# With $FILTER, some of them. Prints one line each: tsan_reports=0, asan_reports=0. A report of any process fails the run: each
+# With $FILTER some of them, with $SKIP all others. Prints one line each: tsan_reports=0, asan_reports=0. A report of any process fails the run: each
 # writes its own to a file of the scratch path, and at the end there must be none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,8 +14,6 @@ declare -A options=(
     [address]=detect_leaks=1:handle_segv=2:handle_sigbus=2:handle_sigfpe=2
 )
 
-# As in `make test`.
-ulimit -S -n "$(ulimit -H -n)"
 python=$(scripts/test-python.sh "$PWD/.build/test-python")
 failed=0
 for sanitizer in "$@"; do
@@ -37,9 +35,9 @@ for sanitizer in "$@"; do
     mkdir -p "$reports"
     code=0
     env "${variable[$sanitizer]}=${options[$sanitizer]}:log_path=$reports/report:log_exe_name=1" \
-        SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH="${WIDTH:-8}" EICED_TEST_PYTHON="$python" \
+        EICED_TEST_PYTHON="$python" \
         swift test --skip-build --disable-xctest --sanitize="$sanitizer" --scratch-path "$scratch" \
-        ${FILTER:+--filter "$FILTER"} 2>&1 | tee "$scratch/test.log" || code=$?
+        ${FILTER:+--filter "$FILTER"} ${SKIP:+--skip "$SKIP"} 2>&1 | tee "$scratch/test.log" || code=$?
     scripts/test-summary.sh "$scratch/test.log" || code=1
 
     count=$(find "$reports" -type f -exec cat {} + | grep -cE '(WARNING|ERROR): (Thread|Address|Leak)Sanitizer') || true

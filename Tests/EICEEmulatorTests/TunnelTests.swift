@@ -151,9 +151,13 @@ import class EICEEmulator.Emulator
             $0.latency = latency
         } _: { emulator in
             let clock = ContinuousClock()
+            // TCP, TLS 1.3, upgrade: three round trips. The fastest of several, since the machine may delay any one of them.
             var client: TunnelClient?
-            let dial = try clock.measure { client = try TunnelClient.open(emulator) }
-            // TCP, TLS 1.3, upgrade: three round trips.
+            let dials = try (0..<5).map { _ in
+                try client?.close()
+                return try clock.measure { client = try TunnelClient.open(emulator) }
+            }
+            let dial = try #require(dials.min())
             #expect(dial >= latency * 3)
             if Sanitizer.isAbsent { #expect(dial < latency * 6, "\(dial)") }
             let ping = try clock.measure {

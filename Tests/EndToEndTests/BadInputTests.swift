@@ -102,7 +102,7 @@ import Testing
         environment["AWS_ENDPOINT_URL_STS"] = .some(nil)
         try await Scene.play(
             port: greeter.port, emulator: ["--session-token"], environment: environment,
-            timeouts: ["resolve": "3s"]
+            timeouts: ["resolve": "5s"]
         ) { scene in
             for example in Self.cases {
                 try Self.prepare(person, example, scene.emulator.environment)

@@ -23,7 +23,7 @@ import Testing
                 environment: RogueEndpoint.environment(roots: file, port: server.port), configuration: "")
             let start = ContinuousClock.now
             let result = try await daemon.proxy()
-            #expect(start.duration(to: .now) < .seconds(10) * Sanitizer.patience)
+            #expect(start.duration(to: .now) < .seconds(10) * Patience.factor)
             #expect(result.code == 75 && result.errors.contains("the TLS handshake for"), "\(result)")
         }
     }
@@ -50,13 +50,13 @@ import Testing
         var rows: [Row] = []
         try await Scene.onStage {
             let daemon = try await EicedDaemon.start(
-                environment: environment, configuration: Scene.table(of: ["tls": "2s"]))
+                environment: environment, configuration: Scene.table(of: ["tls": "5s"]))
             for example in cases {
                 turn.current.withLock { $0 = example }
                 let start = ContinuousClock.now
                 let result = try await daemon.proxy()
                 let length = start.duration(to: .now)
-                #expect(length < .seconds(10) * Sanitizer.patience, "\(example.name) took \(length)")
+                #expect(length < .seconds(10) * Patience.factor, "\(example.name) took \(length)")
                 #expect([75, 76].contains(result.code), "\(example.name): \(result)")
                 #expect(result.errors.contains(example.reason), "\(example.name): \(result.errors)")
                 let things = [RogueEndpoint.name, RogueEndpoint.id, RogueEndpoint.address]

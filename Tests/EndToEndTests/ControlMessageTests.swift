@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test func oneHundredThatSayNothingAreClosedByTheDeadlineAndHinderNobody() async throws {
-        try await Scene.alone(timeouts: ["hello": "1s"]) { daemon in
+        try await Scene.alone(timeouts: ["hello": "4s"]) { daemon in
             // Once it answers all that it opens at its start is open.
             _ = try await daemon.status()
             let before = daemon.process.facts.descriptorCount ?? 0

@@ -51,7 +51,7 @@ import Testing
         let rogue = try RogueEndpoint { _ in }
         var environment = rogue.environment
         environment["EICED_CONNECT_TO"] = nil
-        try await Scene.alone(environment: environment, timeouts: ["resolve": "5s"]) { daemon in
+        try await Scene.alone(environment: environment, timeouts: ["resolve": "10s"]) { daemon in
             // RFC 6761: `invalid` never resolves.
             let result = try await daemon.eicectl(
                 "proxy", RogueEndpoint.address, "22", "--stdio", "--endpoint", RogueEndpoint.id, "--endpoint-dns",

@@ -183,7 +183,7 @@ import Testing
                 return try await group.reduce(Duration.zero, max)
             }
             // A frozen tunnel waits for seconds (the AWS CLI's ten); a busy machine costs milliseconds.
-            #expect(worst < .seconds(2) * Sanitizer.patience, "\(worst)")
+            #expect(worst < .seconds(2) * Patience.factor, "\(worst)")
             tell(figure: "worst_ping_beside_a_stopped_reader_us", Int(worst / .microseconds(1)))
             stopped.close()
         }

@@ -76,15 +76,15 @@ import Testing
     @Test func aTunnelIsClosedAtItsMaximumDurationWithItsReason() async throws {
         let echo = try LoopbackServer.echo()
         try await Scene.play(port: echo.port) { scene in
-            let forward = try await scene.add(Scene.web, "--max-duration", "1s")
-            #expect(forward.maxDuration == 1)
+            let forward = try await scene.add(Scene.web, "--max-duration", "3s")
+            #expect(forward.maxDuration == 3)
             let socket = try await Scene.connect(forward)
             let rest = try await onThread {
                 try socket.write("ping")
                 return try socket.readToEndOrReset()
             }
             #expect(rest == Array("ping".utf8), "whole, and then cut off")
-            try await eventually("the log has the reason") { scene.daemon.log.contains("max duration reached (1s)") }
+            try await eventually("the log has the reason") { scene.daemon.log.contains("max duration reached (3s)") }
         }
     }
 
@@ -99,12 +99,12 @@ import Testing
         }
         try await Scene.alone(environment: rogue.environment) { daemon in
             let proxy = try daemon.startEicectl(
-                ["proxy", RogueEndpoint.address, "22", "--stdio", "--max-duration", "1s"] + RogueEndpoint.pinned,
+                ["proxy", RogueEndpoint.address, "22", "--stdio", "--max-duration", "3s"] + RogueEndpoint.pinned,
                 input: .pipe)
             try await proxy.exit()
             #expect(proxy.standardOutput == "good")
             try await eventually("the endpoint was told") { closes.all.first?.starts(with: [0x03, 0xE8]) == true }
-            try await eventually("the log has the reason") { daemon.log.contains("max duration reached (1s)") }
+            try await eventually("the log has the reason") { daemon.log.contains("max duration reached (3s)") }
         }
     }
 
@@ -134,7 +134,7 @@ import Testing
     @Test func anIdleTunnelIsClosedAfterItsTimeout() async throws {
         let echo = try LoopbackServer.echo()
         try await Scene.play(port: echo.port) { scene in
-            let forward = try await scene.add(Scene.web, "--idle-timeout", "1s")
+            let forward = try await scene.add(Scene.web, "--idle-timeout", "2s")
             let socket = try await Scene.connect(forward)
             let rest = try await onThread {
                 try socket.write("ping")

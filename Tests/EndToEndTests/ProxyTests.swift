@@ -29,7 +29,7 @@ import Testing
                 try await scene.daemon.waitForTunnels(open: 0)
             }
             // The best of five: what else runs on the machine may delay any one of them.
-            #expect(best < .milliseconds(100) * Sanitizer.patience)
+            #expect(best < .milliseconds(100) * Patience.factor)
         }
     }
 

@@ -49,7 +49,7 @@ import Testing
             let proxy = try await daemon.eicectl("proxy", Scene.web, "22", "--stdio")
             #expect(proxy.code == 75 && proxy.errors.contains("cannot resolve gateway.test"), "\(proxy)")
             let length = began.duration(to: .now)
-            #expect(length < .seconds(10) * Sanitizer.patience, "\(proxy)")
+            #expect(length < .seconds(10) * Patience.factor, "\(proxy)")
             tell(figure: "resolver_gone_dial_ended_after_ms", Int(length / .milliseconds(1)))
             let client = try await onThread { try LoopbackSocket.connect(path: path) }
             #expect(try await onThread { try client.readToEndOrReset() }.isEmpty)

@@ -43,7 +43,7 @@ import Testing
             try await letPass(.seconds(2))
             let spent = try #require(facts.processorTime) - used
             #expect(
-                spent < .milliseconds(200) * Sanitizer.patience,
+                spent < .milliseconds(200) * Patience.factor,
                 "no descriptors cost \(spent) of processor time in two seconds")
 
             // With the last dial over there may have been room for one more.
@@ -58,7 +58,7 @@ import Testing
             let first = try #require(waiting.first)
             #expect(try await onThread { try first.readText() } == "\(answered.count)")
             let waited = began.duration(to: .now)
-            #expect(waited < .seconds(1) * Sanitizer.patience, "served again after \(waited)")
+            #expect(waited < .seconds(1) * Patience.factor, "served again after \(waited)")
             // And all others: as some leave, others come.
             for client in waiting {
                 let answer: String
@@ -104,7 +104,7 @@ import Testing
             try await letPass(.seconds(2))
             let spent = try #require(process.facts.processorTime) - used
             #expect(
-                spent < .milliseconds(200) * Sanitizer.patience,
+                spent < .milliseconds(200) * Patience.factor,
                 "no descriptors cost \(spent) of processor time in two seconds")
             try await expectEcho(on: open)
 
@@ -112,7 +112,7 @@ import Testing
             let began = ContinuousClock.now
             try await expectEcho(on: client)
             let waited = began.duration(to: .now)
-            #expect(waited < .seconds(1) * Sanitizer.patience, "served again after \(waited)")
+            #expect(waited < .seconds(1) * Patience.factor, "served again after \(waited)")
             #expect(try await status.exit() == .code(0), "\(status.standardError)")
         }
     }

@@ -49,7 +49,7 @@ import Testing
         let person = try IdentityScene()
         try await Scene.play(
             port: greeter.port, emulator: ["--session-token"], environment: person.environment,
-            timeouts: ["resolve": "2s"], arguments: ["--log-level", "trace"]
+            timeouts: ["resolve": "5s"], arguments: ["--log-level", "trace"]
         ) { scene in
             try person.moveIn(with: scene.emulator.environment)
             var finds = Finds()

@@ -108,10 +108,10 @@ struct SystemdHandoverTests {
     }
 
     @Test func aWatchdogStandsGuardOverTheNewProcess() async throws {
-        try await SystemdBox.play(service: "WatchdogSec=2s") { box in
+        try await SystemdBox.play(service: "WatchdogSec=3s") { box in
             try await box.start()
             let new = try #require(try await box.json(ShutdownResult.self, "shutdown", "--handover").successor)
-            try await letPass(.seconds(3))
+            try await letPass(.seconds(5))
             #expect(try await box.mainProcess() == new)
             try await box.kill("STOP", new)
             try await eventually("another process is ready") {

@@ -123,7 +123,7 @@ struct ThroughProxyTests {
     func aProxyThatFailsIsNamedWithoutItsPassword(_ mishap: Mishap) async throws {
         let greeter = try LoopbackServer.greeter()
         let (url, proxy) = try await mishap.start()
-        try await Scene.play(port: greeter.port, environment: ["https_proxy": url], timeouts: ["proxy": "400ms"]) {
+        try await Scene.play(port: greeter.port, environment: ["https_proxy": url], timeouts: ["proxy": "2s"]) {
             scene in
             let result = try await scene.daemon.eicectl("proxy", Scene.web, "22", "--stdio")
             #expect(result.code == mishap.code, "\(result)")

@@ -46,7 +46,7 @@ import Testing
             return (bytes, began.duration(to: .now))
         }
         #expect(bytes.isEmpty)
-        #expect(length < .seconds(1) * Sanitizer.patience)
+        #expect(length < .seconds(1) * Patience.factor)
         #expect(story.accepted.withLock { $0 } == 3)
 
         // The next time it is told again.

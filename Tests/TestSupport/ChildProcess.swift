@@ -88,7 +88,7 @@ public final class ChildProcess: Sendable {
     /// Waits for the end, and throws when it does not come within `limit`.
     @discardableResult
     public func exit(within limit: Duration = .seconds(30)) async throws -> Exit {
-        let limit = limit * Sanitizer.patience
+        let limit = limit * Patience.factor
         if let status = await record.exit(within: limit) { return status }
         throw TestFailure("process \(pid) still runs after \(limit)\n\(standardError)")
     }

@@ -7,7 +7,7 @@ public func eventually(
     within limit: Duration = .seconds(30),
     _ condition: () async throws -> Bool
 ) async throws {
-    let limit = limit * Sanitizer.patience
+    let limit = limit * Patience.factor
     let deadline = ContinuousClock.now + limit
     while true {
         if try await condition() { return }

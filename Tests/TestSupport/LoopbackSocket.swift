@@ -16,7 +16,7 @@ public final class LoopbackSocket: Sendable {
     /// - Parameter limit: the longest that one read or write may wait.
     public init(takingOwnership raw: CInt, limit: Duration = .seconds(30)) {
         descriptor = FileDescriptor(takingOwnership: raw)
-        var time = timeval(tv_sec: Int(limit.components.seconds) * Sanitizer.patience, tv_usec: 0)
+        var time = timeval(tv_sec: Int(limit.components.seconds) * Patience.factor, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
         setsockopt(raw, SOL_SOCKET, SO_RCVTIMEO, &time, size)
         setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &time, size)

@@ -10,9 +10,6 @@ public enum Sanitizer: String, Sendable {
     /// Whether no sanitizer is in the way of a measurement.
     public static var isAbsent: Bool { current == nil }
 
-    /// By how much limits against a hang are longer, here and in whatever shares the machine.
-    public static let patience = isAbsent ? 1 : 4
-
     /// What a program's runtime must be told so that its reports are found: children of the tests inherit nothing else.
     public static var environment: [String: String] {
         guard let current else { return [:] }

@@ -108,9 +108,9 @@ import Testing
         let minutes = Int(began.duration(to: .now) / .seconds(60))
         #expect((1...minutes + 1).contains(count.told), "a flood of connections must not be one of lines")
 
-        // Whatever else the machine does meanwhile, half of them are not interrupted.
+        // A check costs microseconds. Reading a table of all connections, as /proc/net/tcp is, costs milliseconds.
         let cost = count.costs.sorted()[count.costs.count / 2]
-        #expect(cost < .microseconds(50) || Sanitizer.current != nil)
+        #expect(cost < .microseconds(300) * Patience.factor)
         tell(figure: "owner_check_refused", refused)
         tell(figure: "owner_check_served", count.served)
         tell(figure: "owner_check_gone", count.gone)

@@ -106,7 +106,7 @@ extension Pace.Limits {
         try await onThread {
             let client = try LoopbackSocket.connect(port: port)
             // Until the timer ends it.
-            let deadline = ContinuousClock.now + .seconds(30) * Sanitizer.patience
+            let deadline = ContinuousClock.now + .seconds(30) * Patience.factor
             while .now < deadline, (try? client.write("x")) != nil, (try? client.read(exactly: 1).count) == 1 {}
         }
         #expect(try await bench.end() == .maxDuration(.milliseconds(300)))

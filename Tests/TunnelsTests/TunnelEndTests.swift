@@ -212,7 +212,7 @@ import WebSocket
 
     @Test func silenceBeforeTheHalfCloseDoesNotCount() async throws {
         var timeouts = TunnelTimeouts()
-        timeouts.drain = .milliseconds(600) * Sanitizer.patience
+        timeouts.drain = .milliseconds(600) * Patience.factor
         let closing = try Gate()
         let endpoint = try ScriptedEndpoint.open { connection in
             _ = try connection.receive(1)
@@ -226,12 +226,12 @@ import WebSocket
         let client = try await onThread { try LoopbackSocket.connect(port: port) }
         try await bench.waitForStates([.open])
         try client.write("x")
-        let later = ContinuousClock.now + .milliseconds(700) * Sanitizer.patience
+        let later = ContinuousClock.now + .milliseconds(700) * Patience.factor
         try await eventually("the target was silent for longer than the drain timeout") { .now > later }
         // A task could have to wait for longer than the drain timeout until it goes on.
         let answer = try await onThread {
             client.shutdownWrite()
-            let isEnded = client.waitForInput(milliseconds: 200)
+            let isEnded = client.waitForInput(milliseconds: 100)
             closing.open()
             #expect(!isEnded, "the drain timeout is not over")
             return String(decoding: try client.readToEnd(), as: UTF8.self)

@@ -255,7 +255,7 @@ import Testing
             return slowest
         }
         // Not a measure of speed: a tunnel that waited for the stopped one would never answer.
-        #expect(slowest < .seconds(5) * Sanitizer.patience)
+        #expect(slowest < .seconds(5) * Patience.factor)
         #expect(try await bench.end() == .localClosed)
         stopped.close()
         _ = try await bench.ends(2)
@@ -318,7 +318,7 @@ extension Bench {
         guard let statistics = await handles().first?.statistics else { return false }
         let before = (statistics.localToRemote, statistics.remoteToLocal)
         guard before.0 + before.1 > 1_000 else { return false }
-        let later = ContinuousClock.now + .milliseconds(100)
+        let later = ContinuousClock.now + .milliseconds(100) * Patience.factor
         try await eventually("a while has passed") { .now > later }
         return before == (statistics.localToRemote, statistics.remoteToLocal)
     }
