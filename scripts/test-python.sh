@@ -8,7 +8,7 @@ requirements=$(dirname "$0")/../Tests/requirements.txt
 log=$folder.log
 
 # HOME is where some machines' Python has its packages.
-fits() { "$1" -c 'import boto3, botocore.session, moto.server' >"$log" 2>&1; }
+fits() { "$1" -c 'import boto3, botocore.session, moto.server, prometheus_client' >"$log" 2>&1; }
 
 mkdir -p "$(dirname "$folder")"
 for python in "$folder/bin/python3" "$(command -v python3 || true)"; do
@@ -28,7 +28,7 @@ make_environment() {
 if make_environment >"$log" 2>&1 && fits "$folder/bin/python3"; then
     echo "$folder/bin/python3"
 else
-    echo "tests: moto and botocore cannot be had, what needs them is skipped: $(tail -n 1 "$log")" >&2
+    echo "tests: moto, botocore and prometheus-client cannot be had, what needs them is skipped: $(tail -n 1 "$log")" >&2
     # A half-made one would be taken for whole.
     rm -rf "$folder"
     echo python3
