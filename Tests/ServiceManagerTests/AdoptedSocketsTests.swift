@@ -40,25 +40,37 @@ import Testing
         #expect(!AdoptedSockets.isListeningUnixStream(try descriptor()))
     }
 
-    @Test func whatTheServiceManagerPassedIsTakenOnceAndHiddenFromChildren() async {
+    @Test("sockets from the service manager are taken once and hidden from children")
+    func socketsAreTakenOnceAndHiddenFromChildren() async {
         // A process of its own: descriptors 3 and 4 and the environment are changed.
         await #expect(processExitsWith: .exitCode(0)) {
-            var ends: [CInt] = [0, 0]
-            guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { exit(1) }
-            let copies = ends.map { fcntl($0, F_DUPFD, 100) }
-            guard dup2(copies[0], 3) == 3, dup2(copies[1], 4) == 4 else { exit(2) }
-            setenv("LISTEN_PID", "\(getpid())", 1)
-            setenv("LISTEN_FDS", "2", 1)
-            setenv("LISTEN_FDNAMES", "f.db.4:control", 1)
-            guard var sockets = try? AdoptedSockets.take() else { exit(3) }
-            let control = sockets.remove(named: "control")
-            guard control.map(\.raw) == [4], sockets.names == ["f.db.4"] else { exit(4) }
-            guard fcntl(3, F_GETFD) & FD_CLOEXEC != 0, fcntl(4, F_GETFD) & FD_CLOEXEC != 0 else { exit(5) }
-            guard getenv("LISTEN_FDS") == nil, getenv("LISTEN_PID") == nil, getenv("LISTEN_FDNAMES") == nil else {
-                exit(6)
+            // The test runner's threads open and close descriptors too, and one of theirs may have had such a number.
+            var code: CInt = 0
+            for _ in 0..<20 {
+                code = takePassedSockets()
+                if code == 0 { break }
             }
-            guard let again = try? AdoptedSockets.take(), again.isEmpty else { exit(7) }
-            exit(0)
+            exit(code)
         }
     }
+}
+
+/// Passes two sockets to this process as a service manager does, and takes them.
+///
+/// - Returns: 0, or the number of the first step that failed.
+private func takePassedSockets() -> CInt {
+    var ends: [CInt] = [0, 0]
+    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { return 1 }
+    let copies = ends.map { fcntl($0, F_DUPFD, 100) }
+    guard dup2(copies[0], 3) == 3, dup2(copies[1], 4) == 4 else { return 2 }
+    setenv("LISTEN_PID", "\(getpid())", 1)
+    setenv("LISTEN_FDS", "2", 1)
+    setenv("LISTEN_FDNAMES", "f.db.4:control", 1)
+    guard var sockets = try? AdoptedSockets.take() else { return 3 }
+    let control = sockets.remove(named: "control")
+    guard control.map(\.raw) == [4], sockets.names == ["f.db.4"] else { return 4 }
+    guard fcntl(3, F_GETFD) & FD_CLOEXEC != 0, fcntl(4, F_GETFD) & FD_CLOEXEC != 0 else { return 5 }
+    guard getenv("LISTEN_FDS") == nil, getenv("LISTEN_PID") == nil, getenv("LISTEN_FDNAMES") == nil else { return 6 }
+    guard let again = try? AdoptedSockets.take(), again.isEmpty else { return 7 }
+    return 0
 }
