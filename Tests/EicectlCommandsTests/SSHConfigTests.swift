@@ -20,11 +20,28 @@ import Testing
     @Test func withoutForwardsItIsTheTwoPatterns() {
         #expect(
             SSHConfigText(forwards: [], program: "eicectl").block == """
-                Host i-* *.eice
+                Host \(SSHConfigText.patterns.joined(separator: " "))
                     ProxyCommand eicectl proxy %h %p
                     ProxyUseFdpass yes
 
                 """)
+    }
+
+    @Test(
+        "ssh takes a target of each form through an endpoint, and other hosts not",
+        arguments: [
+            ("i-0123456789abcdef0", true), ("I-0123456789ABCDEF0", true), ("web-1.eice", true), ("WEB-1.EICE", true),
+            ("web-1.eice.", true), ("i-0123456789abcdef0.eu-west-1.compute.internal", true),
+            ("i-0123456789abcdef0.ec2.internal.", true), ("ip-10-0-1-5.eu-west-1.compute.internal", true),
+            ("ip-10-0-1-5.eu-west-1.compute.internal.", true), ("ip-10-0-1-5.ec2.internal", true),
+            ("ip-10-0-1-5.ec2.internal.", true), ("web-1", false), ("ip-10-0-1-5", false), ("db.corp.internal", false),
+            ("ip-10-0-1-5.internal", false), ("web.forward", false),
+        ])
+    func hostsOfSSH(host: String, isOurs: Bool) async throws {
+        let folder = try TemporaryDirectory()
+        let config = try folder.write("config", SSHConfigText(forwards: [], program: "eicectl").block)
+        let ssh = try await ChildProcess.run("/usr/bin/ssh", ["-G", "-F", config, host])
+        #expect(ssh.output.contains("proxycommand eicectl proxy") == isOurs, "\(ssh)")
     }
 
     @Test func aForwardIsAHostWithTheNameOfItsInstanceForTheKey() {
@@ -52,7 +69,7 @@ import Testing
                     Port 2224
                     HostKeyAlias open.forward
                     ProxyCommand none
-                Host i-* *.eice
+                Host \(SSHConfigText.patterns.joined(separator: " "))
 
                 """), "\(text.block)")
     }

@@ -43,6 +43,14 @@ struct SSHConfigText: Equatable {
     /// The control socket, where it is not the one that is found anyway.
     var socket: String?
 
+    /// The hosts that are reached through an endpoint: what a target may look like and a host of another kind hardly does.
+    /// ssh compares them as they are typed (ssh_config(5), PATTERNS), so capitals and the dot after a full name have
+    /// patterns of their own.
+    static let patterns = [
+        "i-*", "I-*", "*.eice", "*.EICE", "*.eice.", "ip-*.compute.internal", "ip-*.compute.internal.",
+        "ip-*.ec2.internal", "ip-*.ec2.internal.",
+    ]
+
     /// The first line of a file of ours.
     static let mark = "# Written by eicectl ssh-config --install, which replaces it: do not edit."
 
@@ -68,7 +76,7 @@ struct SSHConfigText: Equatable {
         }
         let options = socket.map { " --socket \(Self.quoted($0))" } ?? ""
         return text + """
-            Host i-* *.eice
+            Host \(Self.patterns.joined(separator: " "))
                 ProxyCommand \(Self.quoted(program)) proxy %h %p\(options)
                 ProxyUseFdpass yes
 
