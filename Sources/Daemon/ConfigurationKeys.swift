@@ -177,11 +177,6 @@ enum ConfigurationText {
         text.hasPrefix("eice-") && text.utf8.count > 5 && consists(text, ofLettersAnd: "-", capitals: false)
     }
 
-    /// The names that forwards may have: they are parts of file names, of log fields and of commands.
-    @Sendable static func isForwardName(_ text: String) -> Bool {
-        consists(text, ofLettersAnd: "._-", capitals: true) && text.utf8.count <= 64
-    }
-
     @Sendable static func isIPAddress(_ text: String) -> Bool { SocketAddress(ip: text, port: 0) != nil }
 
     private static func consists(_ text: String, ofLettersAnd others: String, capitals: Bool) -> Bool {

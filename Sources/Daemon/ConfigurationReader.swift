@@ -2,6 +2,7 @@ import ControlProtocol
 import Failures
 import InstanceConnect
 import SocketIO
+import Tunnels
 
 /// Makes a ``Configuration`` of a TOML document. It goes on after a mistake, so that all of them are found.
 struct ConfigurationReader {
@@ -132,8 +133,8 @@ struct ConfigurationReader {
     private mutating func readForward(_ entry: TOMLNode.Entry) {
         let key = ConfigurationPlace.path("forwards", entry.key)
         let place = ConfigurationPlace(entry, key: key)
-        guard ConfigurationText.isForwardName(entry.key) else {
-            problems.add(place, "expected a name of 1 to 64 letters, digits, dots, dashes and underscores")
+        guard ForwardSpecification.isAcceptableName(entry.key) else {
+            problems.add(place, ForwardSpecification.nameRule)
             return
         }
         guard let table = entry.value.entries else { return notATable(entry, "forwards") }

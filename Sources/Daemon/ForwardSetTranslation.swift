@@ -12,7 +12,7 @@ extension RequestTranslation {
         let unset = Set(parameters.unset)
         let options = parameters.options
         var new = old
-        new.name = parameters.name ?? old.name
+        if let name = parameters.name, name != old.name { new.name = try checkName(name) }
         if let local = parameters.local { new.local = try place(local) }
         new.bindAddress = parameters.bind ?? (unset.contains(.bind) ? configuration.defaults.bind : old.bindAddress)
         new.allowsRemoteClients = try checkBind(

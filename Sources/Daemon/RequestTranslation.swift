@@ -25,7 +25,7 @@ struct RequestTranslation {
         for mapping in parameters.mappings {
             let route = try route(parameters.target, mapping.remotePort, parameters.options)
             var specification = ForwardSpecification(
-                name: name(parameters, mapping), route: route, local: try place(mapping.local), bindAddress: bind,
+                name: try name(parameters, mapping), route: route, local: try place(mapping.local), bindAddress: bind,
                 maxDuration: try maxDuration(parameters.options, route.profile),
                 idleTimeout: try idleTimeout(parameters.options, route.profile))
             specification.allowsRemoteClients = allowsRemote
@@ -147,13 +147,22 @@ struct RequestTranslation {
         return .seconds(seconds)
     }
 
-    /// A given name names one forward, and is the beginning of the names of several. A name made up is always longer
-    /// than its target, so that a second port of the same target finds its own free.
-    private func name(_ parameters: ForwardAddParameters, _ mapping: Mapping) -> String {
-        if let name = parameters.name { return parameters.mappings.count == 1 ? name : "\(name)-\(mapping.remotePort)" }
-        let suffix = "-\(mapping.remotePort)"
-        let target = parameters.target.map { ForwardSpecification.isValidName(String($0)) ? $0 : "-" }
-        return String(target.prefix(64 - suffix.count)) + suffix
+    /// A given name names one forward, and is the beginning of the names of several.
+    private func name(_ parameters: ForwardAddParameters, _ mapping: Mapping) throws(Failure) -> String {
+        guard let name = parameters.name else {
+            return ForwardNaming.name(target: parameters.target, port: mapping.remotePort)
+        }
+        return try checkName(parameters.mappings.count == 1 ? name : "\(name)-\(mapping.remotePort)")
+    }
+
+    /// Names that earlier releases accepted stay valid for the forwards that have them.
+    func checkName(_ name: String) throws(Failure) -> String {
+        guard ForwardSpecification.isAcceptableName(name) else {
+            throw Failure(
+                .invalidRequest, "invalid forward name \"\(Text.excerpt(name, limit: 80))\"",
+                why: ForwardSpecification.nameRule, hint: "--name web-1")
+        }
+        return name
     }
 
     static func local(_ address: LocalAddress?) -> ForwardSpecification.Local {

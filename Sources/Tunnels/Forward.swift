@@ -56,7 +56,17 @@ public struct ForwardSpecification: Hashable, Sendable {
         }
     }
 
-    /// 1 to 64 letters, digits, dots, underscores and hyphens.
+    /// Whether a new forward may have the name: 1 to 64 ASCII letters, digits, dots, underscores and hyphens, of which the
+    /// first is no dot (`.` and `..` are folders) and no hyphen (which begins an option of a command).
+    public static func isAcceptableName(_ name: String) -> Bool {
+        isValidName(name) && !name.hasPrefix("-") && !name.hasPrefix(".")
+    }
+
+    /// ``isAcceptableName(_:)`` as a sentence says it.
+    public static let nameRule =
+        "expected 1 to 64 letters, digits, dots, dashes or underscores, the first no dash or dot"
+
+    /// Whether a forward may be called so: also what earlier releases accepted and saved.
     public static func isValidName(_ name: String) -> Bool {
         (1...64).contains(name.utf8.count)
             && name.utf8.allSatisfy { byte in

@@ -1,3 +1,4 @@
+import AWS
 import Failures
 import Logging
 import SocketIO
@@ -232,8 +233,8 @@ public final class ForwardTable {
         for name in names {
             guard ForwardSpecification.isValidName(name) else {
                 throw Failure(
-                    .invalidRequest, "\"\(name)\" is no name for a forward",
-                    why: "names have 1 to 64 letters, digits, dots, underscores and hyphens")
+                    .invalidRequest, "invalid forward name \"\(Text.excerpt(name, limit: 80))\"",
+                    why: ForwardSpecification.nameRule)
             }
             guard forwards[name] == nil, !reserved.contains(name), seen.insert(name).inserted else {
                 throw Failure(

@@ -172,7 +172,9 @@ import Testing
             "c.toml:2:19: endpoints.eice-1.max_connections: expected a whole number"
         ),
         ("[endpoints]\neice-1 = 5", "c.toml:2:1: endpoints.eice-1: expected a table, found the number 5"),
-        ("[forwards.\"a b\"]\n", "c.toml:1:11: forwards.\"a b\": expected a name of 1 to 64"),
+        ("[forwards.\"a b\"]\n", "c.toml:1:11: forwards.\"a b\": expected 1 to 64 letters"),
+        ("[forwards.-x]\n", "c.toml:1:11: forwards.-x: expected 1 to 64 letters"),
+        ("[forwards.\"..\"]\n", "c.toml:1:11: forwards.\"..\": expected 1 to 64 letters"),
         ("[forwards]\na = 5", "c.toml:2:1: forwards.a: expected a table"),
         (
             "[pool]\nqueue_length = 1.5",
