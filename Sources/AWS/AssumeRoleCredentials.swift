@@ -58,7 +58,7 @@ public struct AssumeRoleCredentials: CredentialSource {
         if !hasKeys, let next = try RoleSettings(profile) { return try await assume(next, inner) }
         for source in profileSources {
             context.notes.ask(source)
-            if let credentials = try await source.credentials(in: inner) { return credentials }
+            if let credentials = try await source.checkedCredentials(in: inner) { return credentials }
         }
         throw Failure(
             .noCredentials, "profile \(name) has no credentials, but profile \(role.profile) takes its own from it",
@@ -83,7 +83,7 @@ public struct AssumeRoleCredentials: CredentialSource {
         // Named expressly, so the profile does not turn the environment off.
         let inner = SourceContext(
             identity: Identity(profile: nil), call: context.call, visited: context.visited, notes: context.notes)
-        if let credentials = try await source.credentials(in: inner) { return credentials }
+        if let credentials = try await source.checkedCredentials(in: inner) { return credentials }
         throw Failure(
             .noCredentials, "credential_source \(name) of profile \(role.profile) has no credentials",
             why: (["it stands at \(place)"] + context.notes.all).joined(separator: "; "))

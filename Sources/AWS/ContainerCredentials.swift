@@ -46,7 +46,9 @@ public struct ContainerCredentials: CredentialSource {
         guard let document = CredentialDocument(response.body) else {
             throw Failure(.helperFailed, "cannot \(purpose)", why: "the answer is no JSON object with credentials")
         }
-        switch document.credentials(origin: "the container's role", renewal: "check the task's or the pod's role") {
+        switch document.credentials(
+            origin: "the container's role", renewal: "check the task's or the pod's role", mayOutliveEnd: true)
+        {
         case .success(let credentials): return credentials
         case .failure(let missing): throw Failure(.helperFailed, "cannot \(purpose)", why: missing.what)
         }
@@ -82,8 +84,10 @@ public struct ContainerCredentials: CredentialSource {
             token = String(decoding: bytes, as: UTF8.self)
         }
         guard let token else { return nil }
-        guard !token.contains(where: \.isNewline) else {
-            throw Failure(.configuration, "the container's authorization token has a line break and cannot be sent")
+        // A blank separates the scheme: "Basic …".
+        for word in token.split(separator: " ", omittingEmptySubsequences: false) {
+            guard !word.isEmpty, let flaw = HeaderText.flaw(of: String(word)) else { continue }
+            throw Failure(.configuration, "cannot send the container's authorization token", why: "it \(flaw)")
         }
         return token
     }

@@ -19,6 +19,8 @@ public actor CredentialChain {
         var obtained: WallTime
         /// The state of the shared files they were read under: a change of the files asks anew.
         var generation: Int
+        /// Until when they are used past their end before their source is asked again; nil before their end.
+        var extendedUntil: WallTime?
     }
 
     private let environment: Environment
@@ -55,6 +57,9 @@ public actor CredentialChain {
     private static let renewalLead: Int64 = 600
     /// Seconds before their end at which they are not handed out any more without trying to renew them first.
     private static let margin: Int64 = 60
+    /// Seconds between two questions for the successors of credentials that are used past their end. Drawn at random, so
+    /// that many instances do not ask at the same time after an outage (5 to 10 minutes, as in the AWS SDKs).
+    static let extensions: ClosedRange<Int64> = 300...600
 
     public init(
         environment: Environment,
@@ -98,6 +103,7 @@ public actor CredentialChain {
         let flight = Flight(identity: identity, generation: generation)
         let now = clock.now()
         if let cached = cache[identity], cached.generation == generation {
+            if let until = cached.extendedUntil, now < until { return cached.credentials }
             switch Self.state(of: cached.credentials, obtained: cached.obtained, at: now) {
             case .fresh: return cached.credentials
             case .due:
@@ -114,13 +120,22 @@ public actor CredentialChain {
             }
         } catch {
             // A renewal that fails is no reason to refuse what is still valid.
-            if let cached = cache[identity], cached.generation == generation, cached.credentials.expiration != nil,
-                !cached.credentials.isExpired(at: clock.now())
-            {
-                return cached.credentials
-            }
-            throw error
+            guard let cached = cache[identity], cached.generation == generation, cached.credentials.expiration != nil
+            else { throw error }
+            guard cached.credentials.isExpired(at: clock.now()) else { return cached.credentials }
+            guard cached.credentials.mayOutliveEnd, !Task.isCancelled else { throw error }
+            extend(identity, why: error.sentence)
+            return cached.credentials
         }
+    }
+
+    /// Uses credentials past their end for a while: their source may be in trouble, and whether they still serve is for the
+    /// service to say.
+    private func extend(_ identity: Identity, why: String) {
+        let now = clock.now()
+        guard let cached = cache[identity], cached.extendedUntil.map({ $0 <= now }) ?? true else { return }
+        cache[identity]?.extendedUntil = now.advanced(by: .random(in: Self.extensions))
+        logger.warning("using \(cached.credentials) past their end: \(why)")
     }
 
     /// The same, but where a person has to log in it waits for that, and goes on the moment the new log-in is there.
@@ -159,7 +174,9 @@ public actor CredentialChain {
             return try await credentials(profile: profile)
         } catch {
             if life == 0 { self.refused[identity] = nil }
-            throw error
+            guard refused.mayOutliveEnd, error.kind != .expiredCredentials, !Task.isCancelled else { throw error }
+            // Why the source has no others explains less than what the service said.
+            throw Self.expired(refused, why: [why, error.sentence].filter { !$0.isEmpty }.joined(separator: "; "))
         }
     }
 
@@ -214,8 +231,17 @@ public actor CredentialChain {
                 throw Self.expired(credentials, why: refused.why)
             }
             refused[identity] = nil
-            cache[identity] = Cached(credentials: credentials, obtained: clock.now(), generation: generation)
             note(identity, nil)
+            let isExpired = credentials.isExpired(at: now)
+            if isExpired, let kept = cache[identity], kept.generation == generation,
+                let end = kept.credentials.expiration, let other = credentials.expiration, end > other
+            {
+                // Older than what is in use: the source has nothing new.
+                if kept.credentials.isExpired(at: now) { extend(identity, why: "their source gives older ones") }
+                return kept.credentials
+            }
+            cache[identity] = Cached(credentials: credentials, obtained: now, generation: generation)
+            if isExpired { extend(identity, why: "their source gives no newer ones") }
             return credentials
         } catch {
             logger.debug("credentials were not renewed: \(error)")
@@ -235,8 +261,10 @@ public actor CredentialChain {
         defer { underWay.withLock { $0[identity] = nil } }
         for source in sources {
             context.notes.ask(source)
-            guard let credentials = try await source.credentials(in: context) else { continue }
-            guard !credentials.isExpired(at: clock.now()) else { throw Self.expired(credentials) }
+            guard let credentials = try await source.checkedCredentials(in: context) else { continue }
+            guard !credentials.isExpired(at: clock.now()) || credentials.mayOutliveEnd else {
+                throw Self.expired(credentials)
+            }
             logger.debug("using \(credentials)")
             return credentials
         }

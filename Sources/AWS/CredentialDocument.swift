@@ -29,21 +29,26 @@ struct CredentialDocument: Decodable {
         self = document
     }
 
-    /// The credentials; nil and the name of what is missing or wrong.
-    func credentials(origin: String, renewal: String) -> Result<Credentials, Missing> {
-        guard let keyID = accessKeyID, !keyID.isEmpty else { return .failure(Missing(what: "it has no AccessKeyId")) }
-        guard let secret = secretAccessKey, !secret.isEmpty else {
+    /// The credentials, or what is missing or wrong.
+    func credentials(
+        origin: String, renewal: String, mayOutliveEnd: Bool = false
+    ) -> Result<Credentials, Missing> {
+        guard let keyID = Credentials.present(accessKeyID) else {
+            return .failure(Missing(what: "it has no AccessKeyId"))
+        }
+        guard let secret = Credentials.present(secretAccessKey) else {
             return .failure(Missing(what: "it has no SecretAccessKey"))
         }
         var end: WallTime?
-        if let expiration, !expiration.isEmpty {
+        if let expiration = Credentials.present(expiration) {
             end = WallTime(rfc3339: expiration)
             if end == nil { return .failure(Missing(what: "its Expiration is no date")) }
         }
         return .success(
             Credentials(
-                accessKeyID: keyID, secretAccessKey: secret, sessionToken: sessionToken ?? token, expiration: end,
-                origin: origin, renewal: renewal))
+                accessKeyID: keyID, secretAccessKey: secret,
+                sessionToken: Credentials.present(sessionToken) ?? Credentials.present(token), expiration: end,
+                mayOutliveEnd: mayOutliveEnd, origin: origin, renewal: renewal))
     }
 
     struct Missing: Error { let what: String }

@@ -6,6 +6,9 @@ public struct Credentials: Sendable, Hashable {
     public let sessionToken: String?
     /// When the service stops accepting them; nil where that is unknown (static keys).
     public let expiration: WallTime?
+    /// Whether they are used past their end while their source has no newer ones: during an outage the service may accept
+    /// them longer than their source said, so the service decides ("static stability", AWS SDKs and botocore).
+    public let mayOutliveEnd: Bool
     /// Where they came from, for messages: "environment", "profile dev in /home/ann/.aws/credentials".
     public let origin: String
     /// What a person does when they have expired: a command or a sentence.
@@ -16,6 +19,7 @@ public struct Credentials: Sendable, Hashable {
         secretAccessKey: String,
         sessionToken: String? = nil,
         expiration: WallTime? = nil,
+        mayOutliveEnd: Bool = false,
         origin: String = "the caller",
         renewal: String = "get new credentials"
     ) {
@@ -23,6 +27,7 @@ public struct Credentials: Sendable, Hashable {
         self.secretAccessKey = secretAccessKey
         self.sessionToken = sessionToken
         self.expiration = expiration
+        self.mayOutliveEnd = mayOutliveEnd
         self.origin = origin
         self.renewal = renewal
     }

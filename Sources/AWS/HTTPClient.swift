@@ -26,6 +26,11 @@ public final class HTTPClient: Sendable {
     ///   cancelled), `.protocolMismatch`, each naming host and purpose; `.configuration` for a bad URL or bundle; `.internal`
     ///   where libcurl cannot be used.
     public func send(_ request: HTTPRequest) async throws(Failure) -> HTTPResponse {
+        // Each source checks what it gives; this holds the rule for whatever becomes a header later.
+        for (name, value) in request.headers where value.utf8.contains(where: { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F })
+        {
+            throw Failure(.internal, "cannot \(request.purpose)", why: "the header \(name) has a control character")
+        }
         let ticket = thread.ticket()
         let outcome: Result<HTTPResponse, Failure> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

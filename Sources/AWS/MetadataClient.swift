@@ -20,6 +20,7 @@ struct MetadataClient: Sendable {
         }
         guard let base = endpoint else { throw .broken("AWS_EC2_METADATA_SERVICE_ENDPOINT is no URL") }
         let token = try await ask("PUT", base, "/latest/api/token", [("x-aws-ec2-metadata-token-ttl-seconds", "300")])
+        guard HeaderText.flaw(of: token) == nil else { throw .broken("\(base.authority) answers with no token") }
         return try await ask("GET", base, path, [("x-aws-ec2-metadata-token", token)])
     }
 

@@ -8,11 +8,20 @@ public struct MetadataCredentials: CredentialSource {
 
     public init() {}
 
+    /// Letters, digits and `+=,.@_-` (IAM User Guide, "IAM and STS quotas": names of roles).
+    private static func isRoleName(_ text: String) -> Bool {
+        text.utf8.count <= 64
+            && text.unicodeScalars.allSatisfy {
+                $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil)
+                    || "+=,.@_-".unicodeScalars.contains($0)
+            }
+    }
+
     public func credentials(in context: SourceContext) async throws(Failure) -> Credentials? {
         let client = MetadataClient(call: context.call)
         let text: String
         let role: String
-        do {
+        do throws(MetadataClient.Trouble) {
             role = try await client.get(Self.path)
             // One role is attached at most; a list of several has never been seen, the first would be it.
             let first = role.split(separator: "\n").first.map(String.init) ?? ""
@@ -20,6 +29,7 @@ public struct MetadataCredentials: CredentialSource {
                 context.notes.add("this instance has no role")
                 return nil
             }
+            guard Self.isRoleName(first) else { throw .broken("it answers with something that is not a role") }
             text = try await client.get(Self.path + first)
         } catch {
             switch error {
@@ -38,7 +48,9 @@ public struct MetadataCredentials: CredentialSource {
             throw Failure(
                 .helperFailed, what, why: Text.excerpt("\(code): \(document.message ?? "")", limit: 300))
         }
-        switch document.credentials(origin: "the role of this instance", renewal: "check the instance's role") {
+        switch document.credentials(
+            origin: "the role of this instance", renewal: "check the instance's role", mayOutliveEnd: true)
+        {
         case .success(let credentials): return credentials
         case .failure(let missing): throw Failure(.helperFailed, what, why: missing.what)
         }

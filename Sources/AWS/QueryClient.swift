@@ -25,13 +25,13 @@ struct QueryClient: Sendable {
     func call(
         _ action: String, _ parameters: [(String, String)], purpose: String
     ) async throws(Failure) -> XMLNode {
-        let address = try call.rules.endpoint(of: service, in: region).address
+        let endpoint = try call.rules.endpoint(of: service, in: region)
         let body = PercentEncoding.form([("Action", action), ("Version", version)] + parameters)
         let secrets = parameters.filter { Self.secretParameters.contains($0.0) }.map(\.1)
         var excuses = Excuses()
         var attempt = 1
         while true {
-            switch try await tryOnce(body, address, purpose, secrets, &excuses) {
+            switch try await tryOnce(action, body, endpoint, purpose, secrets, &excuses) {
             case .answer(let root): return root
             case .again: continue
             case .later(let failure):
@@ -56,18 +56,19 @@ struct QueryClient: Sendable {
     }
 
     private func tryOnce(
-        _ body: [UInt8], _ address: WebAddress, _ purpose: String, _ secrets: [String], _ excuses: inout Excuses
+        _ action: String, _ body: [UInt8], _ endpoint: ServiceEndpoint, _ purpose: String, _ secrets: [String],
+        _ excuses: inout Excuses
     ) async throws(Failure) -> Outcome {
         let credentials = try await credentials()
         let signedAt = call.clock.now()
         let response: HTTPResponse
         do throws(Failure) {
-            response = try await send(body, to: address, credentials, at: signedAt, purpose, secrets)
+            response = try await send(body, to: endpoint, credentials, at: signedAt, purpose, secrets)
         } catch {
             guard RetryPolicy.isPassing(error) else { throw error }
             return .later(error)
         }
-        if response.status == 200 { return .answer(try parse(response, purpose)) }
+        if response.status == 200 { return .answer(try parse(response, of: action, purpose)) }
         let error = ServiceError(xml: response)
         let failure = error.failure("cannot \(purpose)", credentials: credentials)
         let serverTime = response.header("Date").flatMap { WallTime(httpDate: $0) }
@@ -98,12 +99,13 @@ struct QueryClient: Sendable {
     }
 
     private func send(
-        _ body: [UInt8], to address: WebAddress, _ credentials: Credentials?, at time: WallTime, _ purpose: String,
-        _ secrets: [String]
+        _ body: [UInt8], to endpoint: ServiceEndpoint, _ credentials: Credentials?, at time: WallTime,
+        _ purpose: String, _ secrets: [String]
     ) async throws(Failure) -> HTTPResponse {
         var headers = [("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")]
+        let address = endpoint.address
         if let credentials {
-            let signer = RequestSigner(credentials: credentials, region: region, service: service.signingName)
+            let signer = RequestSigner(credentials: credentials, region: endpoint.region, service: service.signingName)
             headers += signer.signedHeaders(
                 method: "POST", host: address.authority, path: address.path, headers: headers, body: body,
                 at: time)
@@ -112,14 +114,19 @@ struct QueryClient: Sendable {
             "POST", to: address, headers: headers, body: body, purpose: purpose, secrets: secrets)
     }
 
-    private func parse(_ response: HTTPResponse, _ purpose: String) throws(Failure) -> XMLNode {
+    /// The answer to `action`, whose root element is named after it (EC2 API Reference, "Query requests"; the AWS query
+    /// protocol). A page of a proxy that is well-formed XML must not pass for an empty list.
+    private func parse(_ response: HTTPResponse, of action: String, _ purpose: String) throws(Failure) -> XMLNode {
+        let root: XMLNode
         do {
-            return try XMLNode.parse(response.body)
+            root = try XMLNode.parse(response.body)
         } catch {
-            throw Failure(
-                .protocolMismatch, "cannot \(purpose)",
-                why: "the answer of \(service.signingName) is no XML (line \(error.line): \(error.reason))",
-                hint: "is something else listening at the service's address, a captive portal perhaps?")
+            throw ForeignAnswer.failure(purpose, "it is not XML (line \(error.line): \(error.reason))")
         }
+        guard root.name == "\(action)Response" else {
+            throw ForeignAnswer.failure(
+                purpose, "its root element is \"\(Text.excerpt(root.name, limit: 40))\", not \"\(action)Response\"")
+        }
+        return root
     }
 }

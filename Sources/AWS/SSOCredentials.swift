@@ -9,8 +9,14 @@ public struct SSOCredentials: CredentialSource {
     private static let refreshWindow: Int64 = 900
     /// One at a time for each token: a refresh may end the life of the token that it was made with.
     private let tokens = SingleFlight<String, String>()
+    private let unsaved = UnsavedTokens()
 
-    public init() {}
+    /// Writes a file of the cache.
+    private let write: @Sendable (String, [UInt8]) throws(Failure) -> Void
+
+    public init() { self.init { (path, bytes) throws(Failure) in try LocalFile.write(path, bytes) } }
+
+    init(write: @escaping @Sendable (String, [UInt8]) throws(Failure) -> Void) { self.write = write }
 
     public func credentials(in context: SourceContext) async throws(Failure) -> Credentials? {
         guard let settings = try SSOSettings(context.profile, in: context.config) else { return nil }
@@ -33,15 +39,19 @@ public struct SSOCredentials: CredentialSource {
         _ settings: SSOSettings, _ path: String, _ context: SourceContext
     ) async throws(Failure) -> String {
         guard let bytes = try LocalFile.read(path, limit: 256 << 10) else {
+            unsaved.forget(path)
             throw needsLogin(settings, "there is no cached log-in (\(path))")
         }
-        guard let token = SSOToken(bytes) else {
+        guard let saved = SSOToken(bytes) else {
             throw needsLogin(settings, "the cached log-in \(path) is not readable")
         }
+        let token = unsaved.successor(of: saved, at: path) ?? saved
         let now = context.call.clock.now()
         let end = token.end ?? WallTime(secondsSinceEpoch: 0)
         if now.advanced(by: Self.refreshWindow) < end { return token.accessToken }
-        if settings.session != nil, let fresh = try await refresh(token, settings, path, context) { return fresh }
+        if settings.session != nil, let fresh = try await refresh(token, of: saved, settings, path, context) {
+            return fresh
+        }
         // A refresh that failed is no reason to refuse a token that still lives.
         if now < end { return token.accessToken }
         throw needsLogin(settings, "the log-in ended at \(end)")
@@ -49,7 +59,7 @@ public struct SSOCredentials: CredentialSource {
 
     /// Nil where the token cannot be refreshed or the service refuses to.
     private func refresh(
-        _ token: SSOToken, _ settings: SSOSettings, _ path: String, _ context: SourceContext
+        _ token: SSOToken, of saved: SSOToken, _ settings: SSOSettings, _ path: String, _ context: SourceContext
     ) async throws(Failure) -> String? {
         guard let clientID = token.clientID, let clientSecret = token.clientSecret, let old = token.refreshToken,
             let registration = token.registrationExpiresAt.flatMap({ WallTime(rfc3339: $0) }),
@@ -69,10 +79,14 @@ public struct SSOCredentials: CredentialSource {
             throw error
         }
         guard response.status == 200, let answer = SSOToken.Refreshed(response.body) else {
-            if response.status >= 500 || response.status == 429 {
+            let error = ServiceError(json: response)
+            // The service refuses a log-in with a JSON object: neither a page nor a success of another form is a refusal.
+            if response.status >= 500 || response.status == 429 || response.status < 400 || error.isForeign {
                 if let end = token.end, context.call.clock.now() < end { return nil }
-                throw ServiceError(json: response).failure(
-                    "cannot refresh the log-in of profile \(settings.profile)", credentials: nil)
+                let purpose = "refresh the log-in of profile \(settings.profile)"
+                throw response.status < 400
+                    ? ForeignAnswer.failure(purpose, "it holds no token (HTTP \(response.status))")
+                    : error.failure("cannot \(purpose)", credentials: nil)
             }
             context.call.logger.info(
                 "the log-in of profile \(settings.profile) was not refreshed: HTTP \(response.status)")
@@ -84,6 +98,8 @@ public struct SSOCredentials: CredentialSource {
         fresh.accessToken = answer.accessToken
         fresh.expiresAt = context.call.clock.now().advanced(by: answer.expiresIn).rfc3339
         fresh.refreshToken = answer.refreshToken ?? old
+        // In memory first: a refresh token is good for one use.
+        unsaved.keep(fresh, insteadOf: saved, at: path)
         save(fresh, path, context)
         return fresh.accessToken
     }
@@ -92,7 +108,8 @@ public struct SSOCredentials: CredentialSource {
     private func save(_ token: SSOToken, _ path: String, _ context: SourceContext) {
         guard let json = token.json else { return }
         do {
-            try LocalFile.write(path, json)
+            try write(path, json)
+            unsaved.forget(path)
         } catch {
             context.call.logger.warning("the refreshed log-in was not saved: \(error)")
         }
@@ -113,13 +130,11 @@ public struct SSOCredentials: CredentialSource {
                 headers: [("x-amz-sso_bearer_token", token), ("Accept", "application/json")], purpose: purpose)
             guard response.status == 200 else {
                 let error = ServiceError(json: response)
-                if response.status == 401 { throw needsLogin(settings, error.summary) }
+                if response.status == 401, !error.isForeign { throw needsLogin(settings, error.summary) }
                 throw error.failure("cannot \(purpose)", credentials: nil)
             }
             guard let answer = SSORoleAnswer(response.body)?.roleCredentials else {
-                throw Failure(
-                    .protocolMismatch, "cannot \(purpose)",
-                    why: "the answer of IAM Identity Center holds no credentials")
+                throw ForeignAnswer.failure(purpose, "it holds no credentials")
             }
             return Credentials(
                 accessKeyID: answer.accessKeyId, secretAccessKey: answer.secretAccessKey,

@@ -1,7 +1,7 @@
 import FoundationEssentials
 
 /// A cached log-in of IAM Identity Center, as the AWS CLI keeps it.
-struct SSOToken: Codable, Sendable {
+struct SSOToken: Codable, Sendable, Hashable {
     var startURL: String?
     var region: String?
     var accessToken: String
@@ -19,9 +19,9 @@ struct SSOToken: Codable, Sendable {
     }
 
     init?(_ bytes: [UInt8]) {
-        guard let token = try? JSONDecoder().decode(SSOToken.self, from: Data(bytes)), !token.accessToken.isEmpty else {
-            return nil
-        }
+        guard let token = try? JSONDecoder().decode(SSOToken.self, from: Data(bytes)),
+            HeaderText.flaw(of: token.accessToken) == nil
+        else { return nil }
         self = token
     }
 
@@ -38,7 +38,9 @@ struct SSOToken: Codable, Sendable {
         let refreshToken: String?
 
         init?(_ bytes: [UInt8]) {
-            guard let answer = try? JSONDecoder().decode(Refreshed.self, from: Data(bytes)) else { return nil }
+            guard let answer = try? JSONDecoder().decode(Refreshed.self, from: Data(bytes)),
+                HeaderText.flaw(of: answer.accessToken) == nil
+            else { return nil }
             self = answer
         }
     }
@@ -58,7 +60,7 @@ struct SSORoleAnswer: Decodable {
     struct Credentials: Decodable {
         let accessKeyId: String
         let secretAccessKey: String
-        let sessionToken: String
+        let sessionToken: String?
         /// Milliseconds since 1970.
         let expiration: Int64
     }

@@ -31,14 +31,14 @@ struct STS: Sendable {
         _ answer: XMLNode, renewal: String, origin: String, purpose: String
     ) throws(Failure) -> Credentials {
         guard let found = answer.first("Credentials"), let keyID = found.value("AccessKeyId"),
-            let secret = found.value("SecretAccessKey"), let token = found.value("SessionToken"),
+            let secret = found.value("SecretAccessKey"),
             let end = found.value("Expiration").flatMap({ WallTime(rfc3339: $0) })
         else {
             throw Failure(.protocolMismatch, "cannot \(purpose)", why: "the answer of STS holds no credentials")
         }
         return Credentials(
-            accessKeyID: keyID, secretAccessKey: secret, sessionToken: token, expiration: end, origin: origin,
-            renewal: renewal)
+            accessKeyID: keyID, secretAccessKey: secret, sessionToken: found.value("SessionToken"), expiration: end,
+            origin: origin, renewal: renewal)
     }
 
     /// The region that serves a role where no region is configured.
@@ -48,6 +48,10 @@ struct STS: Sendable {
         case "aws-cn": "cn-north-1"
         case "aws-us-gov": "us-gov-west-1"
         case "aws-eusc": "eusc-de-east-1"
+        case "aws-iso": "us-iso-east-1"
+        case "aws-iso-b": "us-isob-east-1"
+        case "aws-iso-e": "eu-isoe-west-1"
+        case "aws-iso-f": "us-isof-south-1"
         default: "us-east-1"
         }
     }

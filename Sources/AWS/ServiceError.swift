@@ -8,17 +8,25 @@ public struct ServiceError: Error, Sendable, Hashable {
     public let code: String
     public let message: String
     public let requestID: String?
+    /// Whether the answer has no form of AWS's, so that something between this machine and AWS gave it.
+    public let isForeign: Bool
 
-    public init(status: Int, code: String, message: String, requestID: String?) {
+    public init(status: Int, code: String, message: String, requestID: String?, isForeign: Bool = false) {
         self.status = status
         self.code = code
         self.message = message
         self.requestID = requestID
+        self.isForeign = isForeign
     }
 
     /// Reads the error body of the query protocols: EC2's `Response/Errors/Error` and the others' `ErrorResponse/Error`.
     public init(xml response: HTTPResponse) {
-        let root = try? XMLNode.parse(response.body)
+        let document = try? XMLNode.parse(response.body)
+        let root = document.flatMap { ["Response", "ErrorResponse"].contains($0.name) ? $0 : nil }
+        guard root != nil || !ForeignAnswer.isPage(response.body) else {
+            self.init(foreign: response, "it is a page")
+            return
+        }
         let error = root?.first("Error")
         self.init(
             status: response.status,
@@ -28,10 +36,20 @@ public struct ServiceError: Error, Sendable, Hashable {
                 ?? response.header("x-amzn-requestid"))
     }
 
+    private init(foreign response: HTTPResponse, _ reason: String) {
+        self.init(
+            status: response.status, code: "", message: "the answer is not from AWS: \(reason)", requestID: nil,
+            isForeign: true)
+    }
+
     /// Reads the error body of the JSON protocols (SSO, OIDC): `__type` or the `x-amzn-ErrorType` header, and `message`; OIDC has
     /// `error` and `error_description`.
     init(json response: HTTPResponse) {
         let body = try? JSONDecoder().decode(JSONBody.self, from: Data(response.body))
+        guard body != nil || response.header("x-amzn-errortype") != nil else {
+            self.init(foreign: response, "it is not a JSON object")
+            return
+        }
         let type = body?.type ?? response.header("x-amzn-errortype") ?? body?.error ?? ""
         self.init(
             status: response.status,
@@ -98,6 +116,7 @@ public struct ServiceError: Error, Sendable, Hashable {
         case .unavailable: Failure(.serviceUnavailable, what, why: why)
         case .unknownInstance: Failure(.unknownTarget, what, why: why, hint: "check the id, --region and --profile")
         case .unknownEndpoint: Failure(.noEndpoint, what, why: why, hint: "check --endpoint, --region and --profile")
+        case .other where isForeign: Failure(.protocolMismatch, what, why: why, hint: ForeignAnswer.hint)
         case .other: Failure(status < 400 ? .protocolMismatch : .configuration, what, why: why)
         }
     }

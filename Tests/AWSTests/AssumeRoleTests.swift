@@ -25,6 +25,23 @@ import Testing
         _ = await hanging.result
     }
 
+    @Test(
+        "a page of a proxy is no answer of STS",
+        arguments: [
+            "<html><Credentials><AccessKeyId>a</AccessKeyId></Credentials></html>",
+            "<AssumeRoleWithWebIdentityResponse/>", "<!DOCTYPE html><p>Sign in",
+        ])
+    func pageInsteadOfARole(page: String) async throws {
+        let house = try Household()
+        try house.config(
+            "[profile p]\nrole_arn = arn:a\nsource_profile = q\n[profile q]\naws_access_key_id = K\naws_secret_access_key = s"
+        )
+        let stub = try HTTPStub { _ in .init(200, page) }
+        let failure = try await house.failure("p", ["AWS_ENDPOINT_URL_STS": stub.url])
+        #expect(failure.kind == .protocolMismatch)
+        #expect(failure.why.contains("the answer is not from AWS"), "\(failure)")
+    }
+
     @Test func theRolesSettingsTravelToSTS() async throws {
         let house = try Household()
         try house.config(

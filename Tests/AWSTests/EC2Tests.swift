@@ -216,6 +216,51 @@ import Testing
         }
     }
 
+    @Test(
+        "well-formed XML that is not the answer to the call is no empty list",
+        arguments: [
+            #"<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Access blocked</title></head><body><p>Ask the help desk.</p></body></html>"#,
+            "<Response><Errors/></Response>", "<DescribeInstancesResult/>", "<describeinstancesresponse/>",
+            "<DescribeInstanceConnectEndpointsResponse/>", "<rss/>", "<svg/>", "<x:html xmlns:x='u'/>",
+            "<html><DescribeInstancesResponse/></html>",
+        ])
+    func foreignRoot(body: String) async throws {
+        let stub = try HTTPStub { _ in .init(200, body) }
+        let failure = try #require(
+            await #expect(throws: Failure.self) { try await ec2(stub).describeInstances(purpose: "look up web") })
+        #expect(failure.kind == .protocolMismatch)
+        #expect(failure.what == "cannot look up web")
+        #expect(failure.why.contains("the answer is not from AWS: its root element is "), "\(failure)")
+        #expect(failure.why.contains("not \"DescribeInstancesResponse\""))
+        #expect(failure.hint == ForeignAnswer.hint)
+        #expect(stub.requests.count == 1)
+    }
+
+    @Test("the root element of an answer may have a prefix, as namespaces have")
+    func prefixedRoot() async throws {
+        let stub = try HTTPStub { _ in
+            .init(200, #"<e:DescribeInstancesResponse xmlns:e="http://ec2.amazonaws.com/doc/2016-11-15/"/>"#)
+        }
+        #expect(try await ec2(stub).describeInstances(purpose: "look").isEmpty)
+    }
+
+    @Test(
+        "an error page is said to be one and is not shown",
+        arguments: [
+            (403, "<html><body><h1>Blocked</h1></body></html>", Failure.Kind.protocolMismatch),
+            (403, "<!DOCTYPE html>\n<p>Blocked", .protocolMismatch),
+            (302, "\u{FEFF} <html><a href='http://portal'>Blocked</a>", .protocolMismatch),
+            (407, "<html><Error><Code>AccessDenied</Code></Error></html>", .protocolMismatch),
+            (503, "<html>Blocked</html>", .serviceUnavailable),
+        ])
+    func errorPage(status: Int, body: String, kind: Failure.Kind) async throws {
+        let stub = try HTTPStub { _ in .init(status, body) }
+        let failure = try #require(
+            await #expect(throws: Failure.self) { try await ec2(stub).describeInstances(purpose: "look") })
+        #expect(failure.kind == kind, "\(failure)")
+        #expect(failure.why == "the answer is not from AWS: it is a page (HTTP \(status))", "\(failure)")
+    }
+
     @Test func anErrorBodyThatIsNoXMLIsShownAsText() async throws {
         let stub = try HTTPStub { _ in .init(404, "not\u{1B}[31m here") }
         let failure = await #expect(throws: Failure.self) { try await ec2(stub).describeInstances(purpose: "look") }

@@ -78,12 +78,20 @@ private struct Account: Sendable {
             }
             let items = found.map(\.xml).joined()
             return .init(
-                200, "<R><reservationSet><item><instancesSet>\(items)</instancesSet></item></reservationSet></R>")
+                200,
+                """
+                <DescribeInstancesResponse><reservationSet><item><instancesSet>\(items)</instancesSet></item>\
+                </reservationSet></DescribeInstancesResponse>
+                """)
         }
         let wanted = fields["InstanceConnectEndpointId.1"]
         let found = endpoints.filter { door in wanted.map { $0 == door.id } ?? (door.vpc == value) }
         return .init(
-            200, "<R><instanceConnectEndpointSet>\(found.map(\.xml).joined())</instanceConnectEndpointSet></R>")
+            200,
+            """
+            <DescribeInstanceConnectEndpointsResponse><instanceConnectEndpointSet>\(found.map(\.xml).joined())\
+            </instanceConnectEndpointSet></DescribeInstanceConnectEndpointsResponse>
+            """)
     }
 }
 
