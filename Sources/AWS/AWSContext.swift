@@ -45,16 +45,19 @@ public struct AWSContext: Sendable {
     }
 
     /// The region of a request: the one it names, the environment's, the profile's, that of the instance the daemon runs on.
+    /// It may be a pseudo region, which asks for FIPS endpoints: ``Region/resolve(_:)``.
     /// - Throws: `.noRegion`, or what reading the profile throws.
     public func region(named region: String?, profile name: String?) async throws(Failure) -> String {
         let call = try call(profile: name)
         if let region = Region.configured(named: region, environment: environment, profile: call.profile) {
+            _ = try Region.checked(region)
             return region
         }
         // Last, as in the AWS CLI: off EC2 this waits a second for an answer that never comes.
         return try await ownRegion.value("", what: "cannot find the region") { () throws(Failure) in
             do {
-                return try await MetadataClient(call: call).get("/latest/meta-data/placement/region")
+                let region = try await MetadataClient(call: call).get("/latest/meta-data/placement/region")
+                return try Region.checked(region)
             } catch {
                 throw Region.missing(profile: call.profile.name)
             }

@@ -10,7 +10,10 @@ public struct Partition: Sendable, Hashable {
     /// The partition of a region, by the form of its name. A region that no form fits is taken as one of the standard
     /// partition, as the AWS SDKs do: new regions must work without a new release.
     public static func of(region: String) -> Partition {
-        for (prefix, partition) in byPrefix where region.hasPrefix(prefix) { return partition }
+        // `aws-cn-global` and the like name a partition.
+        for (prefix, partition) in byPrefix where region.hasPrefix(prefix) || region == "\(partition.id)-global" {
+            return partition
+        }
         return .standard
     }
 

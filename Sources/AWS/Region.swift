@@ -18,7 +18,26 @@ public enum Region {
         )
     }
 
-    static func isHostLabel(_ text: String) -> Bool {
+    /// The region that a name means. Old configurations ask for FIPS endpoints with a pseudo region, such as
+    /// `fips-us-gov-west-1` or `us-gov-west-1-fips` (botocore's `_normalize_fips_region`).
+    public static func resolve(_ name: String) -> (region: String, isFIPS: Bool) {
+        let region = name.replacing("fips-", with: "").replacing("-fips", with: "")
+        return (region, region != name)
+    }
+
+    /// The region that a name means.
+    /// - Throws: `.noRegion` for a name that cannot be part of a host name or of a signature.
+    static func checked(_ name: String) throws(Failure) -> String {
+        let region = resolve(name).region
+        guard isHostLabel(region) else {
+            throw Failure(
+                .noRegion, "invalid region \"\(Text.excerpt(name, limit: 80))\"",
+                why: "expected letters, digits and hyphens", hint: "--region eu-west-1")
+        }
+        return region
+    }
+
+    private static func isHostLabel(_ text: String) -> Bool {
         let bytes = text.utf8
         return 1...63 ~= bytes.count && bytes.first != UInt8(ascii: "-") && bytes.last != UInt8(ascii: "-")
             && bytes.allSatisfy { byte in

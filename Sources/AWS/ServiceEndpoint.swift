@@ -8,16 +8,24 @@ public struct Service: Sendable, Hashable {
     let hostPrefix: String
     /// As in `AWS_ENDPOINT_URL_EC2` and, in small letters, in `services` sections.
     let settingName: String
+    /// Whether its plain names in GovCloud are the FIPS ones, so that there are no others. So it is with these four; AWS's
+    /// rule sets (botocore's `endpoint-rule-set-1.json`) say it of each service.
+    let isPlainFIPSInGovCloud: Bool
 
-    public static let ec2 = Service(signingName: "ec2", hostPrefix: "ec2", settingName: "EC2")
-    public static let sts = Service(signingName: "sts", hostPrefix: "sts", settingName: "STS")
-    public static let sso = Service(signingName: "awsssoportal", hostPrefix: "portal.sso", settingName: "SSO")
-    public static let ssoOIDC = Service(signingName: "sso-oauth", hostPrefix: "oidc", settingName: "SSO_OIDC")
+    public static let ec2 = Service(
+        signingName: "ec2", hostPrefix: "ec2", settingName: "EC2", isPlainFIPSInGovCloud: true)
+    public static let sts = Service(
+        signingName: "sts", hostPrefix: "sts", settingName: "STS", isPlainFIPSInGovCloud: true)
+    public static let sso = Service(
+        signingName: "awsssoportal", hostPrefix: "portal.sso", settingName: "SSO", isPlainFIPSInGovCloud: true)
+    public static let ssoOIDC = Service(
+        signingName: "sso-oauth", hostPrefix: "oidc", settingName: "SSO_OIDC", isPlainFIPSInGovCloud: true)
 }
 
 /// Where a service of a region is reached.
 public struct ServiceEndpoint: Sendable, Hashable {
     public let service: Service
+    /// The real one, which signatures name, even if a pseudo region led here.
     public let region: String
     public let address: WebAddress
 }
@@ -35,12 +43,16 @@ public struct EndpointRules: Sendable {
         self.profile = profile
     }
 
-    public var usesFIPS: Bool { flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint") }
+    /// Whether settings or the region's own name ask for FIPS endpoints.
+    public func usesFIPS(in region: String) -> Bool {
+        Region.resolve(region).isFIPS || flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")
+    }
     public var usesDualStack: Bool { flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint") }
 
     /// - Throws: `.configuration` where an override is no `http` or `https` URL, `.noRegion` where the region's name cannot be
     ///   part of a host name.
-    public func endpoint(of service: Service, in region: String) throws(Failure) -> ServiceEndpoint {
+    public func endpoint(of service: Service, in name: String) throws(Failure) -> ServiceEndpoint {
+        let region = try Region.checked(name)
         if let (url, place) = try override(of: service) {
             guard let address = WebAddress(url) else {
                 throw Failure(
@@ -49,20 +61,15 @@ public struct EndpointRules: Sendable {
             }
             return ServiceEndpoint(service: service, region: region, address: address)
         }
-        guard Region.isHostLabel(region) else {
-            throw Failure(
-                .noRegion, "\"\(region)\" is no region", why: "letters, digits and hyphens are expected",
-                hint: "--region eu-west-1")
-        }
-        let address = WebAddress(isHTTPS: true, host: host(of: service, in: region), port: nil, path: "/")
+        let host = host(of: service, in: region, usesFIPS: usesFIPS(in: name))
+        let address = WebAddress(isHTTPS: true, host: host, port: nil, path: "/")
         return ServiceEndpoint(service: service, region: region, address: address)
     }
 
-    private func host(of service: Service, in region: String) -> String {
+    private func host(of service: Service, in region: String, usesFIPS: Bool) -> String {
         let partition = Partition.of(region: region)
         var prefix = service.hostPrefix
-        // us-gov serves EC2's and STS's FIPS under the plain name.
-        let isPlain = partition == .governmentUS && !usesDualStack && [Service.ec2, .sts].contains(service)
+        let isPlain = partition == .governmentUS && !usesDualStack && service.isPlainFIPSInGovCloud
         if usesFIPS, !isPlain { prefix += "-fips" }
         return "\(prefix).\(region).\(usesDualStack ? partition.dualStackSuffix : partition.dnsSuffix)"
     }

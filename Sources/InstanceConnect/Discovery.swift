@@ -58,8 +58,8 @@ public actor Discovery {
             let endpoint = try await pinned(id, request, region, margin)
             return Route(
                 target: request.target, remotePort: request.remotePort,
-                address: try endpoint.first(of: [address], for: request.target).description, region: region,
-                profile: request.profile, endpoint: endpoint.endpoint)
+                address: try endpoint.first(of: [address], for: request.target).description,
+                region: Region.resolve(region).region, profile: request.profile, endpoint: endpoint.endpoint)
         }
         let instance = try await instance(request, region, margin)
         let addresses = try addresses(of: instance, request.target)
@@ -93,9 +93,10 @@ public actor Discovery {
         _ request: RouteRequest, leaving margin: Duration
     ) async throws(Failure) -> (route: Route, end: ContinuousClock.Instant?) {
         let route = try await resolve(request, leaving: margin)
-        let instance = InstanceKey(kind: request.target.kind, profile: request.profile, region: route.region)
+        let region = try await context.region(named: request.region, profile: request.profile)
+        let instance = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
         let which = request.endpointID.map { EndpointKey.Which.id($0) } ?? route.vpcID.map { .vpc($0) }
-        let endpoint = which.map { EndpointKey(which: $0, profile: request.profile, region: route.region) }
+        let endpoint = which.map { EndpointKey(which: $0, profile: request.profile, region: region) }
         return (
             route, [instances.end(of: instance), endpoint.flatMap { endpoints.end(of: $0) }].compactMap { $0 }.min()
         )
@@ -117,7 +118,7 @@ public actor Discovery {
         _ request: RouteRequest, _ region: String, _ margin: Duration
     ) async throws(Failure) -> Instance {
         let key = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
-        let lookup = InstanceLookup(ec2: ec2(request, region), region: region)
+        let lookup = InstanceLookup(ec2: ec2(request, region), region: Region.resolve(region).region)
         return try await instances.value(key, leaving: margin, what: "cannot look up \(request.target)") {
             () throws(Failure) in try await lookup.instance(request.target)
         }
@@ -171,8 +172,9 @@ public actor Discovery {
         }
         guard endpoint.isUsable else { throw EndpointChoice.unusable([endpoint], whose: endpoint.vpcID ?? region) }
         let rules = try rules(request.profile)
-        guard let name = endpoint.host(usesFIPS: rules.usesFIPS, usesDualStack: rules.usesDualStack) else {
-            throw EndpointChoice.nameless([endpoint], usesFIPS: rules.usesFIPS)
+        let usesFIPS = rules.usesFIPS(in: region)
+        guard let name = endpoint.host(usesFIPS: usesFIPS, usesDualStack: rules.usesDualStack) else {
+            throw EndpointChoice.nameless([endpoint], usesFIPS: usesFIPS)
         }
         return Pinned(
             endpoint: Endpoint(
@@ -190,7 +192,7 @@ public actor Discovery {
         let rules = try rules(request.profile)
         return EndpointChoice(
             endpoints: try await knownEndpoints(.vpc(vpc), request, region, margin), instance: instance,
-            usesFIPS: rules.usesFIPS,
+            usesFIPS: rules.usesFIPS(in: region),
             usesDualStack: rules.usesDualStack)
     }
 
@@ -230,7 +232,7 @@ public actor Discovery {
     ) -> Route {
         Route(
             target: request.target, remotePort: request.remotePort, instanceID: instance.id,
-            address: address, region: region, profile: request.profile, zone: instance.zone,
+            address: address, region: Region.resolve(region).region, profile: request.profile, zone: instance.zone,
             subnetID: instance.subnetID, vpcID: instance.vpcID, endpoint: candidates[0],
             alternatives: Array(candidates.dropFirst()))
     }

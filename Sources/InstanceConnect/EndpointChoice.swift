@@ -62,7 +62,7 @@ struct EndpointChoice {
         Failure(
             .endpointUnusable,
             "endpoint \(endpoints.map(\.id).joined(separator: ", ")) has no \(usesFIPS ? "FIPS " : "")DNS name",
-            hint: usesFIPS ? "AWS_USE_FIPS_ENDPOINT asks for one" : nil)
+            hint: usesFIPS ? "AWS_USE_FIPS_ENDPOINT, use_fips_endpoint or the region asks for one" : nil)
     }
 
     /// Endpoints of type ipv4 (all old ones) reach IPv4 addresses, ipv6 ones IPv6 addresses, dual-stack ones both.

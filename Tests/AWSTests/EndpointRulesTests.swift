@@ -1,4 +1,6 @@
 import Failures
+import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import AWS
@@ -35,18 +37,89 @@ import Testing
         #expect(try rules.endpoint(of: .ec2, in: region).address.host == host)
     }
 
-    /// As botocore 1.43 resolves them.
+    /// As botocore's rule sets have them.
     @Test(arguments: [
         (Service.sts, "us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
         (.sts, "eu-west-1", "sts-fips.eu-west-1.amazonaws.com"),
         (.sso, "eu-west-1", "portal.sso-fips.eu-west-1.amazonaws.com"),
-        (.sso, "us-gov-west-1", "portal.sso-fips.us-gov-west-1.amazonaws.com"),
-        (.ssoOIDC, "us-gov-east-1", "oidc-fips.us-gov-east-1.amazonaws.com"),
+        (.sso, "us-gov-west-1", "portal.sso.us-gov-west-1.amazonaws.com"),
+        (.ssoOIDC, "us-gov-east-1", "oidc.us-gov-east-1.amazonaws.com"),
         (.ssoOIDC, "cn-north-1", "oidc-fips.cn-north-1.amazonaws.com.cn"),
     ])
     func otherServicesHaveTheirOwnFIPSNames(service: Service, region: String, host: String) throws {
         let rules = try rules(["AWS_USE_FIPS_ENDPOINT": "true"])
         #expect(try rules.endpoint(of: service, in: region).address.host == host)
+    }
+
+    private static let services: [String: Service] = ["ec2": .ec2, "sts": .sts, "sso": .sso, "sso-oidc": .ssoOIDC]
+
+    /// AWS's own rules for each service in each region of each partition, with and without FIPS and dual-stack. The region
+    /// "aws-global", which STS alone has, is left out.
+    private static let script = """
+        import json
+        import botocore.loaders
+        from botocore.endpoint_provider import EndpointProvider
+        loader = botocore.loaders.create_loader()
+        partitions = loader.load_data("partitions")
+        regions = {"xx-new-1"}
+        for partition in partitions["partitions"]:
+            regions.update(name for name in partition["regions"] if name != "aws-global")
+        rows = []
+        for service in ["ec2", "sts", "sso", "sso-oidc"]:
+            rules = EndpointProvider(loader.load_service_model(service, "endpoint-rule-set-1"), partitions)
+            for region in sorted(regions):
+                for fips in [False, True]:
+                    for dual in [False, True]:
+                        url = rules.resolve_endpoint(Region=region, UseFIPS=fips, UseDualStack=dual).url
+                        rows.append({"service": service, "region": region, "fips": fips, "dual": dual, "url": url})
+        print(json.dumps(rows))
+        """
+
+    private struct Row: Decodable {
+        let service: String
+        let region: String
+        let fips: Bool
+        let dual: Bool
+        let url: String
+    }
+
+    @Test(
+        "every address is the one of AWS's rule sets",
+        .enabled("python3 with botocore is not installed here") { try await Python.has("botocore.endpoint_provider") })
+    func ruleSets() async throws {
+        let folder = try TemporaryDirectory()
+        let output = try await Python.run(try folder.write("rules.py", Self.script))
+        let rows = try JSONDecoder().decode([Row].self, from: Data(output.utf8))
+        #expect(rows.count > 500)
+        for row in rows {
+            let service = try #require(Self.services[row.service])
+            let rules = try rules([
+                "AWS_USE_FIPS_ENDPOINT": "\(row.fips)", "AWS_USE_DUALSTACK_ENDPOINT": "\(row.dual)",
+            ])
+            let host = try rules.endpoint(of: service, in: row.region).address.host
+            #expect("https://\(host)" == row.url, "\(row)")
+        }
+    }
+
+    @Test(
+        "a pseudo region asks for FIPS in the real one",
+        arguments: [
+            ("fips-us-gov-west-1", Service.ec2, "us-gov-west-1", "ec2.us-gov-west-1.amazonaws.com"),
+            ("us-gov-west-1-fips", .sts, "us-gov-west-1", "sts.us-gov-west-1.amazonaws.com"),
+            ("fips-us-gov-east-1", .sso, "us-gov-east-1", "portal.sso.us-gov-east-1.amazonaws.com"),
+            ("us-east-1-fips", .ssoOIDC, "us-east-1", "oidc-fips.us-east-1.amazonaws.com"),
+            ("us-fips-east-1", .ec2, "us-east-1", "ec2-fips.us-east-1.amazonaws.com"),
+            ("fips-ca-central-1", .sts, "ca-central-1", "sts-fips.ca-central-1.amazonaws.com"),
+            ("eu-west-1", .ec2, "eu-west-1", "ec2.eu-west-1.amazonaws.com"),
+        ])
+    func pseudoRegions(name: String, service: Service, region: String, host: String) throws {
+        let endpoint = try rules().endpoint(of: service, in: name)
+        #expect(endpoint.region == region)
+        #expect(endpoint.address.host == host)
+        #expect(try rules().usesFIPS(in: name) == (name != region))
+        // An address of the user's own is taken as it is, and signed for in the real region.
+        let own = try rules(["AWS_ENDPOINT_URL": "http://own"]).endpoint(of: service, in: name)
+        #expect(own.region == region && own.address.host == "own")
     }
 
     @Test func overridesStandInTheirOrder() throws {
@@ -120,9 +193,11 @@ import Testing
     }
 
     @Test func aRegionCannotSmuggleAHost() throws {
-        for region in ["eu-west-1.evil.com#", "", "a/b", "-a", "ä"] {
-            let failure = #expect(throws: Failure.self) { try rules().endpoint(of: .ec2, in: region) }
-            #expect(failure?.kind == .noRegion)
+        for region in ["eu-west-1.evil.com#", "", "a/b", "-a", "ä", "fips-", "-fips", "eu-west-1\n", "eu west 1"] {
+            for variables in [[:], ["AWS_ENDPOINT_URL": "http://own"]] {
+                let failure = #expect(throws: Failure.self) { try rules(variables).endpoint(of: .ec2, in: region) }
+                #expect(failure?.kind == .noRegion)
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 import Failures
 import Glibc
+import Logging
 import TestSupport
 import Testing
 
@@ -162,6 +163,22 @@ import Testing
         #expect(failure.kind == .noCredentials)
         #expect(failure.why.contains("hop limit"))
         #expect(stub.requests.count == 1)
+    }
+
+    @Test("a page in the metadata service's place gives no role and no region", arguments: [true, false])
+    func pageInsteadOfMetadata(token: Bool) async throws {
+        let house = try Household()
+        let stub = try HTTPStub { request in
+            request.method == "PUT" && token
+                ? .init(200, "v2") : .init(200, "<html>\n<body>Sign in to the network</body></html>")
+        }
+        let variables = ["AWS_EC2_METADATA_SERVICE_ENDPOINT": stub.url, "AWS_EC2_METADATA_DISABLED": "false"]
+        let failure = try await house.failure(nil, variables)
+        #expect(failure.kind == .helperFailed)
+        #expect(failure.why.contains(token ? "not a role" : "no token"), "\(failure)")
+        let context = AWSContext(environment: house.variables(variables), logger: Logger(label: "test"))
+        let region = await #expect(throws: Failure.self) { try await context.region(named: nil, profile: nil) }
+        #expect(region?.what == "no region is set for profile default")
     }
 
     @Test func aMetadataErrorInsideA200IsShown() async throws {

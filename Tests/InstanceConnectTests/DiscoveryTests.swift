@@ -142,6 +142,49 @@ private struct Account: Sendable {
         #expect(route.targetDescription == "i-00000000000000001 (10.0.1.5)")
     }
 
+    @Test("a pseudo region leads to FIPS names, and signatures name the real region")
+    func pseudoRegion() async throws {
+        let account = Account(instances: [.init()], endpoints: Self.doors)
+        for variables in [["AWS_REGION": "fips-us-gov-west-1"], ["AWS_REGION": "us-gov-west-1-fips"]] {
+            let (discovery, stub) = try discovery(account, variables)
+            let route = try await discovery.resolve(try request("i-00000000000000001"))
+            #expect(route.region == "us-gov-west-1")
+            #expect(route.candidates.map(\.dnsName).allSatisfy { $0.hasSuffix(".fips.example.com") })
+            let pinned = try await discovery.resolve(try request("10.0.1.5", endpoint: "eice-3"))
+            #expect(pinned.endpointDNSName == "eice-3.fips.example.com" && pinned.region == "us-gov-west-1")
+            let given = try await discovery.resolve(
+                try request("10.9.9.9", endpoint: "eice-1", dns: "door.example.com"))
+            #expect(given.region == "us-gov-west-1")
+            for request in stub.requests {
+                #expect(request.header("authorization")?.contains("/us-gov-west-1/ec2/aws4_request") == true)
+            }
+            // What is renewed is what was asked for.
+            #expect(try await discovery.renew(try request("i-00000000000000001"), leaving: .zero).end != nil)
+        }
+    }
+
+    @Test(
+        "a region that cannot be part of a signature is refused before anything is asked",
+        arguments: ["a b", "r\n", "r/x"])
+    func impossibleRegion(region: String) async throws {
+        let (discovery, stub) = try discovery(Account(), ["AWS_REGION": region])
+        let request = try request("10.9.9.9", endpoint: "eice-1", dns: "door.example.com")
+        let failure = await #expect(throws: Failure.self) { try await discovery.resolve(request) }
+        #expect(failure?.kind == .noRegion)
+        #expect(stub.requests.isEmpty)
+    }
+
+    @Test("a resource-based private DNS name leads to the instance whose id it has")
+    func resourceBasedName() async throws {
+        let (discovery, stub) = try discovery(Account(instances: [.init()], endpoints: Self.doors))
+        defer { withExtendedLifetime(stub) {} }
+        for name in ["i-00000000000000001.eu-west-1.compute.internal", "I-00000000000000001.EC2.INTERNAL."] {
+            let route = try await discovery.resolve(try request(name))
+            #expect(route.instanceID == "i-00000000000000001")
+            #expect(route.targetDescription == "\(name) (i-00000000000000001, 10.0.1.5)")
+        }
+    }
+
     /// Of an instance with two addresses each endpoint is a candidate, for the address that it reaches.
     @Test func endpointsOfBothFamiliesStandInForEachOther() async throws {
         let both = Account.Item(ipv6: "2001:db8::5")
