@@ -11,8 +11,18 @@ public final class ExpiringCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     private struct State {
         var timeToLive: Duration
         var entries: [Key: Entry] = [:]
-        /// Raised by `forget`, so that an answer that was asked for before is not stored after it.
-        var epochs: [Key: UInt64] = [:]
+        /// Counts calls of `forget`.
+        var forgets: UInt64 = 0
+        /// The number of the last `forget` of each key, so that an answer requested before it is not stored after it. Empty
+        /// while nothing is fetched.
+        var forgotten: [Key: UInt64] = [:]
+        /// Fetches under way. Of one key there may be several: a fetch whose callers all left may still run.
+        var fetches = 0
+
+        mutating func end() {
+            fetches -= 1
+            if fetches == 0 { forgotten = [:] }
+        }
     }
 
     private let now: @Sendable () -> ContinuousClock.Instant
@@ -59,17 +69,31 @@ public final class ExpiringCache<Key: Hashable & Sendable, Value: Sendable>: Sen
     public func forget(_ key: Key) {
         state.withLock { state in
             state.entries[key] = nil
-            state.epochs[key, default: 0] += 1
+            guard state.fetches > 0 else { return }
+            state.forgets += 1
+            state.forgotten[key] = state.forgets
         }
     }
 
+    /// Whether any fetch is under way, one that nobody waits for any more included.
+    var isFetching: Bool { state.withLock { $0.fetches > 0 } }
+
     private func fetch(_ key: Key, _ work: @Sendable () async throws(Failure) -> Value) async throws(Failure) -> Value {
-        let epoch = state.withLock { $0.epochs[key] }
-        let value = try await work()
+        let asked = state.withLock { state in
+            state.fetches += 1
+            return state.forgets
+        }
+        let value: Value
+        do throws(Failure) {
+            value = try await work()
+        } catch {
+            state.withLock { $0.end() }
+            throw error
+        }
         let instant = now()
         state.withLock { state in
-            guard state.epochs[key] == epoch else { return }
-            state.epochs[key] = nil
+            defer { state.end() }
+            guard state.forgotten[key].map({ $0 <= asked }) ?? true else { return }
             state.entries = state.entries.filter { instant < $0.value.end }
             state.entries[key] = Entry(value: value, end: instant + state.timeToLive)
         }
