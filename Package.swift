@@ -210,8 +210,8 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "AWS", "ControlProtocol", "Failures", "InstanceConnect", "SocketIO", "Tunnels", "TestSupport",
-                logging,
+                "Daemon", "AWS", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
+                "ServiceManager", "SocketIO", "Tunnels", "TestSupport", logging,
             ],
             swiftSettings: strict),
 

@@ -27,13 +27,15 @@ final class ForwardsDisk: Sendable {
 
     /// Nil where there is no home.
     let folderPath: String?
+    private let sync: DiskSync
     private let state = Mutex(State())
 
     private static let lockName = "forwards.lock"
 
     /// - Parameter lock: the claim to the folder, where another process passed it on.
-    init(folderPath: String?, lock: FileDescriptor? = nil) {
+    init(folderPath: String?, lock: FileDescriptor? = nil, sync: DiskSync = DiskSync()) {
         self.folderPath = folderPath
+        self.sync = sync
         state.withLock { $0.lock = lock }
     }
 
@@ -130,7 +132,7 @@ final class ForwardsDisk: Sendable {
             state = State(obstacle: unread)
         }
         do throws(SystemError) {
-            if state.folder == nil { state.folder = try StateFolder(opening: folderPath) }
+            if state.folder == nil { state.folder = try StateFolder(opening: folderPath, sync: sync) }
             if state.lock == nil { state.lock = try state.folder?.lock(Self.lockName) }
         } catch {
             throw notSaved("\(error)", hint: "look at the folder \(folderPath)")
@@ -183,15 +185,20 @@ final class ForwardsDisk: Sendable {
             try folder.replace(ForwardsFile.name, with: text)
             state.text = text
         } catch {
-            undo(folder, state.text)
+            undo(folder, text, to: state.text)
             throw notSaved("\(error)", hint: error.code == ENOSPC || error.code == EDQUOT ? "free some space" : nil)
         }
     }
 
-    /// A save may fail after its rename, when the folder cannot be synced.
-    private func undo(_ folder: StateFolder, _ text: [UInt8]?) {
+    /// Restores the file. A save may fail after its rename, when the folder cannot be synced.
+    ///
+    /// - Parameter old: nil if there was no file.
+    private func undo(_ folder: StateFolder, _ fresh: [UInt8], to old: [UInt8]?) {
         let present = (try? folder.read(ForwardsFile.name)) ?? .nothing
-        guard let text else { return }
-        if present != .bytes(text) { try? folder.replace(ForwardsFile.name, with: text) }
+        if let old {
+            if present != .bytes(old) { try? folder.replace(ForwardsFile.name, with: old) }
+        } else if present == .bytes(fresh) {
+            try? folder.remove(ForwardsFile.name)
+        }
     }
 }

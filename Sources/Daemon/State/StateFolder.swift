@@ -2,12 +2,21 @@ import Failures
 import Glibc
 import SocketIO
 
+/// How changes reach the disk: fsync(2), which a test replaces to let a disk fail. Each returns 0, or -1 with `errno`.
+struct DiskSync: Sendable {
+    /// Writes the content of a file.
+    var file: @Sendable (_ descriptor: CInt) -> CInt = { fsync($0) }
+    /// Writes the entries of a folder.
+    var folder: @Sendable (_ descriptor: CInt) -> CInt = { fsync($0) }
+}
+
 /// The folder in which the daemon keeps what must outlast it. All of it blocks on the file system: not for a loop's queue.
 ///
 /// Files are reached through the folder's descriptor, so that nobody can put another folder in its place meanwhile.
 struct StateFolder: Sendable {
     let path: String
     let descriptor: FileDescriptor
+    private let sync: DiskSync
 
     /// More than any file here needs, in bytes.
     private static let longestFile = 8 << 20
@@ -23,8 +32,9 @@ struct StateFolder: Sendable {
     /// Opens the folder, and makes it where it is missing: mode 0700, with its parents.
     ///
     /// - Throws: when it cannot be made, is not this user's, or is a symbolic link that somebody else planted.
-    init(opening path: String) throws(SystemError) {
+    init(opening path: String, sync: DiskSync = DiskSync()) throws(SystemError) {
         self.path = path
+        self.sync = sync
         try Self.makeFolders(path)
         var status = stat()
         guard lstat(path, &status) == 0 else { throw SystemError("look at the folder") }
@@ -113,7 +123,7 @@ struct StateFolder: Sendable {
             unlinkat(descriptor.raw, fresh, 0)
             throw error
         }
-        try sync()
+        try syncEntries()
     }
 
     private func write(_ bytes: [UInt8], to name: String) throws(SystemError) {
@@ -128,15 +138,21 @@ struct StateFolder: Sendable {
             rest = rest.dropFirst(count)
         }
         // A rename may reach the disk before the bytes do.
-        guard fsync(raw) == 0 else { throw SystemError("sync") }
+        guard sync.file(raw) == 0 else { throw SystemError("sync") }
         // Some network file systems tell of a full disk only here.
         guard Glibc.close(file.take()) == 0 else { throw SystemError("close") }
     }
 
     /// The folder's own entries to the disk.
-    private func sync() throws(SystemError) {
+    private func syncEntries() throws(SystemError) {
         // Not every file system can do this for a folder; those that cannot keep its entries in order by themselves.
-        guard fsync(descriptor.raw) == 0 || errno == EINVAL || errno == ENOTSUP else { throw SystemError("sync") }
+        guard sync.folder(descriptor.raw) == 0 || errno == EINVAL || errno == ENOTSUP else { throw SystemError("sync") }
+    }
+
+    /// Removes `name`, on the disk as well when this returns. A name that is missing is no error.
+    func remove(_ name: String) throws(SystemError) {
+        guard unlinkat(descriptor.raw, name, 0) == 0 || errno == ENOENT else { throw SystemError("remove \(name)") }
+        try syncEntries()
     }
 
     /// Gives what stands under `name` another one, which tells the time, and which is returned. Nothing is overwritten.
@@ -149,7 +165,7 @@ struct StateFolder: Sendable {
             number += 1
         }
         guard renameat(descriptor.raw, name, descriptor.raw, other) == 0 else { throw SystemError("rename") }
-        try sync()
+        try syncEntries()
         return other
     }
 
