@@ -339,6 +339,14 @@ final class Daemon {
         let replacement = try forwards.prepare(
             removing: plan.removed, adding: plan.added, changing: plan.changed)
         try forwards.commit(replacement, on: loop)
+        apply(fresh, on: loop)
+        return ReloadResult(
+            added: plan.added.map(\.name), removed: plan.removed, changed: plan.changed.map(\.name),
+            warnings: warnings)
+    }
+
+    /// All of a fresh configuration but its forwards, after those: nothing here can fail.
+    private func apply(_ fresh: Configuration, on loop: isolated Loop) {
         configuration = fresh
         requests.configuration = fresh
         forwards.access = fresh.access
@@ -348,18 +356,12 @@ final class Daemon {
         pools.apply(fresh.poolLimits, spares: fresh.spareSettings, on: loop)
         server.limits.hello = fresh.timeouts.hello
         if settings.logLevel == nil { setLogLevel(fresh.log.level) }
-        return ReloadResult(
-            added: plan.added.map(\.name), removed: plan.removed, changed: plan.changed.map(\.name),
-            warnings: warnings)
     }
 
     // MARK: The end
 
     private func begin(_ ending: Ending, on loop: isolated Loop) {
-        if let shutdown {
-            if case .handedOver = shutdown.ending { shutdown.change(to: ending, on: loop) } else { shutdown.hurry() }
-            return
-        }
+        if let shutdown { return shutdown.repeated(ending, on: loop) }
         switch ending {
         case .stop:
             settings.service.notifier.removeStored(DescriptorStore.ownControl)

@@ -77,6 +77,11 @@ final class Shutdown {
         _ = loop.schedule(after: .zero) { [weak self] in self?.waitForTheLast() }
     }
 
+    /// A second request or signal: at once, unless this process only drains for its successor. Then the new ending counts.
+    func repeated(_ ending: Ending, on loop: isolated Loop) {
+        if case .handedOver = self.ending { change(to: ending, on: loop) } else { hurry() }
+    }
+
     /// The end is to come sooner: the service stops while this process still drains for its successor.
     func change(to ending: Ending, on loop: isolated Loop) {
         self.ending = ending
@@ -138,8 +143,7 @@ final class Shutdown {
         for tunnel in tunnels.all { tunnel.close(ending.reason) }
     }
 
-    /// A second request or signal: at once.
-    func hurry() {
+    private func hurry() {
         logger.notice("stopping at once")
         completion()
     }

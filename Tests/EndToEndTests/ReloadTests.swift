@@ -169,6 +169,73 @@ import Testing
         }
     }
 
+    @Test("a reload that fails at bind leaves timeouts, profiles, limits and the log level as they were")
+    func aReloadThatFailsAtBind() async throws {
+        let gate = try makePipe()
+        let ssh = try LoopbackServer { connection in
+            // The banner comes when the test wants it.
+            var byte: UInt8 = 0
+            _ = read(gate.read.raw, &byte, 1)
+            try connection.write("SSH-2.0-x\r\n")
+            _ = try connection.readToEnd()
+        }
+        let taken = try LoopbackServer.echo()
+        let home = try TemporaryDirectory()
+        let files = try home.write("config", "[profile work]\nregion = eu-west-1\n")
+        @Sendable func settings(_ duration: String, _ limit: Int, _ level: String) -> String {
+            """
+            [defaults]
+            max_duration = "\(duration)"
+            [profiles.work]
+            idle_timeout = "\(duration)"
+            [endpoints."\(Scene.endpoint)"]
+            max_connections = \(limit)
+            [log]
+            level = "\(level)"
+
+            """
+        }
+        try await Scene.play(
+            port: ssh.port, environment: ["AWS_CONFIG_FILE": files],
+            timeouts: ["shutdown_drain": "600s", "first_bytes": "60s"], configuration: settings("30m", 7, "notice")
+        ) { scene in
+            let daemon = scene.daemon
+            func limits() async throws -> [Int?] { try await daemon.status().endpoints.map(\.slots.limit) }
+            func added(_ name: String) async throws -> [Int?] {
+                let forward = try await daemon.add([
+                    "10.0.0.1", "22", "--name", name, "--profile", "work", "--endpoint", "eice-1", "--endpoint-dns",
+                    "x.invalid",
+                ])
+                return [forward.maxDuration, forward.idleTimeout]
+            }
+            func proxy() throws -> ChildProcess {
+                try daemon.startEicectl(["proxy", Scene.web, "22", "--stdio"], input: .pipe)
+            }
+            #expect(try await added("before") == [1_800, 1_800])
+            let first = try proxy()
+            try await eventually("the target is asked for its banner") { ssh.acceptedCount == 1 }
+            #expect(try await limits() == [7])
+
+            let timeouts = "[timeouts]\nshutdown_drain = \"1s\"\nfirst_bytes = \"100ms\"\n"
+            let forwards = Self.forward("new", "0") + Self.forward("web", "\(taken.port)")
+            try Self.rewrite(scene, timeouts + settings("10m", 3, "debug") + forwards)
+            let reload = try await daemon.eicectl("reload")
+            #expect(reload.code == 73, "\(reload)")
+
+            #expect(try await added("after") == [1_800, 1_800])
+            #expect(try await limits() == [7])
+            // A tunnel that begins now waits for its banner for as long as before.
+            let second = try proxy()
+            try await eventually("the target is asked again") { ssh.acceptedCount == 2 }
+            try await letPass(.milliseconds(300))
+            #expect(first.exit == nil && second.exit == nil, "\(second.standardError)")
+            gate.write.close()
+            try await eventually("the banner is there") { second.standardOutput.contains("SSH-2.0-x") }
+            #expect(!daemon.log.contains("debug:"))
+            #expect(try await daemon.json(ShutdownResult.self, ["shutdown"]).drain == 600)
+        }
+    }
+
     @Test func theLogsLevelIsAppliedUnlessTheCommandLineNamedOne() async throws {
         for arguments in [[], ["--log-level", "warning"]] {
             let daemon = try await EicedDaemon.start(
