@@ -107,12 +107,21 @@ import Testing
         #expect(contents(of: folder("victim")) == "precious")
     }
 
-    @Test func folderThatOthersCanWriteToIsRefused() throws {
+    @Test("a folder that the group or others can write to is refused", arguments: [0o777, 0o770, 0o720, 0o702, 0o1777])
+    func folderThatOthersCanWriteTo(mode: mode_t) throws {
         try folder.makeDirectory("shared")
-        chmod(folder("shared"), 0o777)
+        chmod(folder("shared"), mode)
         let failure = failure(folder("shared/control.sock"))
         #expect(failure?.kind == .configuration)
         #expect(failure?.why == "others can write there, and could replace it")
+        #expect(self.mode(folder("shared/control.sock")) == nil)
+    }
+
+    @Test("a folder that others can only read and enter is accepted")
+    func folderThatOthersCanRead() throws {
+        try folder.makeDirectory("shared")
+        chmod(folder("shared"), 0o755)
+        #expect(failure(folder("shared/control.sock")) == nil)
     }
 
     @Test(.enabled(if: geteuid() == 0, "only root can give a link away"))

@@ -74,6 +74,30 @@ import Testing
         #expect(sessions.count == 0)
     }
 
+    @Test("a failed handshake drops the sessions kept for its name and no others")
+    func aFailedHandshakeDropsItsSessions() throws {
+        #expect(try connect("one.example") == false)
+        #expect(try connect("two.example") == false)
+        // One of the two tickets of this name is taken here, the other one is still kept.
+        let client = try TLSSession(context: contexts.client, serverName: "one.example", port: 443)
+        let areas = (0..<2).map { _ in UnsafeMutableRawBufferPointer.allocate(byteCount: 32_768, alignment: 16) }
+        defer { for area in areas { area.deallocate() } }
+        client.incoming.lend(areas[0])
+        client.outgoing.lend(areas[1])
+        #expect(contexts.client.sessions.count == 3)
+        #expect(client.handshake() == .needsIncoming)
+        let answer = Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8)
+        client.incoming.free.copyBytes(from: answer)
+        client.incoming.append(answer.count)
+        guard case .failed = client.handshake() else {
+            Issue.record("the handshake did not fail")
+            return
+        }
+        #expect(contexts.client.sessions.count == 2)
+        #expect(try connect("one.example") == false, "the name is verified again")
+        #expect(try connect("two.example") == true)
+    }
+
     /// A certificate that nobody looks at any more is most of what a session takes.
     @Test func aSessionIsKeptWithoutTheCertificate() throws {
         #expect(try connect("one.example") == false)

@@ -193,6 +193,8 @@ final class ScriptedRouter: TunnelRouter {
         /// Whether a refused signature is put right, or why not.
         var correction: Result<Bool, Failure> = .success(false)
         var signatures = 0
+        /// Trust roots of dials; nil for the bench's own.
+        var trust: TLSContext?
     }
 
     private let script: Mutex<Script>
@@ -221,6 +223,11 @@ final class ScriptedRouter: TunnelRouter {
         guard script.withLock(\.signsAtOnce) else { return nil }
         return { route, maxDuration in self.signature(route, maxDuration) }
     }
+
+    func trust(_ request: RouteRequest) async throws(Failure) -> TLSContext? { script.withLock(\.trust) }
+
+    /// Dials from now on trust these roots; nil for the bench's own.
+    func trust(_ roots: TLSContext?) { script.withLock { $0.trust = roots } }
 
     func awaited(by request: RouteRequest) -> AwaitedPart? {
         script.withLock { $0.holdsResolve ? AwaitedPart(name: "the script", isHelper: false) : nil }
