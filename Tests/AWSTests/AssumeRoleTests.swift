@@ -59,7 +59,7 @@ import Testing
             """)
         let credentials = try await house.chain().credentials(profile: "p")
         #expect(credentials.origin.contains("arn:aws:iam::123456789012:role/admin"))
-        let request = house.services.stub.requests[0]
+        let request = try #require(house.services.stub.requests.first)
         #expect(
             request.body
                 == "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fadmin"
@@ -84,7 +84,7 @@ import Testing
             """)
         _ = try await house.chain().credentials(profile: "a")
         let requests = house.services.stub.requests
-        #expect(requests.count == 2)
+        try #require(requests.count == 2)
         #expect(requests[0].body.contains("RoleArn=arn%3Ab"))
         #expect(requests[0].header("authorization")?.contains("AKIAC/") == true)
         #expect(requests[1].body.contains("RoleArn=arn%3Aa"))
@@ -103,7 +103,7 @@ import Testing
         try house.config("[profile a]\nrole_arn = arn:a\ncredential_source = Environment")
         let keys = ["AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "s"]
         _ = try await house.chain(keys).credentials(profile: "a")
-        #expect(house.services.stub.requests[0].header("authorization")?.contains("AKIAENV/") == true)
+        #expect(try #require(house.services.stub.requests.first).header("authorization")?.contains("AKIAENV/") == true)
         #expect(try await house.failure("a").kind == .noCredentials)
     }
 
@@ -173,7 +173,7 @@ import Testing
         try house.config("[profile p]\naws_access_key_id = AKIAP\naws_secret_access_key = s")
         let variables = ["AWS_WEB_IDENTITY_TOKEN_FILE": path, "AWS_ROLE_ARN": "arn:w", "AWS_ROLE_SESSION_NAME": "job"]
         #expect(try await house.chain(variables).credentials(profile: nil).accessKeyID.hasPrefix("ASIA"))
-        let request = house.services.stub.requests[0]
+        let request = try #require(house.services.stub.requests.first)
         #expect(request.body.contains("Action=AssumeRoleWithWebIdentity"))
         #expect(request.body.hasSuffix("RoleArn=arn%3Aw&RoleSessionName=job&WebIdentityToken=ey.token"))
         #expect(request.header("authorization") == nil)

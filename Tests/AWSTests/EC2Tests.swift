@@ -67,7 +67,7 @@ import Testing
         #expect(instance.name == "Server_1 & more")
         #expect(instance.tags["Empty"] == "")
         #expect(instance.securityGroups == ["sg-e4076980"])
-        let request = stub.requests[0]
+        let request = try #require(stub.requests.first)
         #expect(request.method == "POST")
         #expect(request.body == "Action=DescribeInstances&Version=2016-11-15&InstanceId.1=i-1234567890abcdef0")
         #expect(request.header("host") == "127.0.0.1:\(stub.port)")
@@ -88,7 +88,7 @@ import Testing
         let found = try await ec2(stub).describeInstanceConnectEndpoints(
             filters: [EC2.Filter("vpc-id", "vpc-1")], purpose: "look")
         #expect(found.map(\.id) == ["eice-1", "eice-2", "eice-3"])
-        #expect(stub.requests[0].body.contains("Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1"))
+        #expect(try #require(stub.requests.first).body.contains("Filter.1.Name=vpc-id&Filter.1.Value.1=vpc-1"))
     }
 
     @Test func endpointsAreReadWithAllTheirNames() async throws {

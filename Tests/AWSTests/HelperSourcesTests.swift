@@ -125,7 +125,7 @@ import Testing
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": "other", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": path,
         ]
         _ = try await house.chain(variables).credentials(profile: nil)
-        #expect(house.services.stub.requests[0].header("authorization") == "Basic abc")
+        #expect(try #require(house.services.stub.requests.first).header("authorization") == "Basic abc")
         try house.home.write("token", "Basic abc\nX-Evil: 1")
         #expect(try await house.failure(nil, variables).kind == .configuration)
     }
@@ -150,7 +150,6 @@ import Testing
         let stub = try HTTPStub { $0.method == "PUT" ? .init(token, "v2") : .init(role, "x") }
         let failure = try await house.failure(
             nil, ["AWS_EC2_METADATA_SERVICE_ENDPOINT": stub.url, "AWS_EC2_METADATA_DISABLED": "false"])
-        if token == 200, role == 200 { return }
         #expect(failure.kind == kind, "\(failure)")
         #expect(failure.why.contains("127.0.0.1:\(stub.port)"))
     }

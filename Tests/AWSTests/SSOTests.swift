@@ -27,7 +27,7 @@ import Testing
         let credentials = try await house.chain().credentials(profile: "p")
         #expect(credentials.sessionToken == "t")
         #expect(credentials.renewal == "aws sso login --profile p")
-        let request = house.services.stub.requests[0]
+        let request = try #require(house.services.stub.requests.first)
         #expect(request.target == "/federation/credentials?account_id=123456789012&role_name=Admin")
         #expect(request.header("x-amz-sso_bearer_token") == "bearer")
     }
@@ -39,7 +39,7 @@ import Testing
         try house.token("corp", #""accessToken":"old","expiresAt":"\#(now.advanced(by: 60))",\#(Self.client)"#)
         _ = try await house.chain().credentials(profile: "p")
         let requests = house.services.stub.requests
-        #expect(requests.map(\.target.first) == ["/", "/"])
+        try #require(requests.count == 2)
         #expect(requests[0].target == "/token")
         #expect(requests[0].body.contains(#""grantType":"refresh_token""#))
         #expect(requests[0].body.contains(#""refreshToken":"old-refresh""#))
@@ -68,7 +68,7 @@ import Testing
             "corp", #""accessToken":"old","expiresAt":"\#(house.services.now.advanced(by: 60))",\#(Self.client)"#)
         let closed = "http://127.0.0.1:\(try freePort())"
         _ = try await house.chain(["AWS_ENDPOINT_URL_SSO_OIDC": closed]).credentials(profile: "p")
-        #expect(house.services.stub.requests[0].header("x-amz-sso_bearer_token") == "old")
+        #expect(try #require(house.services.stub.requests.first).header("x-amz-sso_bearer_token") == "old")
     }
 
     @Test(arguments: [500, 503, 429])
@@ -79,7 +79,7 @@ import Testing
             "corp", #""accessToken":"old","expiresAt":"\#(house.services.now.advanced(by: 60))",\#(Self.client)"#)
         let failing = try HTTPStub { _ in .init(status, "{}") }
         _ = try await house.chain(["AWS_ENDPOINT_URL_SSO_OIDC": failing.url]).credentials(profile: "p")
-        #expect(house.services.stub.requests[0].header("x-amz-sso_bearer_token") == "old")
+        #expect(try #require(house.services.stub.requests.first).header("x-amz-sso_bearer_token") == "old")
         // Without a life left in it, what fails is the service and not the log-in.
         house.services.advance(3_600)
         #expect(try await house.failure("p", ["AWS_ENDPOINT_URL_SSO_OIDC": failing.url]).kind.exitCode == 75)

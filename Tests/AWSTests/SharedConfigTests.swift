@@ -87,20 +87,35 @@ import Testing
 
     @Test(arguments: [
         ("rubbish", 2), ("k = 1\nk = 2", 3), ("= v", 2), ("n =\n  a", 3), ("[profile good]\n[profile bad]", 3),
-        ("[sso-session s]\nrubbish", 3),
     ])
     func aMistakeCostsItsSectionAlone(text: String, line: Int) throws {
+        let (_, shared) = try withAMistake(text, line: line)
+        let failure = #expect(throws: Failure.self) { try shared.profile("bad") }
+        #expect(failure?.kind == .malformedFile)
+        #expect(failure?.what == "/c:\(line)")
+        #expect(failure?.hint?.contains("line \(line)") == true)
+    }
+
+    @Test(
+        "a mistake in a section that is no profile does not make a profile unusable",
+        arguments: ["sso-session", "services"])
+    func aMistakeInASectionThatIsNoProfile(kind: String) throws {
+        let (file, shared) = try withAMistake("[\(kind) s]\nrubbish", line: 3)
+        #expect(file.sections["\(kind) s"]?.problem?.line == 3)
+        #expect(try shared.profile("bad").settings.isEmpty)
+        let section = try #require(kind == "services" ? shared.services["s"] : shared.ssoSessions["s"])
+        #expect(#expect(throws: Failure.self) { try section.usable() }?.what == "/c:3")
+    }
+
+    /// Files whose profile `bad` is followed by a mistake, and other profiles that must not suffer from it.
+    private func withAMistake(_ text: String, line: Int) throws -> (ProfileFile, SharedConfig) {
         let file = try parse("[profile bad]\n\(text)\n[profile other]\nregion = x\nsso_session = s\nservices = v\n")
         let shared = SharedConfig(
             config: file, configPath: "/c", credentials: try parse("[late]\nregion = y\n"), credentialsPath: "/k")
         #expect(try shared.profile("other")["region"] == "x")
         #expect(try shared.profile("late")["region"] == "y")
         #expect(file.problems.map(\.line) == [line])
-        guard shared.profiles["bad"]?.problem != nil else { return }
-        let failure = #expect(throws: Failure.self) { try shared.profile("bad") }
-        #expect(failure?.kind == .malformedFile)
-        #expect(failure?.what == "/c:\(line)")
-        #expect(failure?.hint?.contains("line \(line)") == true)
+        return (file, shared)
     }
 
     @Test func aMistakeInOneFileCostsTheProfileThoughTheOtherIsRight() throws {

@@ -44,7 +44,7 @@ import Testing
         daemon.say(#"{"jsonrpc":"2.0","id":2,"result":{"forwards":[]}}"# + "\n")
         #expect(try client.call(Methods.ForwardList.self, NoParameters()) == ForwardListResult(forwards: []))
         let lines = daemon.heard().split(separator: "\n")
-        #expect(lines.count == 2)
+        try #require(lines.count == 2)
         #expect(try ControlRequest.parse(lines[0].utf8) == (.number(1), .hello(.init(client: "test 1"))))
         #expect(try ControlRequest.parse(lines[1].utf8) == (.number(2), .forwardList))
     }

@@ -80,7 +80,7 @@ import Testing
             RawClient.request(2, "status") + RawClient.request(3, "reload") + RawClient.request(4, "forward.list"))
         #expect(try await client.reply().id == .number(4))
         let replies = bench.handler.state.withLock { $0.replies }
-        #expect(replies.count == 2)
+        try #require(replies.count == 2)
         replies[1].send(.success(.reload(ReloadResult())))
         #expect(try await client.reply().id == .number(3))
         replies[0].send(.success(.status(StatusResult(pid: 1, uptime: 1, socket: "/s"))))

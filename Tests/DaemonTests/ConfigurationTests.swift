@@ -222,7 +222,7 @@ import Testing
     ])
     func aForwardsKeysAreChecked(key: String, text: String) {
         let mistakes = mistakes(text)
-        #expect(mistakes.count == 1 && mistakes[0].contains(" forwards.a.\(key): "), "\(mistakes)")
+        #expect(mistakes.count == 1 && mistakes.first?.contains(" forwards.a.\(key): ") == true, "\(mistakes)")
     }
 
     @Test func twoForwardsCannotListenAtOnePlace() throws {
@@ -288,12 +288,12 @@ import Testing
         ("[profiles.\"\"]", "c.toml:1:11: profiles.\"\": expected the name of an AWS profile"),
         ("[profiles.p]\nendpoint_dns = \"a.b\"", "c.toml:2:16: profiles.p.endpoint_dns: expected the key endpoint"),
     ]) func aProfilesKeysAreChecked(text: String, beginning: String) {
-        #expect(mistakes(text).count == 1 && mistakes(text)[0].hasPrefix(beginning), "\(mistakes(text))")
+        #expect(mistakes(text).count == 1 && mistakes(text).first?.hasPrefix(beginning) == true, "\(mistakes(text))")
     }
 
     @Test func whatIsAllowedButUnwiseIsSaid() throws {
         #expect(
-            try warnings("[endpoints.eice-1]\nmax_connections = 25")[0]
+            try #require(warnings("[endpoints.eice-1]\nmax_connections = 25").first)
                 .hasPrefix("c.toml:2:19: endpoints.eice-1.max_connections: 25 is more than the 20 connections"))
         #expect(
             try warnings(Self.forward + "bind = \"::\"\nallow_remote = true")
@@ -307,7 +307,8 @@ import Testing
         #expect(error.failures.allSatisfy { $0.kind == .configuration })
         #expect(error.summary.what == "the configuration has 2 mistakes")
         #expect(error.summary.why.contains("c.toml:2:1: b"))
-        #expect(InvalidConfiguration(failures: [error.failures[0]]).summary == error.failures[0])
+        let first = try #require(error.failures.first)
+        #expect(InvalidConfiguration(failures: [first]).summary == first)
     }
 
     // MARK: Files

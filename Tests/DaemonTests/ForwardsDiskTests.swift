@@ -70,7 +70,7 @@ import Tunnels
         let loaded = disk.load(at: time)
         #expect(loaded.forwards.isEmpty)
         let aside = "\(file).damaged-\(time.amzDate)"
-        #expect(loaded.warnings.count == 1 && loaded.warnings[0].hint?.contains(aside) == true)
+        #expect(loaded.warnings.count == 1 && loaded.warnings.first?.hint?.contains(aside) == true)
         #expect(contents(of: aside) == "{\"version\": 1, \"forw")
         try disk.save(saved("a"))
         #expect(contents(of: file) != nil && contents(of: aside) != nil)

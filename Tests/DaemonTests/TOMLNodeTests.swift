@@ -7,13 +7,13 @@ import Testing
         let node = TOMLNode.parse(
             Array("b = 1\n\n[t.\"ü x\"]\n  a =  \"q\\u0000\\\"é\"\nc = [true, 1.5]\nd = 1979-05-27".utf8))
         let entries = try #require(node.entries)
-        #expect(entries.map(\.key) == ["b", "t"])
+        try #require(entries.map(\.key) == ["b", "t"])
         #expect(entries[0].line == 1 && entries[0].column == 1)
         #expect(entries[0].value.number == 1 && entries[0].value.column == 5)
         let inner = try #require(entries[1].value.entries?.first)
         #expect(inner.key == "ü x" && inner.line == 3 && inner.column == 4)
         let values = try #require(inner.value.entries)
-        #expect(values.map(\.key) == ["a", "c", "d"])
+        try #require(values.map(\.key) == ["a", "c", "d"])
         #expect(values[0].value.text == "q\0\"é" && values[0].value.line == 4 && values[0].value.column == 8)
         #expect(values[1].value.type == "array" && values[2].value.type == "date")
     }

@@ -18,7 +18,7 @@ import Testing
 
     @Test func theExampleIsGood() throws {
         let inventory = try parse(Inventory.example)
-        #expect(inventory.endpoints[0].maxConnections == 20)
+        #expect(inventory.endpoints.map(\.maxConnections) == [20])
         let state = EmulatorState(inventory: inventory, faults: [], defaultLimit: 20)
         #expect(state.socketAddress(ofTarget: "10.0.1.5", port: 22) == SocketAddress(ip: "127.0.0.1", port: 2_022))
         #expect(state.socketAddress(ofTarget: "10.0.1.5", port: 23) == nil)
@@ -55,6 +55,7 @@ import Testing
 
     @Test func aStoppedInstanceCannotBeReached() throws {
         var inventory = try parse(Inventory.example)
+        try #require(inventory.instances.count == 1)
         inventory.instances[0].state = "stopped"
         #expect(inventory.reachableTargets.isEmpty)
     }
