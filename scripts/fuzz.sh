@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:?usage: scripts/fuzz.sh SECONDS [TARGET…]}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(frames upgrade control ec2 profiles toml state credentials)
+[ ${#targets[@]} -gt 0 ] || targets=(frames upgrade control ec2 profiles toml state credentials connect)
 
 # A scratch path of its own, since these flags would otherwise rebuild everything else. `Package.swift` has the target only
 # with this variable: without libFuzzer it does not link.

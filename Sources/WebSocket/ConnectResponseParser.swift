@@ -11,7 +11,7 @@ public struct ConnectResponseParser: Sendable {
         case violation(String)
     }
 
-    private var reader = HTTPHeadReader(prefix: "HTTP/1.")
+    private var reader = HTTPHeadReader(.response)
     /// Interim answers are passed over, but not without end.
     private var interimAnswers = 0
 

@@ -7,8 +7,8 @@ struct HTTPBodyReader: Sendable {
         case length(remaining: Int)
         case chunkSize([UInt8])
         case chunk(remaining: Int)
-        /// The CR LF behind a chunk's bytes.
-        case chunkEnd([UInt8])
+        /// The end of line behind a chunk's bytes, of which a CR came already or not.
+        case chunkEnd(hasReturn: Bool)
         case untilClosed
         case done
     }
@@ -53,13 +53,13 @@ struct HTTPBodyReader: Sendable {
             framing = left == 0 ? .done : .length(remaining: left)
         case .chunk(let remaining):
             let left = remaining - take(remaining, &rest)
-            framing = left == 0 ? .chunkEnd([]) : .chunk(remaining: left)
-        case .chunkEnd(var line):
-            line.append(rest.removeFirst())
-            guard [UInt8]([.carriageReturn, .lineFeed]).starts(with: line) else {
-                throw MalformedHTTP("a chunk of the body does not end where its size says")
+            framing = left == 0 ? .chunkEnd(hasReturn: false) : .chunk(remaining: left)
+        case .chunkEnd(let hasReturn):
+            switch rest.removeFirst() {
+            case .lineFeed: framing = .chunkSize([])
+            case .carriageReturn where !hasReturn: framing = .chunkEnd(hasReturn: true)
+            default: throw MalformedHTTP("a chunk of the body does not end where its size says")
             }
-            framing = line.count == 2 ? .chunkSize([]) : .chunkEnd(line)
         case .chunkSize(var line):
             line.append(rest.removeFirst())
             guard line.last == .lineFeed else {

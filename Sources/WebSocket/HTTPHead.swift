@@ -44,17 +44,25 @@ public struct HTTPResponseHead: Sendable, Hashable {
         self.headers = headers
     }
 
-    /// Reads status line and fields (RFC 9112, section 4).
+    /// Reads status line and fields (RFC 9112, section 4), as libcurl does: any HTTP/1 version, any blanks behind it, and
+    /// anything but a fourth digit behind the status.
     ///
     /// - Parameter head: all before the empty line.
     init(parsing head: [UInt8]) throws(MalformedHTTP) {
-        let (line, headers) = try HTTPSyntax.parse(section: head[...])
-        let parts = line.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count >= 2, ["HTTP/1.1", "HTTP/1.0"].contains(parts[0]), parts[1].utf8.count == 3,
-            parts[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }), let status = Int(parts[1]), status >= 100
+        let (line, headers) = try HTTPSyntax.parse(section: head[...], of: .response)
+        let bytes = Array(line.utf8)
+        let isDigit = { (byte: UInt8) in (0x30...0x39).contains(byte) }
+        // "HTTP/1." is there already.
+        let version = bytes.prefix { !HTTPSyntax.isBlank($0) }
+        let rest = bytes.dropFirst(version.count).drop { HTTPSyntax.isBlank($0) }
+        let digits = rest.prefix(3)
+        guard version.count == 8, version.starts(with: "HTTP/1.".utf8), version.last.map(isDigit) == true,
+            digits.count == 3, digits.allSatisfy(isDigit), let status = Int(String(decoding: digits, as: UTF8.self)),
+            status >= 100, rest.dropFirst(3).first.map(isDigit) != true
         else { throw MalformedHTTP("the status line is malformed") }
-        guard status != 101 || parts[0] == "HTTP/1.1" else { throw MalformedHTTP("HTTP/1.0 cannot upgrade") }
-        self.init(status: status, reason: parts.count == 3 ? String(parts[2]) : "", headers: headers)
+        guard status != 101 || version.last != UInt8(ascii: "0") else { throw MalformedHTTP("HTTP/1.0 cannot upgrade") }
+        let reason = HTTPSyntax.trimmed(String(decoding: rest.dropFirst(3), as: UTF8.self))
+        self.init(status: status, reason: reason, headers: headers)
     }
 }
 

@@ -10,7 +10,7 @@ public struct UpgradeRequestParser: Sendable {
         case violation(status: Int, String)
     }
 
-    private var reader = HTTPHeadReader()
+    private var reader = HTTPHeadReader(.request)
     private var isDone = false
 
     public init() {}
@@ -29,7 +29,7 @@ public struct UpgradeRequestParser: Sendable {
     }
 
     private static func parse(_ bytes: [UInt8]) throws(MalformedHTTP) -> HTTPRequestHead {
-        let (line, headers) = try HTTPSyntax.parse(section: bytes[...])
+        let (line, headers) = try HTTPSyntax.parse(section: bytes[...], of: .request)
         let parts = line.split(separator: " ", omittingEmptySubsequences: false)
         guard parts.count == 3, !parts[0].isEmpty, parts[0].utf8.allSatisfy(HTTPSyntax.isTokenByte),
             parts[1].hasPrefix("/"), HTTPSyntax.isVisible(String(parts[1])), parts[2] == "HTTP/1.1"

@@ -18,7 +18,7 @@ public struct UpgradeResponseParser: Sendable {
     }
 
     private let key: String
-    private var stage = Stage.head(HTTPHeadReader(prefix: "HTTP/1."))
+    private var stage = Stage.head(HTTPHeadReader(.response))
     /// Interim answers are passed over, but not without end.
     private var interimAnswers = 0
 
@@ -78,7 +78,7 @@ public struct UpgradeResponseParser: Sendable {
         case 100..<200:
             interimAnswers += 1
             guard interimAnswers <= 8 else { throw MalformedHTTP("there is no end of interim answers") }
-            stage = .head(HTTPHeadReader(prefix: "HTTP/1."))
+            stage = .head(HTTPHeadReader(.response))
         default:
             stage = .body(head, try HTTPBodyReader(head: head))
         }

@@ -44,7 +44,7 @@ private let target: @Sendable ([UInt8]) -> Void = {
 enum FuzzTargets {
     static let all: [String: @Sendable ([UInt8]) -> Void] = [
         "frames": frames, "upgrade": upgrade, "control": control, "ec2": ec2, "profiles": profiles, "toml": toml,
-        "state": state, "credentials": credentials,
+        "state": state, "credentials": credentials, "connect": connect,
     ]
 
     /// What is heard does not depend on how the bytes were split.
@@ -108,6 +108,27 @@ enum FuzzTargets {
         }
         let whole = outcome(partsOf: .max)
         precondition(whole == outcome(partsOf: 1), "the parts decide")
+    }
+
+    /// How the bytes were split decides nothing, and no control character and no NUL reaches a field.
+    @Sendable private static func connect(_ bytes: [UInt8]) {
+        func outcome(partsOf size: Int) -> ConnectResponseParser.Outcome {
+            var parser = ConnectResponseParser()
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let outcome = rest.prefix(size).withUnsafeBytes { parser.feed($0) }
+                if outcome != .needMore { return outcome }
+                rest = rest.dropFirst(size)
+            }
+            return .needMore
+        }
+        let whole = outcome(partsOf: .max)
+        // An early answer in parts of one byte has nothing behind it yet.
+        let parts = outcome(partsOf: 1)
+        precondition(whole == parts || parts == .connected, "the parts decide")
+        guard case .refused(let head) = whole else { return }
+        let text = head.reason + head.headers.fields.map { $0.name + $0.value }.joined()
+        precondition(text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }, "a control character")
     }
 
     @Sendable private static func control(_ bytes: [UInt8]) {
