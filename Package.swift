@@ -95,7 +95,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "AWSTests",
-            dependencies: ["AWS", "Failures", "OpenSSL", "TestSupport", logging],
+            dependencies: ["AWS", "BadTLS", "Failures", "OpenSSL", "TestSupport", logging],
             swiftSettings: strict),
 
         // What is special to EC2 Instance Connect Endpoints.

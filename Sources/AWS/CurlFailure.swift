@@ -1,5 +1,6 @@
 import CCurl
 import Failures
+import OpenSSL
 
 /// What a libcurl error means to a person (libcurl-errors(3)).
 struct CurlFailure {
@@ -8,15 +9,19 @@ struct CurlFailure {
     let message: String
     /// The proxy's answer to CONNECT; 0 where there was none.
     let proxyStatus: Int
+    /// Why the certificate was refused, where that was its time.
+    let certificateTime: CertificateTime?
     let request: HTTPRequest
 
     var failure: Failure {
-        Failure(kind, "cannot \(request.purpose): \(what)", why: message, hint: hint)
+        Failure(kind, "cannot \(request.purpose): \(what)", why: outsideTime?.reason ?? message, hint: hint)
     }
 
     static func cancelled(_ request: HTTPRequest) -> Failure {
         Failure(.deadline, "cannot \(request.purpose)", why: "\(request.authority) did not answer in time")
     }
+
+    private var outsideTime: CertificateTime? { code == CURLE_PEER_FAILED_VERIFICATION ? certificateTime : nil }
 
     /// The proxy without its user name and password.
     private var proxy: String { request.proxy.map(ProxySettings.redact) ?? "the proxy" }
@@ -48,6 +53,7 @@ struct CurlFailure {
     private var hint: String? {
         if proxyStatus == 407 { return "give the proxy's user name and password in HTTPS_PROXY" }
         return switch code {
+        case CURLE_PEER_FAILED_VERIFICATION where outsideTime != nil: CertificateTime.hint
         case CURLE_PEER_FAILED_VERIFICATION:
             "if a proxy inspects TLS here, name its CA in AWS_CA_BUNDLE of the daemon's environment"
         case CURLE_COULDNT_RESOLVE_PROXY, CURLE_PROXY: "check HTTPS_PROXY and NO_PROXY of the daemon's environment"

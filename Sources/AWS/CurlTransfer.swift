@@ -1,5 +1,6 @@
 import CCurl
 import Failures
+import OpenSSL
 
 /// One transfer: the easy handle with what it points to. Confined to the thread of `CurlThread`.
 final class CurlTransfer {
@@ -12,6 +13,10 @@ final class CurlTransfer {
     private var body: [UInt8] = []
     private var headers: [(String, String)] = []
     private var isTooLarge = false
+    private let certificateTimes = CertificateTimeWatch()
+
+    /// Whether libcurl's TLS is the OpenSSL that this process is linked with.
+    private static let usesOurOpenSSL = String(cString: curl_version()).contains(" OpenSSL/3.")
 
     init?(
         _ request: HTTPRequest,
@@ -54,6 +59,11 @@ final class CurlTransfer {
         if let roots = request.trustRoots {
             curl_setopt_string(easy, CURLOPT_CAINFO, roots)
             curl_setopt_string(easy, CURLOPT_PROXY_CAINFO, roots)
+            // These certificates instead of the system's, as for tunnels: libcurl would look into the system's folder as well.
+            curl_setopt_string(easy, CURLOPT_CAPATH, nil)
+            curl_setopt_string(easy, CURLOPT_PROXY_CAPATH, nil)
+            // Without a folder libcurl would remember the file for a day; a tunnel reads one that has changed again.
+            curl_setopt_long(easy, CURLOPT_CA_CACHE_TIMEOUT, 0)
         }
         var headers = request.headers
         if request.method != "GET" {
@@ -82,6 +92,15 @@ final class CurlTransfer {
         curl_setopt_callback(easy, CURLOPT_WRITEFUNCTION) { data, size, count, context in
             CurlTransfer.from(context)?.receive(data, size * count) ?? 0
         }
+        if Self.usesOurOpenSSL {
+            curl_setopt_pointer(
+                easy, CURLOPT_SSL_CTX_DATA, Unmanaged.passUnretained(certificateTimes).toOpaque())
+            curl_setopt_context_callback(easy, CURLOPT_SSL_CTX_FUNCTION) { _, context, watch in
+                guard let context, let watch else { return CURLE_OK }
+                Unmanaged<CertificateTimeWatch>.fromOpaque(watch).takeUnretainedValue().watch(context)
+                return CURLE_OK
+            }
+        }
         curl_setopt_pointer(easy, CURLOPT_HEADERDATA, context)
         curl_setopt_callback(easy, CURLOPT_HEADERFUNCTION) { data, size, count, context in
             CurlTransfer.from(context)?.receiveHeader(data, size * count) ?? 0
@@ -106,6 +125,9 @@ final class CurlTransfer {
         // A new status line (after "100 Continue") begins a new answer.
         if line.hasPrefix("HTTP/") {
             headers = []
+        } else if let first = line.utf8.first, [0x20, 0x09].contains(first), let last = headers.indices.last {
+            // libcurl hands out each folded line by itself (RFC 9112, section 5.2).
+            headers[last].1 += " \(line.trimmingWhitespace())"
         } else if let colon = line.firstIndex(of: ":") {
             let value = String(line[line.index(after: colon)...]).trimmingWhitespace()
             headers.append((String(line[..<colon]), value))
@@ -128,7 +150,7 @@ final class CurlTransfer {
             return .failure(
                 CurlFailure(
                     code: code, message: text.isEmpty ? String(cString: curl_easy_strerror(code)) : text,
-                    proxyStatus: proxyStatus, request: request
+                    proxyStatus: proxyStatus, certificateTime: certificateTimes.found, request: request
                 ).failure)
         }
         var status = 0

@@ -62,8 +62,7 @@ public struct ProxySettings: Sendable, Hashable {
     private static func normalize(_ host: String) -> String {
         var name = host.lowercased()
         if name.hasPrefix("["), name.hasSuffix("]") { name = String(name.dropFirst().dropLast()) }
-        if name.hasSuffix(".") { name.removeLast() }
-        return name
+        return String(name.withoutFinalDot)
     }
 
     /// A proxy's URL as messages show it: without user name and password.

@@ -1,3 +1,9 @@
+extension StringProtocol where SubSequence == Substring {
+    /// A host's name without the dot that dig and Route 53 write at its end. It is no part of what is sent as SNI (RFC 6066,
+    /// section 3), stands in no certificate, and would be another Host for a signature.
+    public var withoutFinalDot: Substring { hasSuffix(".") ? dropLast() : self[...] }
+}
+
 /// The parts of an `http` or `https` URL that a request is made of.
 public struct WebAddress: Sendable, Hashable {
     public let isHTTPS: Bool
@@ -15,6 +21,8 @@ public struct WebAddress: Sendable, Hashable {
         self.path = path
     }
 
+    /// A dot at the end of the host's name is left out.
+    ///
     /// Nil for anything that is not `http[s]://host[:port][/path]`. User names, queries and fragments have no place in the
     /// address of a service.
     public init?(_ url: String) {
@@ -33,6 +41,7 @@ public struct WebAddress: Sendable, Hashable {
             host = authority[..<colon]
         }
         if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        host = host.withoutFinalDot
         guard !host.isEmpty, !host.contains("["), !host.contains("]") else { return nil }
         isHTTPS = scheme == "https://"
         self.host = String(host)

@@ -6,6 +6,7 @@
     with(CURLcode, curl_global_init, (long flags), (flags)) \
     with(CURL *, curl_easy_init, (void), ()) \
     with(void, curl_easy_cleanup, (CURL *handle), (handle)) \
+    with(char *, curl_version, (void), ()) \
     with(const char *, curl_easy_strerror, (CURLcode code), (code)) \
     with(struct curl_slist *, curl_slist_append, (struct curl_slist *list, const char *line), (list, line)) \
     with(void, curl_slist_free_all, (struct curl_slist *list), (list)) \
@@ -59,6 +60,9 @@ CURLcode curl_setopt_pointer(CURL *handle, CURLoption option, void *value) {
     return (loaded.curl_easy_setopt)(handle, option, value);
 }
 CURLcode curl_setopt_callback(CURL *handle, CURLoption option, curl_data_callback value) {
+    return (loaded.curl_easy_setopt)(handle, option, value);
+}
+CURLcode curl_setopt_context_callback(CURL *handle, CURLoption option, curl_context_callback value) {
     return (loaded.curl_easy_setopt)(handle, option, value);
 }
 CURLcode curl_getinfo_long(CURL *handle, CURLINFO info, long *value) {

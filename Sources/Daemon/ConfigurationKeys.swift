@@ -1,4 +1,6 @@
+import AWS
 import ControlProtocol
+import InstanceConnect
 import Logging
 import SocketIO
 
@@ -170,11 +172,13 @@ enum ConfigurationText {
     @Sendable static func isRegion(_ text: String) -> Bool { consists(text, ofLettersAnd: "-", capitals: false) }
 
     @Sendable static func isHostName(_ text: String) -> Bool {
-        consists(text, ofLettersAnd: "-.", capitals: true) && text.utf8.count <= 253 && !text.hasPrefix(".")
+        consists(text, ofLettersAnd: "-.", capitals: true) && text.withoutFinalDot.utf8.count <= 253
+            && !text.hasPrefix(".")
+            && !text.contains("..")
     }
 
     @Sendable static func isEndpointID(_ text: String) -> Bool {
-        text.hasPrefix("eice-") && text.utf8.count > 5 && consists(text, ofLettersAnd: "-", capitals: false)
+        Endpoint.isID(text)
     }
 
     @Sendable static func isIPAddress(_ text: String) -> Bool { SocketAddress(ip: text, port: 0) != nil }

@@ -90,6 +90,7 @@ struct RequestTranslation {
                 .invalidRequest, "\"\(Text.excerpt(name, limit: 60))\" is no endpoint's DNS name",
                 hint: "it is like eice-….ec2-instance-connect-endpoint.eu-west-1.amazonaws.com")
         }
+        if let id = options.endpoint, !Endpoint.isID(id) { throw .noEndpointID(id) }
         // The name belongs to the id.
         let endpoint =
             options.endpoint == nil && options.endpointDNSName == nil

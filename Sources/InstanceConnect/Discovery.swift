@@ -107,8 +107,8 @@ public actor Discovery {
             throw Failure(
                 .usage, "an endpoint's DNS name is given without its id", hint: "--endpoint eice-… --endpoint-dns NAME")
         }
-        if let id = request.endpointID, !id.hasPrefix("eice-") {
-            throw Failure(.usage, "\"\(Text.excerpt(id, limit: 60))\" is no endpoint", hint: "--endpoint eice-…")
+        if let id = request.endpointID, !Endpoint.isID(id) {
+            throw .noEndpointID(id)
         }
     }
 

@@ -1,4 +1,5 @@
 import AWS
+import Failures
 
 /// What a forward or a `proxy` call asks for. `profile` and `region` are nil where the daemon's own settings decide.
 public struct RouteRequest: Sendable, Hashable {
@@ -41,7 +42,7 @@ public struct Endpoint: Sendable, Hashable {
     }
 
     public let id: String
-    /// As the API gave it, or the user.
+    /// As the API gave it, or the user, without a dot at its end.
     public let dnsName: String
     public let port: UInt16
     public let zone: String?
@@ -49,6 +50,18 @@ public struct Endpoint: Sendable, Hashable {
     public let nearness: Nearness
     /// The target's address that is asked for through it, where that is not the route's.
     public let targetAddress: String?
+
+    /// Whether this is how an endpoint's id is written: `eice-` and letters or digits.
+    public static func isID(_ text: String) -> Bool {
+        text.hasPrefix("eice-") && text.utf8.count > 5
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+                    true
+                default: false
+                }
+            }
+    }
 
     public init(
         id: String,
@@ -60,12 +73,21 @@ public struct Endpoint: Sendable, Hashable {
         targetAddress: String? = nil
     ) {
         self.id = id
-        self.dnsName = dnsName
+        self.dnsName = String(dnsName.withoutFinalDot)
         self.port = port
         self.zone = zone
         self.subnetID = subnetID
         self.nearness = nearness
         self.targetAddress = targetAddress
+    }
+}
+
+extension Failure {
+    /// The text is no endpoint's id.
+    public static func noEndpointID(_ text: String) -> Failure {
+        Failure(
+            .usage, "invalid endpoint \"\(Text.excerpt(text, limit: 60))\"",
+            why: "expected an id such as eice-0123456789abcdef0", hint: "eicectl endpoints lists them")
     }
 }
 

@@ -68,6 +68,16 @@ public final class TLSContext: Sendable {
             defer { SSL_CTX_free(pointer) }
             throw ErrorQueue.configurationError("cannot read the trust roots in \(path ?? "the system's folders")")
         }
+        // Any certificate of the bundle is an anchor, also one that is no root: libcurl reads bundles so, and companies hand
+        // out the authority that signs alone (X509_VERIFY_PARAM_set_flags(3)).
+        X509_STORE_set_flags(SSL_CTX_get_cert_store(pointer), UInt(X509_V_FLAG_PARTIAL_CHAIN))
+        SSL_CTX_set_cert_verify_callback(
+            pointer,
+            { verification, _ in
+                let result = X509_verify_cert(verification)
+                if result <= 0, let verification { TLSSession.keepTime(of: verification) }
+                return result
+            }, nil)
         return pointer
     }
 

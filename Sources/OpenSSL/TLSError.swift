@@ -6,6 +6,8 @@ public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
         fileprivate let name: String
         /// The peer's certificate was not accepted.
         public static let certificate = Code(name: "certificate")
+        /// The peer's certificate is not valid yet or not any more: ``CertificateTime/hint`` helps.
+        public static let certificateTime = Code(name: "certificate time")
         /// The peer ended the connection with an alert.
         public static let alert = Code(name: "alert")
         /// The peer's bytes are not TLS, or not as TLS wants them.

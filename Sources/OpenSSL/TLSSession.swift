@@ -34,6 +34,8 @@ public final class TLSSession {
     private var isEstablished = false
     private let ssl: OpaquePointer
     private let context: TLSContext
+    /// Why the peer's certificate was refused, where that was its time.
+    private var certificateTime: CertificateTime?
     /// Whom this client verified: sessions are resumed under this name and no other. Empty for a server.
     private let sessionName: String
 
@@ -43,12 +45,13 @@ public final class TLSSession {
 
     /// A client's side.
     ///
-    /// - Parameter serverName: the name that is sent (SNI) and that the certificate must carry; an IP address is
-    ///   checked as one and not sent (RFC 6066, section 3).
+    /// - Parameter serverName: the name that is sent (SNI) and that the certificate must carry, in both without a dot at
+    ///   its end; an IP address is checked as one and not sent (RFC 6066, section 3).
     /// - Parameter port: the server's, for resumption: other ports are other servers.
     public init(context: TLSContext, serverName: String, port: UInt16 = 443) throws(TLSError) {
         precondition(context.role == .client)
         self.context = context
+        let serverName = serverName.hasSuffix(".") ? String(serverName.dropLast()) : serverName
         sessionName = "\(serverName):\(port)"
         ssl = try Self.make(context)
         ErrorQueue.clear()
@@ -121,6 +124,17 @@ public final class TLSSession {
         StrippedSession.withDER(of: session) { owner.context.sessions.add($0, for: owner.sessionName) }
     }
 
+    // MARK: Verification
+
+    /// A verification has failed.
+    static func keepTime(of verification: OpaquePointer) {
+        guard let ssl = X509_STORE_CTX_get_ex_data(verification, SSL_get_ex_data_X509_STORE_CTX_idx()),
+            let bio = SSL_get_rbio(OpaquePointer(ssl)), let data = BIO_get_data(bio)
+        else { return }
+        let owner = Unmanaged<TLSSession>.fromOpaque(data).takeUnretainedValue()
+        owner.certificateTime = CertificateTime(failed: verification)
+    }
+
     // MARK: Bytes
 
     /// Goes on with the handshake as far as the ciphertext at hand allows.
@@ -173,6 +187,11 @@ public final class TLSSession {
     /// that rests.
     public func releaseBuffers() { SSL_free_buffers(ssl) }
 
+    /// The name that the client asked for (SNI), on either side; nil where there is none.
+    public var requestedName: String? {
+        SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name).map { String(cString: $0) }
+    }
+
     /// "TLSv1.3".
     public var protocolVersion: String { String(cString: SSL_get_version(ssl)) }
 
@@ -189,6 +208,7 @@ public final class TLSSession {
         let first = ErrorQueue.drain()
         let verification = SSL_get_verify_result(ssl)
         if verification != Int(X509_V_OK) {
+            if let certificateTime { return .failed(TLSError(.certificateTime, certificateTime.reason)) }
             let words = String(cString: X509_verify_cert_error_string(verification))
             return .failed(TLSError(.certificate, Self.certificateReason(Int32(verification), words)))
         }
@@ -218,8 +238,6 @@ public final class TLSSession {
         switch code {
         case X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH:
             "the certificate is for another name"
-        case X509_V_ERR_CERT_HAS_EXPIRED: "the certificate has expired"
-        case X509_V_ERR_CERT_NOT_YET_VALID: "the certificate is not valid yet"
         case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
             X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT,
             X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:

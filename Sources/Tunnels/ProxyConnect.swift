@@ -165,9 +165,9 @@ final class ProxyConnect: StreamSocketOwner {
         guard case .tls(let tls) = error, tls.code != .truncated else { return lost("during the TLS handshake", error) }
         return Failure(
             .tls, "TLS with proxy \(proxy) failed", why: tls.reason,
-            hint: tls.code == .certificate
-                ? "AWS_CA_BUNDLE names trust roots; for a proxy that speaks plain HTTP use http:// in HTTPS_PROXY" : nil
-        )
+            hint: tls.hint(
+                otherwise:
+                    "AWS_CA_BUNDLE names trust roots; for a proxy that speaks plain HTTP use http:// in HTTPS_PROXY"))
     }
 
     private func lost(_ when: String, _ error: TransportError?) -> Failure {

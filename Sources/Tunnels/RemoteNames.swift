@@ -19,6 +19,19 @@ extension RemoteNames {
 
 // MARK: Sentences
 
+extension TLSError {
+    /// What helps against a certificate that was refused; nil for all other errors.
+    ///
+    /// - Parameter otherwise: where its time is not the reason.
+    func hint(otherwise: String) -> String? {
+        switch code {
+        case .certificateTime: CertificateTime.hint
+        case .certificate: otherwise
+        default: nil
+        }
+    }
+}
+
 extension RemoteNames {
     func handshakeFailure(_ error: TransportError) -> Failure {
         switch error {
@@ -27,8 +40,7 @@ extension RemoteNames {
         case .tls(let tls):
             Failure(
                 .tls, "TLS with \(host) failed", why: tls.reason,
-                hint: tls.code == .certificate
-                    ? "is a proxy in between? name its certificates with AWS_CA_BUNDLE" : nil)
+                hint: tls.hint(otherwise: "is a proxy in between? name its certificates with AWS_CA_BUNDLE"))
         }
     }
 

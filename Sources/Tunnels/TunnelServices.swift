@@ -150,7 +150,7 @@ public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
         self.port = port
     }
 
-    /// Nil where the text has no port, or no host.
+    /// A dot at the end of the host's name is left out. Nil where the text has no port, or no host.
     public init?(parsing text: String) {
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else {
             return nil
@@ -161,6 +161,7 @@ public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
         } else if host.contains(":") {
             return nil
         }
+        host = host.withoutFinalDot
         guard !host.isEmpty else { return nil }
         self.init(host: String(host), port: port)
     }

@@ -3,7 +3,8 @@ public final class ConnectProxy: Sendable {
     public var port: UInt16 { server.port }
     private let server: LoopbackServer
 
-    public init() throws {
+    /// - Parameter answer: what a request that is fulfilled is answered with.
+    public init(answer: String = "HTTP/1.1 200 Connection established\r\n\r\n") throws {
         server = try LoopbackServer { client in
             var head: [UInt8] = []
             while head.firstRange(of: Array("\r\n\r\n".utf8)) == nil {
@@ -18,7 +19,7 @@ public final class ConnectProxy: Sendable {
             }
             let onward = try LoopbackSocket.connect(port: port)
             defer { onward.close() }
-            try client.write("HTTP/1.1 200 Connection established\r\n\r\n")
+            try client.write(answer)
             let down = try Joined { Self.carry(from: onward, to: client) }
             Self.carry(from: client, to: onward)
             // It uses both sockets until it has seen the end.

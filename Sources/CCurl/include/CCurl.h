@@ -13,5 +13,7 @@ CURLcode curl_setopt_long(CURL *handle, CURLoption option, long value);
 CURLcode curl_setopt_string(CURL *handle, CURLoption option, const char *value);
 CURLcode curl_setopt_pointer(CURL *handle, CURLoption option, void *value);
 CURLcode curl_setopt_callback(CURL *handle, CURLoption option, curl_data_callback value);
+typedef CURLcode (*curl_context_callback)(CURL *handle, void *context, void *data);
+CURLcode curl_setopt_context_callback(CURL *handle, CURLoption option, curl_context_callback value);
 CURLcode curl_getinfo_long(CURL *handle, CURLINFO info, long *value);
 CURLMcode curl_multi_setopt_long(CURLM *handle, CURLMoption option, long value);
