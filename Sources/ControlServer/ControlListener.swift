@@ -108,30 +108,23 @@ public final class ControlListener {
     // MARK: Steps
 
     private static func makeFolder(of path: String) throws(Failure) {
-        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let folder = SocketFolder.of(path)
         if mkdir(folder, 0o700) != 0 && errno != EEXIST {
             throw Failure(
                 .cannotListen, "cannot make the folder \(folder)", why: SystemError("mkdir").reason,
                 hint: "choose another path with --socket or EICED_SOCKET")
         }
-        var status = stat()
-        // Another user's link would choose the folder for us: in /tmp everybody can plant one.
-        guard lstat(folder, &status) == 0,
-            status.st_mode & S_IFMT != S_IFLNK || status.st_uid == geteuid() || status.st_uid == 0
-        else {
-            throw Failure(
-                .configuration, "will not put the control socket into \(folder)",
-                why: "it is a symbolic link of another user",
-                hint: "choose a folder of your own with --socket or EICED_SOCKET")
-        }
-        guard stat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-            throw Failure(.cannotListen, "cannot listen on \(path)", why: "\(folder) is no folder")
-        }
-        guard status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
-            throw Failure(
-                .configuration, "will not put the control socket into \(folder)",
-                why: "others can write there, and could replace it",
-                hint: "choose a folder of your own with --socket or EICED_SOCKET")
+        do throws(SocketFolder.Flaw) {
+            try SocketFolder.check(folder)
+        } catch {
+            switch error {
+            case .missing, .noFolder:
+                throw Failure(.cannotListen, "cannot listen on \(path)", why: "\(folder): \(error.reason)")
+            case .foreignLink, .shared:
+                throw Failure(
+                    .configuration, "will not put the control socket into \(folder)", why: error.reason,
+                    hint: "choose a folder of your own with --socket or EICED_SOCKET")
+            }
         }
     }
 

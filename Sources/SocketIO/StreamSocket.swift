@@ -90,6 +90,13 @@ public final class StreamSocket: ReadinessHandler {
         }
     }
 
+    /// Looks at the bytes that the next reads will give, and leaves them there. Returns how many there are, at most as many as the
+    /// memory holds; 0 also where there are none and at the end.
+    public func peek(into memory: UnsafeMutableRawBufferPointer) -> Int {
+        guard mayRead else { return 0 }
+        return max(0, recv(descriptor.raw, memory.baseAddress, memory.count, CInt(MSG_PEEK)))
+    }
+
     /// Writes once; less than all of it when the kernel's buffer is full.
     public func write(_ bytes: UnsafeRawBufferPointer) -> WriteResult {
         while true {

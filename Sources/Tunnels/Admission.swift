@@ -77,6 +77,8 @@ public enum AccessRefusal: Hashable, Sendable {
     case network(String)
     /// Whose connection it is could not be found out.
     case unknown(String)
+    /// It was served, and then spoke what a browser speaks and no SSH client.
+    case webClient(WebClient)
 
     /// A stable word for counters.
     public var code: String {
@@ -84,6 +86,7 @@ public enum AccessRefusal: Hashable, Sendable {
         case .user: "other-user"
         case .network: "network"
         case .unknown: "unknown-user"
+        case .webClient: "web-client"
         }
     }
 
@@ -106,6 +109,10 @@ public enum AccessRefusal: Hashable, Sendable {
                 .accessDenied, what, why: "the kernel does not tell whose it is (\(why)), and nobody is served unknown",
                 hint: "let eiced open netlink sockets (RestrictAddressFamilies=AF_NETLINK in its unit), "
                     + "or use a Unix socket or eicectl proxy")
+        case .webClient(let client):
+            return Failure(
+                .accessDenied, what, why: "it speaks \(client.rawValue), not SSH: has a web page opened it?",
+                hint: "no web page reaches a Unix socket: eicectl add TARGET 22:$XDG_RUNTIME_DIR/eiced/NAME.sock")
         }
     }
 }

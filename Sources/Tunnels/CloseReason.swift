@@ -26,6 +26,10 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
         public static let restart = Self(rawValue: "restart")
         /// A warm tunnel that nobody used in its time, or whose slot was needed.
         public static let unused = Self(rawValue: "unused")
+        /// The client of a forward to port 22 spoke HTTP or TLS.
+        public static let notSSH = Self(rawValue: "not-ssh")
+        /// The client had sent nothing, and an interactive tunnel needed the slot.
+        public static let silent = Self(rawValue: "silent")
         /// Something failed; the failure tells what.
         public static let failed = Self(rawValue: "failed")
     }
@@ -35,8 +39,11 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
     public let sentence: String
     /// What failed, for ``Code/failed``.
     public let failure: Failure?
+    /// What the client spoke, for ``Code/notSSH``.
+    let webClient: WebClient?
 
-    private init(_ code: Code, _ sentence: String, failure: Failure? = nil) {
+    private init(_ code: Code, _ sentence: String, failure: Failure? = nil, webClient: WebClient? = nil) {
+        self.webClient = webClient
         self.code = code
         self.sentence = sentence
         self.failure = failure
@@ -51,6 +58,12 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
     public static let unused = CloseReason(.unused, "warm and not used")
     public static let noRoom = CloseReason(.unused, "to be warm, and no slot was idle")
     public static let evicted = CloseReason(.unused, "warm, and its slot was needed")
+
+    public static let silent = CloseReason(.silent, "its client sent nothing, and its slot was needed")
+
+    static func notSSH(_ client: WebClient) -> CloseReason {
+        CloseReason(.notSSH, "its client speaks \(client.rawValue), not SSH", webClient: client)
+    }
 
     public static func drained(after timeout: Duration) -> CloseReason {
         CloseReason(.drained, "the target was silent for \(DurationText.format(timeout)) after the client's half-close")

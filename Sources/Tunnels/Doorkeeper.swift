@@ -82,11 +82,20 @@ final class Doorkeeper {
             onGone?()
         case .refused(let refusal):
             connection.closeWithReset()
-            refused += 1
-            let record = RefusedConnection(refusal: refusal, at: .now())
-            lastRefused = record
-            onRefusal?(record, digest.note(refusal, at: .now))
+            note(refusal)
         }
         return false
+    }
+
+    /// A tunnel ended. Where its client should not have been served, it counts as refused.
+    func tunnelEnded(_ reason: CloseReason) {
+        if let client = reason.webClient { note(.webClient(client)) }
+    }
+
+    private func note(_ refusal: AccessRefusal) {
+        refused += 1
+        let record = RefusedConnection(refusal: refusal, at: .now())
+        lastRefused = record
+        onRefusal?(record, digest.note(refusal, at: .now))
     }
 }

@@ -49,12 +49,15 @@ public final class EndpointPool {
         let trust: ObjectIdentifier
     }
 
-    init(key: EndpointKey, dnsName: String, cap: Int, queueLength: Int, tickets: TicketCounter, pools: EndpointPools) {
+    init(
+        key: EndpointKey, dnsName: String, cap: Int, queueLength: Int, patience: Duration, tickets: TicketCounter,
+        pools: EndpointPools
+    ) {
         self.key = key
         self.dnsName = dnsName
         self.tickets = tickets
         self.pools = pools
-        machine = PoolStateMachine(cap: cap, queueLength: queueLength)
+        machine = PoolStateMachine(cap: cap, queueLength: queueLength, patience: patience)
     }
 
     /// The configured cap.
@@ -142,6 +145,20 @@ public final class EndpointPool {
         guard machine.useWarm(ticket) else { return false }
         evictions[ticket] = nil
         return true
+    }
+
+    // MARK: Silent tunnels
+
+    /// The tunnel of `ticket` is open, and its client has sent nothing. `evict` is called when an interactive tunnel needs its slot.
+    func becameSilent(_ ticket: Ticket, on loop: isolated Loop, evict: @escaping () -> Void) {
+        evictions[ticket] = evict
+        run(machine.becameSilent(ticket, at: .now), on: loop)
+    }
+
+    /// Its client has sent something.
+    func spoke(_ ticket: Ticket) {
+        machine.spoke(ticket)
+        evictions[ticket] = nil
     }
 
     /// Gives back the room that those who held slots left in lists.

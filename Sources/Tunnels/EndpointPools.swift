@@ -12,6 +12,8 @@ public final class EndpointPools {
         /// By endpoint id.
         public var caps: [String: Int] = [:]
         public var queueLength = 256
+        /// How long the client of an open tunnel may send nothing before its slot is given to an interactive tunnel that waits.
+        var patience = PoolStateMachine.patience
 
         public init() {}
 
@@ -39,7 +41,7 @@ public final class EndpointPools {
         }
         let pool = EndpointPool(
             key: key, dnsName: dnsName, cap: limits.cap(for: key.id), queueLength: limits.queueLength,
-            tickets: tickets, pools: self)
+            patience: limits.patience, tickets: tickets, pools: self)
         pools[key] = pool
         return pool
     }

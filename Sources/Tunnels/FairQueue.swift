@@ -41,25 +41,34 @@ package struct FairQueue {
     private var streak = 0
 
     var count: Int { alive.count }
+    /// How many of them are interactive.
+    private(set) var interactiveCount = 0
     var isEmpty: Bool { alive.isEmpty }
 
     func contains(_ ticket: Ticket) -> Bool { alive[ticket] != nil }
 
     /// To the end of its line.
     mutating func append(_ waiter: Waiter) {
-        alive[waiter.ticket] = waiter
+        add(waiter)
         withClass(of: waiter) { $0.append(waiter) }
     }
 
     /// To the front of everything, behind those who came back before: someone who had his turn, and could not use it. It
     /// moves nobody's turn, so that who is refused often falls behind no more than who never is.
     mutating func prepend(_ waiter: Waiter) {
-        alive[waiter.ticket] = waiter
+        add(waiter)
         returned.append(waiter)
     }
 
+    private mutating func add(_ waiter: Waiter) {
+        alive[waiter.ticket] = waiter
+        if waiter.priority == .interactive { interactiveCount += 1 }
+    }
+
     /// Harmless for a ticket that does not wait. Its place in line is skipped later.
-    mutating func remove(_ ticket: Ticket) { alive[ticket] = nil }
+    mutating func remove(_ ticket: Ticket) {
+        if alive.removeValue(forKey: ticket)?.priority == .interactive { interactiveCount -= 1 }
+    }
 
     /// Whose turn it is.
     mutating func popFirst() -> Waiter? {
@@ -79,7 +88,7 @@ package struct FairQueue {
     }
 
     private mutating func served(_ waiter: Waiter) -> Waiter {
-        alive[waiter.ticket] = nil
+        remove(waiter.ticket)
         return waiter
     }
 

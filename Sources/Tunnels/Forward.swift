@@ -103,7 +103,7 @@ public final class Forward {
     /// The daemon's defaults of ``ForwardSpecification/access``.
     var defaultAccess = AccessRules()
     let doorkeeper = Doorkeeper()
-    /// Connections that were refused, since whose they are may not use the forward.
+    /// Connections that were refused: others' than those who may use the forward, and web clients.
     public var refused: Int { doorkeeper.refused }
     public var lastRefused: RefusedConnection? { doorkeeper.lastRefused }
 
@@ -296,7 +296,10 @@ public final class Forward {
             owner: getuid(), rules: specification.access ?? defaultAccess,
             allowsRemoteClients: specification.allowsRemoteClients)
         guard doorkeeper.admit(connection, caller, by: admission) else { return }
-        if warmTunnels.join(LocalStream(connection), of: caller, on: loop) {
+        let isFromPort = if case .unix = caller.peer { false } else { true }
+        let local = LocalStream(connection, isFromPort: isFromPort)
+        let whenEnded: (CloseReason) -> Void = { [weak doorkeeper] in doorkeeper?.tunnelEnded($0) }
+        if warmTunnels.join(local, of: caller, on: loop, whenEnded: whenEnded) {
             warmTunnels.keepUp(on: loop)
             return
         }
@@ -306,9 +309,9 @@ public final class Forward {
         request.priority = specification.priority
         request.identity = caller.identity
         // Not before: a warm tunnel could take the slot that this one needs, and where this one fails it would fail as well.
-        tunnels.open(request, local: LocalStream(connection), client: nil, on: loop) { [weak warmTunnels] in
-            warmTunnels?.keepUp(on: loop)
-        }
+        tunnels.open(
+            request, local: local, client: nil, on: loop,
+            whenOpened: { [weak warmTunnels] in warmTunnels?.keepUp(on: loop) }, whenEnded: whenEnded)
     }
 
     private func reportTrouble(_ error: SystemError) {

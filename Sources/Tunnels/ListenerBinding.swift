@@ -149,8 +149,24 @@ final class ListenerBinding {
                 throw failure(address, error)
             }
         }
+        try checkFolder(of: path)
         try removeStaleSocket(at: address)
         return ListenerBinding([try listen(address)], path: path)
+    }
+
+    /// As with the control socket: who can write to the folder could take the forward's place.
+    private static func checkFolder(of path: String) throws(Failure) {
+        do throws(SocketFolder.Flaw) {
+            try SocketFolder.check(SocketFolder.of(path))
+        } catch {
+            switch error {
+            case .missing, .noFolder: throw Failure(.cannotListen, "cannot listen on \(path)", why: error.reason)
+            case .foreignLink, .shared:
+                throw Failure(
+                    .cannotListen, "will not put a forward's socket into \(SocketFolder.of(path))", why: error.reason,
+                    hint: "choose a folder of your own, such as $XDG_RUNTIME_DIR/eiced")
+            }
+        }
     }
 
     /// A socket of ours that nobody listens on is a leftover of a daemon that could not clean up.

@@ -7,11 +7,11 @@ package struct PoolStateMachine {
         case grant(Ticket)
         /// The queue is full.
         case refuse(Ticket)
-        /// A warm tunnel is to be closed: someone needs its slot.
+        /// A warm tunnel, or one whose client has sent nothing, is to be closed: someone needs its slot.
         case evict(Ticket)
     }
 
-    private enum Use { case dialing, open, warm, evicted }
+    private enum Use { case dialing, open, silent, warm, evicted }
 
     private struct Holder {
         var waiter: FairQueue.Waiter
@@ -23,17 +23,25 @@ package struct PoolStateMachine {
     private var holders: [Ticket: Holder] = [:]
     /// Warm tunnels, the oldest first: it is the first that would be closed anyway.
     private var warm: [Ticket] = []
+    /// Open tunnels whose clients have sent nothing yet, those first that have been so the longest.
+    private var silent: [(ticket: Ticket, since: ContinuousClock.Instant)] = []
     private var evicted = 0
     private var open = 0
-    /// How many may wait; those that do already stay.
+    /// How many may wait; those that do already stay. Interactive ones are turned away only by as many of their own kind.
     var queueLength: Int
+    /// How long a client may send nothing before its slot can be given to an interactive tunnel. SSH and RDP clients begin at once
+    /// (RFC 4253, section 4.2; MS-RDPBCGR, section 1.3.1.1).
+    private let patience: Duration
+    package static let patience = Duration.seconds(3)
     /// Slots that other processes of ours hold, whose ends we are told of.
     private(set) var taken = 0
 
     /// - Parameters:
     ///   - cap: slots that may be in use at once, at least 1.
     ///   - queueLength: how many may wait.
-    package init(cap: Int, queueLength: Int) {
+    ///   - patience: how long a client may send nothing while an interactive tunnel waits.
+    package init(cap: Int, queueLength: Int, patience: Duration = Self.patience) {
+        self.patience = patience
         self.cap = AdaptiveCap(cap)
         self.queueLength = queueLength
     }
@@ -60,15 +68,16 @@ package struct PoolStateMachine {
             holders[waiter.ticket] = Holder(waiter: waiter, use: .dialing)
             return [.grant(waiter.ticket)]
         }
-        guard queue.count < queueLength else { return [.refuse(waiter.ticket)] + serve() }
+        let ahead = waiter.priority == .interactive ? queue.interactiveCount : queue.count
+        guard ahead < queueLength else { return [.refuse(waiter.ticket)] + serve(at: now) }
         queue.append(waiter)
-        return serve()
+        return serve(at: now)
     }
 
     /// Someone wants a slot for a tunnel that nobody uses yet: granted only if nobody else could want it.
     mutating func requestWarm(_ waiter: FairQueue.Waiter, at now: ContinuousClock.Instant) -> [Decision] {
         cap.tick(at: now)
-        guard hasFreeSlot else { return [.refuse(waiter.ticket)] + serve() }
+        guard hasFreeSlot else { return [.refuse(waiter.ticket)] + serve(at: now) }
         holders[waiter.ticket] = Holder(waiter: waiter, use: .dialing)
         return [.grant(waiter.ticket)]
     }
@@ -81,25 +90,36 @@ package struct PoolStateMachine {
         guard setUse(of: ticket, to: .open, from: [.dialing]) else { return [] }
         cap.accepted(open: open + taken, at: now)
         cap.tick(at: now)
-        return serve()
+        return serve(at: now)
     }
 
     /// The tunnel is open and waits for its first connection.
     mutating func becameWarm(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
         guard setUse(of: ticket, to: .warm, from: [.open]) else { return [] }
         cap.tick(at: now)
-        return serve()
+        return serve(at: now)
     }
 
     /// A warm tunnel found its connection. False when it was just given up: its slot is promised to someone else.
     mutating func useWarm(_ ticket: Ticket) -> Bool { setUse(of: ticket, to: .open, from: [.warm]) }
+
+    /// The tunnel is open, and its client has sent nothing yet.
+    mutating func becameSilent(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
+        guard setUse(of: ticket, to: .silent, from: [.open]) else { return [] }
+        silent.append((ticket, now))
+        cap.tick(at: now)
+        return serve(at: now)
+    }
+
+    /// Its client has sent something: it keeps its slot, unless that was just promised to someone else.
+    mutating func spoke(_ ticket: Ticket) { _ = setUse(of: ticket, to: .open, from: [.silent]) }
 
     /// A slot came back. Harmless for one that came back before.
     package mutating func release(_ ticket: Ticket, at now: ContinuousClock.Instant) -> [Decision] {
         guard let holder = remove(ticket) else { return [] }
         if holder.use != .dialing { cap.closed(at: now) }
         cap.tick(at: now)
-        return serve()
+        return serve(at: now)
     }
 
     /// The endpoint refused a dial since it is full: the slot is back, and who had it is the next to be served.
@@ -110,14 +130,14 @@ package struct PoolStateMachine {
         cap.tick(at: now)
         cap.refused(open: open + taken, jitter: jitter, at: now)
         queue.prepend(holder.waiter)
-        return serve()
+        return serve(at: now)
     }
 
     /// Another configured cap. Slots above a lower one stay until they come back.
     mutating func setCap(_ limit: Int, at now: ContinuousClock.Instant) -> [Decision] {
         cap.configure(limit)
         cap.tick(at: now)
-        return serve()
+        return serve(at: now)
     }
 
     /// So many slots are held by other processes of ours now.
@@ -125,22 +145,26 @@ package struct PoolStateMachine {
         if count < taken { for _ in count..<taken { cap.closed(at: now) } }
         taken = count
         cap.tick(at: now)
-        return serve()
+        return serve(at: now)
     }
 
     /// Time has passed: see ``nextWake``.
     mutating func tick(at now: ContinuousClock.Instant) -> [Decision] {
         cap.tick(at: now)
-        return serve()
+        return serve(at: now)
     }
 
     /// When `tick` has something to do; nil when only an event can.
     var nextWake: ContinuousClock.Instant? {
         let pause = queue.isEmpty ? nil : cap.notBefore
-        return [pause, cap.riseAt].compactMap { $0 }.min()
+        let eviction = needsSilent ? silent.first.map { $0.since + patience } : nil
+        return [pause, cap.riseAt, eviction].compactMap { $0 }.min()
     }
 
-    private mutating func serve() -> [Decision] {
+    /// An interactive tunnel waits for a slot that is not being given up already.
+    private var needsSilent: Bool { queue.interactiveCount > evicted && !hasRoom }
+
+    private mutating func serve(at now: ContinuousClock.Instant) -> [Decision] {
         var decisions: [Decision] = []
         while cap.notBefore == nil, hasRoom, let waiter = queue.popFirst() {
             holders[waiter.ticket] = Holder(waiter: waiter, use: .dialing)
@@ -150,6 +174,10 @@ package struct PoolStateMachine {
         while queue.count > evicted, let oldest = warm.first {
             _ = setUse(of: oldest, to: .evicted, from: [.warm])
             decisions.append(.evict(oldest))
+        }
+        while needsSilent, let oldest = silent.first, oldest.since + patience <= now {
+            _ = setUse(of: oldest.ticket, to: .evicted, from: [.silent])
+            decisions.append(.evict(oldest.ticket))
         }
         return decisions
     }
@@ -171,6 +199,7 @@ package struct PoolStateMachine {
     private mutating func count(_ use: Use, _ ticket: Ticket, _ change: Int) {
         if use != .dialing { open += change }
         if use == .evicted { evicted += change }
+        if use == .silent, change < 0 { silent.removeAll { $0.ticket == ticket } }
         guard use == .warm else { return }
         if change > 0 { warm.append(ticket) } else { warm.removeAll { $0 == ticket } }
     }

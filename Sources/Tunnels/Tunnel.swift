@@ -25,6 +25,14 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     /// Bytes of the client that came before its socket was ours.
     var early: [UInt8] = []
     var localHasEnded = false
+    /// Whether the client came over a TCP port, where it may be a browser that a web page sends.
+    var isFromPort = false
+    /// Judges what the client of an SSH server sends first; nil once that is decided, and for all others.
+    var firstBytes: FirstBytes?
+    /// The client has sent something, whether it was read or not.
+    var hasSpoken = false
+    /// The pool takes the tunnel for one whose client has sent nothing.
+    var isSilent = false
     var discardsLocal = false
 
     var remote: RemoteConnection?
@@ -105,6 +113,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             let socket = try StreamSocket(stream.descriptor, owner: self, on: loop)
             local = socket
             early = stream.received
+            isFromPort = stream.isFromPort
+            firstBytes = isFromPort && handle.request.route.remotePort == 22 ? FirstBytes() : nil
             if !stream.greeting.isEmpty, !greet(stream.greeting, over: socket) {
                 run(machine.localBroke(), on: loop)
                 return false
@@ -342,6 +352,8 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             }
             guard adopt(stream, on: loop) else { return }
         }
+        guard !peekLocal(on: loop) else { return }
+        noteSilence(on: loop)
         services.logger.info(
             "tunnel open",
             metadata: [

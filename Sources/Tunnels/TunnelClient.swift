@@ -22,8 +22,15 @@ public struct LocalStream {
     public let received: [UInt8]
     /// What the client must get before the target's first byte.
     public let greeting: [UInt8]
+    /// Whether it was accepted on a TCP port: there a web page can make the user's browser connect.
+    let isFromPort: Bool
 
     public init(_ descriptor: FileDescriptor, received: [UInt8] = [], greeting: [UInt8] = []) {
+        self.init(descriptor, received: received, greeting: greeting, isFromPort: false)
+    }
+
+    init(_ descriptor: FileDescriptor, received: [UInt8] = [], greeting: [UInt8] = [], isFromPort: Bool) {
+        self.isFromPort = isFromPort
         self.descriptor = descriptor
         self.received = received
         self.greeting = greeting

@@ -10,7 +10,9 @@ extension Tunnel {
         switch machine.state {
         case .open, .draining: pump(on: loop)
         default:
-            // Not read yet: what it sends stays in the kernel's buffer. But a client that left gives its place back.
+            // Not read yet: what it sends stays in the kernel's buffer. But a client that left gives its place back, and one that no
+            // SSH client is takes none.
+            guard !peekLocal(on: loop) else { return }
             if socket.peerShutDown || socket.hungUp {
                 run(machine.localPeer(is: LocalPeer.examine(socket)), on: loop)
             }
@@ -80,6 +82,7 @@ extension Tunnel {
             switch readLocal(local, into: buffer) {
             case .bytes(let count):
                 buffer.end += count
+                guard takes(UnsafeRawBufferPointer(buffer.filled), on: loop) else { return .drained }
                 handle.statistics.addLocalToRemote(count)
                 lastActivity = loop.now
                 remote.send(buffer, on: loop)
@@ -96,6 +99,57 @@ extension Tunnel {
             }
         }
         return .drained
+    }
+
+    // MARK: The first bytes
+
+    /// Looks at what the client has sent and nobody has read yet. Returns whether that ended the tunnel.
+    func peekLocal(on loop: isolated Loop) -> Bool {
+        guard isFromPort, let local, !hasSpoken || firstBytes != nil else { return false }
+        let seen = [UInt8](unsafeUninitializedCapacity: FirstBytes.longest) { memory, count in
+            count = local.peek(into: UnsafeMutableRawBufferPointer(memory))
+        }
+        guard !seen.isEmpty else { return false }
+        hasSpoken = true
+        guard firstBytes != nil else { return false }
+        return conclude(FirstBytes.verdict(on: seen), on: loop)
+    }
+
+    /// Returns whether bytes that the client sent may go on their way.
+    private func takes(_ bytes: UnsafeRawBufferPointer, on loop: isolated Loop) -> Bool {
+        if isSilent { endSilence() }
+        guard let verdict = firstBytes?.feed(bytes) else { return true }
+        return !conclude(verdict, on: loop)
+    }
+
+    /// Returns whether the verdict ended the tunnel.
+    private func conclude(_ verdict: FirstBytes.Verdict, on loop: isolated Loop) -> Bool {
+        switch verdict {
+        case .undecided: return false
+        case .clear: firstBytes = nil
+        case .web(let client):
+            firstBytes = nil
+            run(machine.close(.notSSH(client)), on: loop)
+            return true
+        }
+        return false
+    }
+
+    /// The tunnel is open. As long as its client sends nothing its slot may be given to one who waits.
+    func noteSilence(on loop: isolated Loop) {
+        guard isFromPort, !hasSpoken, let slot, let pool = services.pools.get(on: loop).existing(slot.key) else {
+            return
+        }
+        isSilent = true
+        let handle = handle
+        pool.becameSilent(slot.ticket, on: loop) { handle.close(.silent) }
+    }
+
+    private func endSilence() {
+        isSilent = false
+        guard let slot else { return }
+        let pools = services.pools
+        services.control.submit { loop in pools.get(on: loop).existing(slot.key)?.spoke(slot.ticket) }
     }
 
     private func readLocal(_ local: StreamSocket, into buffer: Buffer) -> StreamSocket.ReadResult {

@@ -30,6 +30,8 @@ public final class TunnelTable {
     private var unconnected: Set<UInt64> = []
     /// Those that no connection has joined yet.
     private var warm: [UInt64: (CloseReason) -> Void] = [:]
+    /// Told of the ends of tunnels that a client uses.
+    private var endings: [UInt64: (CloseReason) -> Void] = [:]
     private var whenEmpty: [() -> Void] = []
     private var reclaim = MemoryReclaim()
     private var pendingReclaim: Deadline?
@@ -71,14 +73,16 @@ public final class TunnelTable {
     ///   - local: the client's connection; nil where `client` gives it once the tunnel is open.
     ///   - client: told of the outcome.
     ///   - whenOpened: on the control loop, if it opens.
+    ///   - whenEnded: on the control loop, when it has ended.
     @discardableResult
     public func open(
         _ request: TunnelRequest, local: LocalStream?, client: (any TunnelClient)?, on loop: isolated Loop,
-        whenOpened: (() -> Void)? = nil
+        whenOpened: (() -> Void)? = nil, whenEnded: ((CloseReason) -> Void)? = nil
     ) -> TunnelHandle {
         let handle = TunnelHandle(id: nextID, request: request, since: .now())
         nextID += 1
         live[handle.id] = handle
+        endings[handle.id] = whenEnded
         reclaimMemory(on: loop)
         unconnected.insert(handle.id)
         let heard = LoopBound((table: self, whenOpened: whenOpened), on: loop)
@@ -110,10 +114,16 @@ public final class TunnelTable {
     }
 
     /// Joins a connection to a warm tunnel. False when that is just ending; the connection is then untouched.
-    func join(_ local: LocalStream, of caller: Caller, to handle: TunnelHandle, on loop: isolated Loop) -> Bool {
+    ///
+    /// - Parameter whenEnded: on the control loop, when the tunnel has ended after it was joined.
+    func join(
+        _ local: LocalStream, of caller: Caller, to handle: TunnelHandle, on loop: isolated Loop,
+        whenEnded: @escaping (CloseReason) -> Void
+    ) -> Bool {
         handle.update { $0.joinedBy = (caller.description, caller.identity) }
         guard handle.tunnel(on: loop)?.join(local, on: loop) == true else { return false }
         warm[handle.id] = nil
+        if live[handle.id] != nil { endings[handle.id] = whenEnded }
         return true
     }
 
@@ -170,7 +180,11 @@ public final class TunnelTable {
         guard live.removeValue(forKey: handle.id) != nil else { return }
         unconnected.remove(handle.id)
         let whenEnded = warm.removeValue(forKey: handle.id)
-        defer { whenEnded?(reason) }
+        let ending = endings.removeValue(forKey: handle.id)
+        defer {
+            whenEnded?(reason)
+            ending?(reason)
+        }
         let end = EndedTunnel(handle: handle, reason: reason, at: .now())
         log(end)
         if reason.failure != nil {
@@ -187,7 +201,8 @@ public final class TunnelTable {
     /// Warm tunnels come and go: only those that fail are worth a line by default.
     private func level(of end: EndedTunnel) -> Logger.Level {
         if end.reason.failure != nil { return .warning }
-        return end.reason.code == .unused ? .debug : .info
+        // That a web page tries is told by the forward, at most once a minute.
+        return [.unused, .notSSH].contains(end.reason.code) ? .debug : .info
     }
 
     /// One line for each tunnel, whatever became of it.

@@ -24,10 +24,14 @@ final class WarmTunnels {
     }
 
     /// Joins a connection to a warm tunnel. False when there is none ready.
-    func join(_ local: LocalStream, of caller: Caller, on loop: isolated Loop) -> Bool {
+    ///
+    /// - Parameter whenEnded: told of the tunnel's end.
+    func join(
+        _ local: LocalStream, of caller: Caller, on loop: isolated Loop, whenEnded: @escaping (CloseReason) -> Void
+    ) -> Bool {
         while let handle = made.first(where: { $0.snapshot.state == .warm }) {
             made.removeAll { $0 === handle }
-            if tunnels.join(local, of: caller, to: handle, on: loop) { return true }
+            if tunnels.join(local, of: caller, to: handle, on: loop, whenEnded: whenEnded) { return true }
         }
         return false
     }

@@ -113,7 +113,7 @@ import Testing
         chmod(folder("shared"), mode)
         let failure = failure(folder("shared/control.sock"))
         #expect(failure?.kind == .configuration)
-        #expect(failure?.why == "others can write there, and could replace it")
+        #expect(failure?.why == "others can write there, and could replace the socket")
         #expect(self.mode(folder("shared/control.sock")) == nil)
     }
 

@@ -29,7 +29,8 @@ final class Bench: Sendable {
     init(
         _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), slots: Int = 20,
         relays relayCount: Int = 2, spares: Int = 0, proxy: String? = nil, handshakes: Int? = nil,
-        pace: Pace.Limits = Pace.Limits(), router: ScriptedRouter = ScriptedRouter()
+        pace: Pace.Limits = Pace.Limits(), patience: Duration = PoolStateMachine.patience,
+        router: ScriptedRouter = ScriptedRouter()
     ) async throws {
         guard let authority = TestCertificates.authority else { throw TestFailure("no authority") }
         self.endpoint = endpoint
@@ -44,6 +45,7 @@ final class Bench: Sendable {
         tables = await Self.run(on: control) { loop in
             var limits = EndpointPools.Limits()
             limits.defaultCap = slots
+            limits.patience = patience
             let pools = EndpointPools(limits: limits)
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
             var services = TunnelServices(
@@ -118,12 +120,15 @@ final class Bench: Sendable {
     }
 
     /// Begins a tunnel for a client that waits for it.
-    func connect(waitsForTarget: Bool = true) async throws -> (TunnelHandle, WaitingClient) {
+    func connect(
+        waitsForTarget: Bool = true, priority: TunnelPriority = .normal
+    ) async throws -> (TunnelHandle, WaitingClient) {
         let route = try ScriptedRouter.request()
         let client = WaitingClient()
         let handle = await onControl { tables, loop in
-            let request = TunnelRequest(
+            var request = TunnelRequest(
                 route: route, peer: "test", maxDuration: .seconds(3_600), waitsForTarget: waitsForTarget)
+            request.priority = priority
             return tables.tunnels.open(request, local: nil, client: client, on: loop)
         }
         return (handle, client)

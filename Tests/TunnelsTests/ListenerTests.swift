@@ -129,6 +129,37 @@ import Testing
         other.close()
     }
 
+    @Test(
+        "a socket in a folder that others may write to is refused, like the control socket",
+        arguments: [0o777, 0o1777, 0o770, 0o702])
+    func sharedFolder(mode: mode_t) throws {
+        let folder = try TemporaryDirectory()
+        try folder.makeDirectory("shared")
+        chmod(folder("shared"), mode)
+        let failure = try #require(refusal(.path(folder("shared/s"))))
+        #expect(failure.kind == .cannotListen)
+        #expect(failure.what == "will not put a forward's socket into \(folder("shared"))")
+        #expect(failure.why == "others can write there, and could replace the socket")
+        #expect(!exists(folder("shared/s")))
+        chmod(folder("shared"), 0o755)
+        try ListenerBinding.bind(.path(folder("shared/s")), bindAddress: nil).close()
+    }
+
+    @Test(
+        "neither another user's folder nor another user's link to one's own is used",
+        .enabled(if: geteuid() == 0, "only root can give a folder away"))
+    func foreignFolder() throws {
+        let folder = try TemporaryDirectory()
+        try folder.makeDirectory("theirs")
+        chown(folder("theirs"), 65_534, 65_534)
+        #expect(refusal(.path(folder("theirs/s")))?.kind == .cannotListen)
+        try folder.makeDirectory("ours")
+        symlink(folder("ours"), folder("link"))
+        try ListenerBinding.bind(.path(folder("link/s")), bindAddress: nil).close()
+        lchown(folder("link"), 65_534, 65_534)
+        #expect(refusal(.path(folder("link/s")))?.why == "it is a symbolic link of another user")
+    }
+
     @Test func anotherFileIsNeverTouched() throws {
         let folder = try TemporaryDirectory()
         try folder.write("notes", "precious")

@@ -15,13 +15,18 @@ import Testing
 }
 
 private struct PoolModel {
-    private enum Stage { case waiting, dialing, open, warm, evicted, over }
+    private enum Stage { case waiting, dialing, open, silent, warm, evicted, over }
+
+    private static let patience = Duration.seconds(10)
 
     private var random: SeededGenerator
     private var machine: PoolStateMachine
     private var now = ContinuousClock.now
     private var stages: [Ticket: Stage] = [:]
     private var answers: [Ticket: Int] = [:]
+    private var interactive: Set<Ticket> = []
+    /// Since when the clients of silent tunnels have sent nothing.
+    private var silentSince: [Ticket: ContinuousClock.Instant] = [:]
     private var turns = TurnModel()
     private var next: UInt64 = 1
     private let limit: Int
@@ -33,7 +38,7 @@ private struct PoolModel {
         random = SeededGenerator(seed: seed)
         limit = Int.random(in: 1...20, using: &random)
         room = limit
-        machine = PoolStateMachine(cap: limit, queueLength: 30)
+        machine = PoolStateMachine(cap: limit, queueLength: 30, patience: Self.patience)
     }
 
     private func tickets(_ stage: Stage) -> [Ticket] {
@@ -44,7 +49,8 @@ private struct PoolModel {
 
     mutating func step() {
         now = now.advanced(by: .milliseconds(Int.random(in: 0...400, using: &random)))
-        switch Int.random(in: 0..<12, using: &random) {
+        if let wake = machine.nextWake, wake <= now { apply(machine.tick(at: now)) { _ in } }
+        switch Int.random(in: 0..<14, using: &random) {
         case 0...3: request()
         case 4: requestWarm()
         case 5: if let ticket = pick(.waiting) { withdraw(ticket) }
@@ -56,7 +62,19 @@ private struct PoolModel {
                 stages[ticket] = .open
             }
         case 10:
-            if let ticket = [pick(.open), pick(.evicted), pick(.warm)].compactMap({ $0 }).first { release(ticket) }
+            if let ticket = [pick(.open), pick(.evicted), pick(.warm), pick(.silent)].compactMap({ $0 }).first {
+                release(ticket)
+            }
+        case 11:
+            if let ticket = pick(.open) {
+                silentSince[ticket] = now
+                apply(machine.becameSilent(ticket, at: now)) { $0[ticket] = .silent }
+            }
+        case 12:
+            if let ticket = pick(.silent) {
+                machine.spoke(ticket)
+                stages[ticket] = .open
+            }
         default:
             if Bool.random(using: &random) { room = Int.random(in: 0...limit, using: &random) }
             apply(machine.tick(at: now)) { _ in }
@@ -74,6 +92,7 @@ private struct PoolModel {
     private mutating func request() {
         let waiter = waiter()
         turns.comes(waiter)
+        if waiter.priority == .interactive { interactive.insert(waiter.ticket) }
         apply(machine.request(waiter, at: now)) { $0[waiter.ticket] = .waiting }
     }
 
@@ -93,7 +112,7 @@ private struct PoolModel {
 
     /// The service decides by what is open, ours and others'.
     private mutating func endDial(_ ticket: Ticket) {
-        let open = tickets(.open).count + tickets(.warm).count + tickets(.evicted).count
+        let open = [Stage.open, .silent, .warm, .evicted].map { tickets($0).count }.reduce(0, +)
         if open < room {
             apply(machine.accepted(ticket, at: now)) { $0[ticket] = .open }
         } else if Bool.random(using: &random) {
@@ -130,14 +149,17 @@ private struct PoolModel {
                 answers[ticket, default: 0] += 1
                 stages[ticket] = .over
             case .evict(let ticket):
-                expect(stages[ticket] == .warm, "evicted a tunnel that is not warm")
+                let isLongSilent =
+                    stages[ticket] == .silent && silentSince[ticket].map { $0 + Self.patience <= now } == true
+                expect(stages[ticket] == .warm || isLongSilent, "evicted a tunnel that is of use")
+                if isLongSilent { expect(interactiveWaiters > 0, "evicted a client for nobody") }
                 stages[ticket] = .evicted
             }
         }
     }
 
     private mutating func check() {
-        let held = [Stage.dialing, .open, .warm, .evicted].map { tickets($0).count }.reduce(0, +)
+        let held = [Stage.dialing, .open, .silent, .warm, .evicted].map { tickets($0).count }.reduce(0, +)
         expect(held == machine.inUse, "the slots in use are not those that are held")
         expect(held <= limit, "more slots in use than there are")
         expect(tickets(.waiting).count == machine.queued, "a waiter was forgotten")
@@ -149,9 +171,15 @@ private struct PoolModel {
                 "a warm tunnel is held while someone waits")
             let mayServe = machine.cap.notBefore == nil && held < machine.cap.effective
             expect(!mayServe, "someone waits beside a free slot")
+            let isOverdue = tickets(.silent).contains { silentSince[$0].map { $0 + Self.patience <= now } == true }
+            expect(
+                !isOverdue || held < machine.cap.effective || interactiveWaiters <= tickets(.evicted).count,
+                "an interactive tunnel waits for a client that sends nothing")
             expect(held > 0 || machine.nextWake != nil, "nothing will ever serve those who wait")
         }
     }
+
+    private var interactiveWaiters: Int { tickets(.waiting).count { interactive.contains($0) } }
 
     /// Everybody else leaves, time passes, and all who wait are served.
     mutating func drain() {
@@ -160,7 +188,7 @@ private struct PoolModel {
             now = now.advanced(by: .seconds(1))
             apply(machine.tick(at: now)) { _ in }
             for ticket in tickets(.dialing) { apply(machine.accepted(ticket, at: now)) { $0[ticket] = .open } }
-            for stage in [Stage.open, .warm, .evicted] { for ticket in tickets(stage) { release(ticket) } }
+            for stage in [Stage.open, .silent, .warm, .evicted] { for ticket in tickets(stage) { release(ticket) } }
             check()
         }
         expect(tickets(.waiting).isEmpty, "someone was never served")

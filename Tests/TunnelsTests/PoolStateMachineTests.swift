@@ -81,6 +81,79 @@ import Testing
         #expect(pool.requestWarm(waiter(2), at: start) == [.refuse(ticket(2))])
     }
 
+    /// A pool of one slot, which is held by an open tunnel whose client has sent nothing.
+    private func silentPool() -> PoolStateMachine {
+        var pool = PoolStateMachine(cap: 1, queueLength: 2, patience: .seconds(10))
+        _ = pool.request(waiter(1), at: start)
+        _ = pool.accepted(ticket(1), at: start)
+        _ = pool.becameSilent(ticket(1), at: start)
+        return pool
+    }
+
+    @Test("a client that sends nothing loses its slot to an interactive tunnel when its time is over")
+    func silentTunnelIsEvicted() {
+        var pool = silentPool()
+        #expect(pool.request(waiter(2, .interactive), at: start + .seconds(3)) == [])
+        #expect(pool.nextWake == start + .seconds(10))
+        #expect(pool.tick(at: start + .seconds(9)) == [])
+        #expect(pool.tick(at: start + .seconds(10)) == [.evict(ticket(1))])
+        // One eviction serves one waiter, and what was evicted cannot be taken back.
+        #expect(pool.tick(at: start + .seconds(20)) == [])
+        pool.spoke(ticket(1))
+        #expect(pool.release(ticket(1), at: start + .seconds(20)) == [.grant(ticket(2))])
+        // The next one finds a tunnel that is being dialed.
+        #expect(pool.request(waiter(3, .interactive), at: start + .seconds(60)) == [])
+    }
+
+    @Test("an interactive tunnel takes the slot of a client that has been silent long enough at once")
+    func longSilence() {
+        var pool = silentPool()
+        #expect(pool.request(waiter(2, .interactive), at: start + .seconds(30)) == [.evict(ticket(1))])
+    }
+
+    @Test("a client that has sent a byte keeps its slot")
+    func spokenTunnelStays() {
+        var pool = silentPool()
+        pool.spoke(ticket(1))
+        #expect(pool.request(waiter(2, .interactive), at: start + .seconds(30)) == [])
+        #expect(pool.tick(at: start + .seconds(3_600)) == [])
+    }
+
+    @Test("a tunnel that is not interactive takes nobody's slot")
+    func normalWaiterEvictsNothing() {
+        var pool = silentPool()
+        #expect(pool.request(waiter(2), at: start + .seconds(30)) == [])
+        #expect(pool.nextWake == nil)
+        #expect(pool.request(waiter(3, .interactive), at: start + .seconds(30)) == [.evict(ticket(1))])
+    }
+
+    @Test("a warm tunnel gives its slot up before one with a client")
+    func warmBeforeSilent() {
+        var pool = PoolStateMachine(cap: 2, queueLength: 5)
+        for number: UInt64 in 1...2 {
+            _ = pool.request(waiter(number), at: start)
+            _ = pool.accepted(ticket(number), at: start)
+        }
+        _ = pool.becameSilent(ticket(1), at: start)
+        _ = pool.becameWarm(ticket(2), at: start)
+        #expect(pool.request(waiter(3, .interactive), at: start + .seconds(30)) == [.evict(ticket(2))])
+        #expect(pool.request(waiter(4, .interactive), at: start + .seconds(30)) == [.evict(ticket(1))])
+    }
+
+    @Test("a queue full of other connections turns no interactive tunnel away")
+    func interactiveQueue() {
+        var pool = PoolStateMachine(cap: 1, queueLength: 2)
+        for number: UInt64 in 1...3 { _ = pool.request(waiter(number), at: start) }
+        #expect(pool.request(waiter(4), at: start) == [.refuse(ticket(4))])
+        #expect(pool.request(waiter(5, .interactive), at: start) == [])
+        #expect(pool.request(waiter(6, .interactive), at: start) == [])
+        #expect(pool.request(waiter(7, .interactive), at: start) == [.refuse(ticket(7))])
+        pool.withdraw(ticket(6))
+        #expect(pool.request(waiter(8, .interactive), at: start) == [])
+        #expect(pool.release(ticket(1), at: start) == [.grant(ticket(5))])
+        #expect(pool.request(waiter(9, .interactive), at: start) == [])
+    }
+
     @Test func aRefusalForWantOfRoomLowersTheCapAndKeepsTheTurn() {
         var pool = PoolStateMachine(cap: 4, queueLength: 5)
         for number: UInt64 in 1...2 {
