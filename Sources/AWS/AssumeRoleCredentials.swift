@@ -51,7 +51,7 @@ public struct AssumeRoleCredentials: CredentialSource {
         if context.visited.contains(name), name != role.profile || !hasKeys {
             throw Failure(
                 .configuration, "source_profile of profile \(role.profile) leads back to profile \(name)",
-                why: (context.visited + [name]).joined(separator: " → "), hint: "correct \(place)")
+                why: ListText.brief(context.visited + [name], separator: " → "), hint: "correct \(place)")
         }
         let inner = context.source(profile)
         // Keys of the source profile come before a role of its own, or a profile could not name itself.
@@ -86,7 +86,7 @@ public struct AssumeRoleCredentials: CredentialSource {
         if let credentials = try await source.checkedCredentials(in: inner) { return credentials }
         throw Failure(
             .noCredentials, "credential_source \(name) of profile \(role.profile) has no credentials",
-            why: (["it stands at \(place)"] + context.notes.all).joined(separator: "; "))
+            why: ListText.brief(["it stands at \(place)"] + context.notes.all, separator: "; ", longest: 400))
     }
 
     /// What `aws … --profile X` left after a person typed the code.

@@ -271,10 +271,10 @@ public actor CredentialChain {
         let asked = "asked: \(sources.map(\.name).joined(separator: ", "))"
         throw Failure(
             .noCredentials, "no AWS credentials for profile \(profileName)",
-            why: ([asked] + context.notes.all).joined(separator: "; "),
+            why: ListText.brief([asked] + context.notes.all, separator: "; ", longest: 400),
             hint: config.profiles.isEmpty
                 ? "aws configure, or set AWS_PROFILE in the daemon's environment"
-                : "name one of these with --profile: \(config.profiles.keys.sorted().joined(separator: ", "))")
+                : "name one of these with --profile: \(ListText.brief(config.profiles.keys.sorted()))")
     }
 
     /// The environment's keys win over a profile that only AWS_PROFILE names, so its absence is no error beside them.

@@ -73,7 +73,7 @@ final class PendingConnect: TunnelClient, ConnectAttempt {
     private func tellOfQueue(on loop: isolated Loop) {
         impatience = nil
         guard !isOver, let handle, handle.snapshot.waitsFor == .slot, let route = handle.snapshot.route else { return }
-        let endpoints = route.candidates.map(\.id).joined(separator: " or ")
+        let endpoints = ListText.brief(route.candidates.map(\.id), separator: " or ")
         client.tell(
             ConnectNotice(
                 .slot, "all slots are taken; waiting for one of \(endpoints)",

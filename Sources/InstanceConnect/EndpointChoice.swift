@@ -26,7 +26,7 @@ struct EndpointChoice {
         guard !usable.isEmpty else { throw Self.unusable(endpoints, whose: vpc) }
         let fitting = usable.filter { endpoint in addresses.contains { Self.reaches(endpoint, $0) } }
         guard !fitting.isEmpty else {
-            let types = usable.map { "\($0.id) is \($0.ipAddressType ?? "ipv4")" }.joined(separator: ", ")
+            let types = ListText.brief(usable.map { "\($0.id) is \($0.ipAddressType ?? "ipv4")" })
             throw Failure(
                 .endpointUnusable,
                 "no endpoint of \(vpc) reaches \(addresses.map(\.description).joined(separator: " or "))",
@@ -54,14 +54,15 @@ struct EndpointChoice {
             return "\(endpoint.id) is \(endpoint.state)\(message)"
         }
         return Failure(
-            .endpointUnusable, "no usable endpoint in \(vpc)", why: states.joined(separator: "; "),
+            .endpointUnusable, "no usable endpoint in \(vpc)",
+            why: ListText.brief(states, separator: "; ", longest: 400),
             hint: "aws ec2 describe-instance-connect-endpoints")
     }
 
     static func nameless(_ endpoints: [InstanceConnectEndpoint], usesFIPS: Bool) -> Failure {
         Failure(
             .endpointUnusable,
-            "endpoint \(endpoints.map(\.id).joined(separator: ", ")) has no \(usesFIPS ? "FIPS " : "")DNS name",
+            "endpoint \(ListText.brief(endpoints.map(\.id))) has no \(usesFIPS ? "FIPS " : "")DNS name",
             hint: usesFIPS ? "AWS_USE_FIPS_ENDPOINT, use_fips_endpoint or the region asks for one" : nil)
     }
 

@@ -43,10 +43,9 @@ struct InstanceLookup: Sendable {
     private func running(_ instances: [Instance], _ target: Target) throws(Failure) -> Instance {
         let up = instances.filter(Self.isUp)
         if up.count > 1 {
-            let list = up.prefix(10).map(Self.describe).joined(separator: ", ")
             throw Failure(
                 .ambiguousTarget, "\(target) means \(up.count) instances in \(region)",
-                why: up.count > 10 ? "\(list), …" : list, hint: "name one by its id")
+                why: ListText.brief(up.map(Self.describe), longest: 400), hint: "name one by its id")
         }
         if let instance = up.first { return instance }
         guard let instance = instances.first else { throw unknown(target) }
