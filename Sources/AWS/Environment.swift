@@ -72,12 +72,16 @@ public struct Environment: Sendable, Hashable {
     private func expandVariables(_ text: String) -> String {
         var result = ""
         var rest = text[...]
+        // Looked for once where there is none: each `${` would read the rest of a long text.
+        var hasClosing = true
         while let dollar = rest.firstIndex(of: "$") {
             result += rest[..<dollar]
             let after = rest[rest.index(after: dollar)...]
             var name: Substring
             var end: Substring.Index
-            if after.first == "{", let close = after.firstIndex(of: "}") {
+            let close = hasClosing && after.first == "{" ? after.firstIndex(of: "}") : nil
+            if after.first == "{" { hasClosing = close != nil }
+            if let close {
                 name = after[after.index(after: after.startIndex)..<close]
                 end = after.index(after: close)
             } else {

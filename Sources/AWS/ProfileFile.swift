@@ -195,8 +195,14 @@ extension String {
     }
 
     func trimmingTrailingWhitespace() -> String {
-        var scalars = unicodeScalars[...]
-        while let last = scalars.last, last.properties.isWhitespace { scalars = scalars.dropLast() }
-        return String(scalars)
+        // By index: to drop the last scalar of a slice takes time in proportion to the slice.
+        let scalars = unicodeScalars
+        var end = scalars.endIndex
+        while end > scalars.startIndex {
+            let before = scalars.index(before: end)
+            guard scalars[before].properties.isWhitespace else { break }
+            end = before
+        }
+        return String(scalars[..<end])
     }
 }

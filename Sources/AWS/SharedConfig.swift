@@ -54,22 +54,22 @@ public struct SharedConfig: Sendable, Hashable {
         for name in config?.order ?? [] {
             guard let section = config?.sections[name] else { continue }
             if name == "default" {
-                replace(section, of: configPath, in: &profiles, as: name)
+                Self.replace(section, of: configPath, in: &profiles, as: name)
                 continue
             }
             // The AWS CLI tests prefixes, not words: `[profile-x y]` is profile y as well.
             guard let words = ShellWords.split(name), words.count == 2 else { continue }
             if name.hasPrefix("profile") {
-                replace(section, of: configPath, in: &profiles, as: words[1])
+                Self.replace(section, of: configPath, in: &profiles, as: words[1])
             } else if name.hasPrefix("sso-session") {
-                replace(section, of: configPath, in: &ssoSessions, as: words[1])
+                Self.replace(section, of: configPath, in: &ssoSessions, as: words[1])
             } else if name.hasPrefix("services") {
-                replace(section, of: configPath, in: &services, as: words[1])
+                Self.replace(section, of: configPath, in: &services, as: words[1])
             }
         }
         for name in credentials?.order ?? [] {
             if let section = credentials?.sections[name] {
-                merge(section, of: credentialsPath, into: &profiles, as: name)
+                Self.merge(section, of: credentialsPath, into: &profiles, as: name)
             }
         }
     }
@@ -82,9 +82,10 @@ public struct SharedConfig: Sendable, Hashable {
         throw Failure(
             .unknownProfile, "profile \(name) is unknown",
             // A header with a typing error is read as a setting, and the profile below it is none.
-            why: (["neither \(configPath) nor \(credentialsPath) has it"] + problems.map(\.sentence))
-                .joined(separator: "; "),
-            hint: known.isEmpty ? "aws configure --profile \(name)" : "profiles there: \(known.joined(separator: ", "))"
+            why: ListText.brief(
+                ["neither \(configPath) nor \(credentialsPath) has it"] + problems.map(\.sentence), separator: "; ",
+                longest: 400),
+            hint: known.isEmpty ? "aws configure --profile \(name)" : "profiles there: \(ListText.brief(known))"
         )
     }
 
@@ -93,7 +94,10 @@ public struct SharedConfig: Sendable, Hashable {
         [profiles, ssoSessions, services].flatMap { $0.values.compactMap(\.problem) }.sorted { $0.what < $1.what }
     }
 
-    private func replace(
+    // Static, because a method that changes a property of its own value in place works on a copy of it: each section would copy all
+    // profiles.
+
+    private static func replace(
         _ section: ProfileFile.Section, of file: String, in sections: inout [String: Section], as name: String
     ) {
         let problem = sections[name]?.problem
@@ -102,17 +106,15 @@ public struct SharedConfig: Sendable, Hashable {
         if let problem { sections[name]?.problem = problem }
     }
 
-    private func merge(
+    private static func merge(
         _ section: ProfileFile.Section, of file: String, into sections: inout [String: Section], as name: String
     ) {
+        var merged = sections.removeValue(forKey: name) ?? Section(name: name)
         for (key, entry) in section.entries {
-            sections[name, default: Section(name: name)].settings[key] =
-                Setting(value: entry.value, file: file, line: entry.line)
+            merged.settings[key] = Setting(value: entry.value, file: file, line: entry.line)
         }
-        if sections[name] == nil { sections[name] = Section(name: name) }
-        if let problem = section.problem, sections[name]?.problem == nil {
-            sections[name]?.problem = problem.failure(in: file)
-        }
+        if let problem = section.problem, merged.problem == nil { merged.problem = problem.failure(in: file) }
+        sections[name] = merged
     }
 }
 

@@ -1,35 +1,40 @@
 /// Splits a line into words as a POSIX shell reads quotes and backslashes, without expanding anything: section names
-/// such as `profile "my team"`, and `credential_process` commands, which are run without a shell.
+/// such as `profile "my team"`, and `credential_process` commands, which are run without a shell. Takes time in proportion to the
+/// line.
 enum ShellWords {
     /// Nil where a quote is not closed or a backslash ends the line.
     static func split(_ line: String) -> [String]? {
         var words: [String] = []
-        var word: String?
-        var quote: Character?
+        var word = String.UnicodeScalarView()
+        // Quotes make a word of nothing.
+        var isWord = false
+        var quote: Unicode.Scalar?
         var isEscaped = false
-        for character in line {
+        for scalar in line.unicodeScalars {
             if isEscaped {
                 // Inside double quotes a backslash escapes only what would be special there.
-                if quote == "\"", character != "\"", character != "\\" { word = (word ?? "") + "\\" }
-                word = (word ?? "") + String(character)
+                if quote == "\"", scalar != "\"", scalar != "\\" { word.append("\\") }
+                word.append(scalar)
                 isEscaped = false
-            } else if character == "\\", quote != "'" {
-                word = word ?? ""
+            } else if scalar == "\\", quote != "'" {
+                isWord = true
                 isEscaped = true
             } else if let open = quote {
-                if character == open { quote = nil } else { word = (word ?? "") + String(character) }
-            } else if character == "'" || character == "\"" {
-                quote = character
-                word = word ?? ""
-            } else if character.isWhitespace {
-                if let finished = word { words.append(finished) }
-                word = nil
+                if scalar == open { quote = nil } else { word.append(scalar) }
+            } else if scalar == "'" || scalar == "\"" {
+                quote = scalar
+                isWord = true
+            } else if scalar.properties.isWhitespace {
+                if isWord { words.append(String(word)) }
+                word = String.UnicodeScalarView()
+                isWord = false
             } else {
-                word = (word ?? "") + String(character)
+                word.append(scalar)
+                isWord = true
             }
         }
         guard quote == nil, !isEscaped else { return nil }
-        if let word { words.append(word) }
+        if isWord { words.append(String(word)) }
         return words
     }
 }

@@ -14,7 +14,7 @@ public struct InvalidConfiguration: Error, Sendable, Equatable, CustomStringConv
         guard failures.count > 1 else { return first }
         return Failure(
             .configuration, "the configuration has \(failures.count) mistakes",
-            why: failures.map(\.sentence).joined(separator: "; "), hint: "eiced --check")
+            why: ListText.brief(failures.map(\.sentence), separator: "; ", longest: 400), hint: "eiced --check")
     }
 
     public var description: String { failures.map(\.description).joined(separator: "\n") }
@@ -51,18 +51,23 @@ struct ConfigurationPlace {
 /// The mistakes and warnings collected while one file is read.
 struct ConfigurationProblems {
     let file: String
-    private(set) var failures: [Failure] = []
     private(set) var warnings: [String] = []
-    private var places: [(line: Int, column: Int)] = []
+    private var found: [(line: Int, column: Int, failure: Failure)] = []
 
     init(file: String) { self.file = file }
 
+    /// How many mistakes there are.
+    var count: Int { found.count }
+
+    /// The mistakes in the file's order, whatever order the checks are made in.
+    var failures: [Failure] {
+        found.enumerated().sorted { a, b in
+            (a.element.line, a.element.column, a.offset) < (b.element.line, b.element.column, b.offset)
+        }.map(\.element.failure)
+    }
+
     mutating func add(_ place: ConfigurationPlace, _ why: String) {
-        // Kept in the file's order, whatever order the checks are made in.
-        let index =
-            places.firstIndex { ($0.line, $0.column) > (place.line, place.column) } ?? places.endIndex
-        places.insert((place.line, place.column), at: index)
-        failures.insert(Failure(.configuration, text(place), why: why), at: index)
+        found.append((place.line, place.column, Failure(.configuration, text(place), why: why)))
     }
 
     mutating func warn(_ place: ConfigurationPlace, _ text: String) {

@@ -8,8 +8,7 @@ import Tunnels
 struct ConfigurationReader {
     private(set) var configuration = Configuration()
     private(set) var problems: ConfigurationProblems
-    /// Who listens where, to find two forwards on one address.
-    private var listeners: [ConfiguredListener: String] = [:]
+    private var listeners = ConfiguredListeners()
 
     /// The tables at the top of a file.
     static let tables = ["defaults", "profiles", "endpoints", "forwards", "timeouts", "pool", "log"]
@@ -139,13 +138,13 @@ struct ConfigurationReader {
         }
         guard let table = entry.value.entries else { return notATable(entry, "forwards") }
         var draft = ForwardDraft()
-        let mistakes = problems.failures.count
+        let mistakes = problems.count
         table.read(ConfigurationKeys.forward, table: key, into: &draft, problems: &problems)
         // A key that is there but wrong has its own message.
         for required in ["target", "remote_port"] where !table.contains(where: { $0.key == required }) {
             problems.add(place, "expected the key \(required)")
         }
-        guard mistakes == problems.failures.count else { return }
+        guard mistakes == problems.count else { return }
         let forward = completed(draft)
         check(forward, draft, table, place)
         configuration.forwards[entry.key] = forward
@@ -206,10 +205,41 @@ struct ConfigurationReader {
         }
         guard forward.local != .port(0) else { return }
         let own = ConfiguredListener.all(of: forward)
-        if let other = listeners.first(where: { other in own.contains { $0.excludes(other.key) } })?.value {
+        if let other = own.compactMap({ listeners.other(excluding: $0) }).first {
             problems.add(place("local"), "\(other) listens there already")
         }
-        for listener in own where listeners[listener] == nil { listeners[listener] = whole.key }
+        for listener in own { listeners.add(listener, of: whole.key) }
+    }
+}
+
+/// Who listens where, to find two forwards on one address without comparing each with all.
+private struct ConfiguredListeners {
+    private struct Port: Hashable {
+        let family: SocketAddress.Family
+        let port: UInt16
+
+        init?(_ listener: ConfiguredListener) {
+            guard let address = listener.address else { return nil }
+            (family, port) = (address.family, address.port)
+        }
+    }
+
+    private var exact: [ConfiguredListener: String] = [:]
+    private var first: [Port: String] = [:]
+    private var onAll: [Port: String] = [:]
+
+    /// The forward that keeps this one from listening.
+    func other(excluding listener: ConfiguredListener) -> String? {
+        if let same = exact[listener] { return same }
+        guard let port = Port(listener) else { return nil }
+        return onAll[port] ?? (listener.address?.isAny == true ? first[port] : nil)
+    }
+
+    mutating func add(_ listener: ConfiguredListener, of forward: String) {
+        if exact[listener] == nil { exact[listener] = forward }
+        guard let port = Port(listener) else { return }
+        if first[port] == nil { first[port] = forward }
+        if listener.address?.isAny == true, onAll[port] == nil { onAll[port] = forward }
     }
 }
 
@@ -223,11 +253,5 @@ private struct ConfiguredListener: Hashable {
         guard case .port(let port) = forward.local else { return [ConfiguredListener(local: forward.local)] }
         let hosts = forward.bind.map { [$0] } ?? ["127.0.0.1", "::1"]
         return hosts.map { ConfiguredListener(local: forward.local, address: SocketAddress(ip: $0, port: port)) }
-    }
-
-    /// Whether one of the two keeps the other from listening.
-    func excludes(_ other: ConfiguredListener) -> Bool {
-        guard let address, let others = other.address else { return self == other }
-        return address.excludes(others)
     }
 }

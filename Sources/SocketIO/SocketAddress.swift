@@ -70,7 +70,8 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         self == other || family != .unix && family == other.family && port == other.port && (isAny || other.isAny)
     }
 
-    private var isAny: Bool { host == "0.0.0.0" || host == "::" }
+    /// Whether it is the address of all interfaces of its family.
+    public var isAny: Bool { host == "0.0.0.0" || host == "::" }
 
     /// The same address with another port.
     public func with(port: UInt16) -> SocketAddress {
