@@ -11,6 +11,9 @@ public struct AWSContext: Sendable {
     public let credentials: CredentialChain
     public let proxies: ProxySettings
     public let logger: Logger
+    private let sources: [any CredentialSource]
+    private let onLoginChange: CredentialChain.LoginObserver?
+    private let derived = DerivedContexts()
     private let ownRegion = ExpiringCache<String, String>(timeToLive: .seconds(3_600))
 
     public init(
@@ -25,11 +28,26 @@ public struct AWSContext: Sendable {
         self.http = http
         self.clock = clock
         self.logger = logger
+        self.sources = sources
+        self.onLoginChange = onLoginChange
         files = SharedConfigFiles(environment: environment)
         proxies = ProxySettings(environment: environment)
         credentials = CredentialChain(
             environment: environment, files: files, http: http, clock: clock, sources: sources,
             onLoginChange: onLoginChange, logger: logger)
+    }
+
+    /// The context of a request whose shell says something about AWS: with files, credentials and trust of its own, which no
+    /// other shell shares. The means to send and the clock are the same.
+    ///
+    /// - Parameter overlay: nil for a request that says nothing.
+    public func under(_ overlay: EnvironmentOverlay?) -> AWSContext {
+        guard let overlay, !overlay.isEmpty else { return self }
+        return derived.context(overlay) {
+            AWSContext(
+                environment: overlay.applied(to: environment), http: http, clock: clock, sources: sources,
+                onLoginChange: onLoginChange, logger: logger)
+        }
     }
 
     /// The settings of a profile; of the environment's, else the default one, where `name` is nil.

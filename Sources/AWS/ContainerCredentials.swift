@@ -13,6 +13,9 @@ public struct ContainerCredentials: CredentialSource {
 
     public func credentials(in context: SourceContext) async throws(Failure) -> Credentials? {
         let environment = context.environment
+        try environment.checkWithheld([
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ])
         let url: String
         if let relative = environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] {
             url = "http://169.254.170.2\(relative.hasPrefix("/") ? relative : "/\(relative)")"

@@ -91,7 +91,7 @@ public actor CredentialChain {
         let container = ContainerCredentials()
         let metadata = MetadataCredentials()
         let role = AssumeRoleCredentials(profileSources: ofProfiles, container: container, metadata: metadata)
-        return [EnvironmentCredentials(), role] + ofProfiles + [container, metadata]
+        return [EnvironmentCredentials(), role] + ofProfiles + [LegacyFileCredentials(), container, metadata]
     }
 
     /// Credentials that are valid now.

@@ -1,9 +1,15 @@
+import Failures
 import Glibc
 
 /// The environment variables that AWS's settings are read from, as a value: taken once when the daemon starts, so
 /// that everything that depends on it can be tested without touching the process.
 public struct Environment: Sendable, Hashable {
     public var values: [String: String]
+    /// Variables of the shell that a request came from whose values cannot be used here. A source of credentials that such a
+    /// variable configures must fail: the next source would be another account.
+    public var withheld: Set<String> = []
+    /// Variables of that shell whose files it sees.
+    public var visible: Set<String> = []
 
     public init(_ values: [String: String]) { self.values = values }
 
@@ -41,10 +47,11 @@ public struct Environment: Sendable, Hashable {
     /// Without what the service manager tells this process alone: a helper must not take over its sockets, feed its watchdog or
     /// speak for it (sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3)).
     var withoutServiceManager: Environment {
-        Environment(
-            values.filter { name, _ in
-                name != "NOTIFY_SOCKET" && !name.hasPrefix("LISTEN_") && !name.hasPrefix("WATCHDOG_")
-            })
+        var environment = self
+        environment.values = values.filter { name, _ in
+            name != "NOTIFY_SOCKET" && !name.hasPrefix("LISTEN_") && !name.hasPrefix("WATCHDOG_")
+        }
+        return environment
     }
 
     /// The user's home folder: HOME, else what the user database says.
@@ -60,41 +67,8 @@ public struct Environment: Sendable, Hashable {
         }
     }
 
-    /// A path as botocore expands it: a leading `~`, then `$NAME` and `${NAME}`; an unknown name stays as it is.
+    /// A path as botocore expands it (``PathText``).
     public func expand(path: String) -> String {
-        var text = expandVariables(path)
-        if text == "~" || text.hasPrefix("~/"), let home = homeDirectory {
-            text = home + text.dropFirst()
-        }
-        return text
-    }
-
-    private func expandVariables(_ text: String) -> String {
-        var result = ""
-        var rest = text[...]
-        // Looked for once where there is none: each `${` would read the rest of a long text.
-        var hasClosing = true
-        while let dollar = rest.firstIndex(of: "$") {
-            result += rest[..<dollar]
-            let after = rest[rest.index(after: dollar)...]
-            var name: Substring
-            var end: Substring.Index
-            let close = hasClosing && after.first == "{" ? after.firstIndex(of: "}") : nil
-            if after.first == "{" { hasClosing = close != nil }
-            if let close {
-                name = after[after.index(after: after.startIndex)..<close]
-                end = after.index(after: close)
-            } else {
-                name = after.prefix { $0 == "_" || $0.isASCII && ($0.isLetter || $0.isNumber) }
-                end = name.endIndex
-            }
-            if !name.isEmpty, let value = values[String(name)] {
-                result += value
-            } else {
-                result += rest[dollar..<end]
-            }
-            rest = rest[end...]
-        }
-        return result + rest
+        PathText.expand(path, home: homeDirectory) { values[$0] }
     }
 }

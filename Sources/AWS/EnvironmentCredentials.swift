@@ -13,6 +13,7 @@ public struct EnvironmentCredentials: CredentialSource {
     }
 
     static func read(_ environment: Environment) throws(Failure) -> Credentials? {
+        try environment.checkWithheld(["AWS_ACCESS_KEY_ID"])
         guard let keyID = environment["AWS_ACCESS_KEY_ID"] else { return nil }
         guard let secret = environment["AWS_SECRET_ACCESS_KEY"] else {
             throw Failure(

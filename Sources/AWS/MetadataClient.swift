@@ -24,13 +24,15 @@ struct MetadataClient: Sendable {
         return try await ask("GET", base, path, [("x-aws-ec2-metadata-token", token)])
     }
 
-    private var endpoint: WebAddress? {
+    var endpoint: WebAddress? {
         let own = call.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] ?? call.profile["ec2_metadata_service_endpoint"]
         if let own { return WebAddress(own) }
         let mode =
             call.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"]
             ?? call.profile["ec2_metadata_service_endpoint_mode"]
-        let host = mode?.lowercased() == "ipv6" ? "fd00:ec2::254" : "169.254.169.254"
+        // botocore's older setting, which counts where the mode is not set (`resolve_imds_endpoint_mode`).
+        let usesIPv6 = (call.environment["AWS_IMDS_USE_IPV6"] ?? call.profile["imds_use_ipv6"])?.lowercased() == "true"
+        let host = mode.map { $0.lowercased() == "ipv6" } ?? usesIPv6 ? "fd00:ec2::254" : "169.254.169.254"
         return WebAddress(isHTTPS: false, host: host, port: nil, path: "/")
     }
 

@@ -26,6 +26,8 @@ public final class SharedConfigFiles: Sendable {
 
     public let configPath: String
     public let credentialsPath: String
+    /// Variables of a request's shell that name a file which must be there (``EnvironmentOverlay/files``).
+    private let required: Set<String>
     private let cached = Mutex<Cached?>(nil)
     /// No file needs more; a larger one is a mistake (a device, a log).
     private static let largestFile = 4 << 20
@@ -36,6 +38,7 @@ public final class SharedConfigFiles: Sendable {
         configPath = environment.expand(path: environment["AWS_CONFIG_FILE"] ?? "~/.aws/config")
         credentialsPath = environment.expand(
             path: environment["AWS_SHARED_CREDENTIALS_FILE"] ?? "~/.aws/credentials")
+        required = environment.visible
     }
 
     /// The profiles as the files have them now.
@@ -50,13 +53,25 @@ public final class SharedConfigFiles: Sendable {
         if let known, known.fingerprints == fingerprints { return (try known.result.get(), known.generation) }
         let generation = (known?.generation ?? 0) + 1
         let result = Result { () throws(Failure) in
-            SharedConfig(
+            try check(fingerprints[0], configPath, of: "AWS_CONFIG_FILE")
+            try check(fingerprints[1], credentialsPath, of: "AWS_SHARED_CREDENTIALS_FILE")
+            return SharedConfig(
                 config: try Self.parse(configPath), configPath: configPath,
                 credentials: try Self.parse(credentialsPath),
                 credentialsPath: credentialsPath)
         }
         cached.withLock { $0 = Cached(fingerprints: fingerprints, generation: generation, result: result) }
         return (try result.get(), generation)
+    }
+
+    /// A file that the shell sees and the daemon does not (it may be in a sandbox) is no empty one.
+    private func check(_ fingerprint: Fingerprint?, _ path: String, of variable: String) throws(Failure) {
+        guard fingerprint == nil, required.contains(variable) else { return }
+        throw Failure(
+            .configuration, "eiced does not see \(path)", why: "\(variable) of your shell names it",
+            hint:
+                "check the file; in a sandbox: systemctl --user edit eiced.service, with BindReadOnlyPaths= of its folder"
+        )
     }
 
     private static func parse(_ path: String) throws(Failure) -> ProfileFile? {

@@ -10,6 +10,8 @@ public struct ForwardInfo: Codable, Hashable, Sendable {
     /// Where tunnels go by what is known now. Nil: not known before the first dial.
     public var profile: String?
     public var region: String?
+    /// Variables of the shell that it was added from, where they count instead of the daemon's (``AWSVariable``).
+    public var environment: [String: String]?
     public var endpoint: String?
     public var state: State
     public var lastFailure: FailureRecord?
@@ -38,7 +40,8 @@ public struct ForwardInfo: Codable, Hashable, Sendable {
 
     public init(
         name: String, target: String, remotePort: UInt16, addresses: [String], profile: String? = nil,
-        region: String? = nil, endpoint: String? = nil, state: State = .listening, lastFailure: FailureRecord? = nil,
+        region: String? = nil, environment: [String: String]? = nil, endpoint: String? = nil, state: State = .listening,
+        lastFailure: FailureRecord? = nil,
         tunnels: Int = 0, maxDuration: Int, idleTimeout: Int? = nil, ephemeral: Bool = false,
         priority: Priority = .normal, origin: Origin = .request, remoteAllowed: Bool = false, refused: Int? = nil
     ) {
@@ -48,6 +51,7 @@ public struct ForwardInfo: Codable, Hashable, Sendable {
         self.addresses = addresses
         self.profile = profile
         self.region = region
+        self.environment = environment
         self.endpoint = endpoint
         self.state = state
         self.lastFailure = lastFailure

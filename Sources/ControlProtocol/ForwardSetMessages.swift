@@ -13,14 +13,15 @@ public struct ForwardSetParameters: Codable, Hashable, Sendable {
     /// Open tunnels to keep ready.
     public var warm: Int?
     public var ephemeral: Bool?
-    /// Their `environment` does not count: a forward keeps what it was added with until it is told otherwise.
+    /// Their `environment` counts with a `profile` alone, which is read as that shell reads it: a forward keeps what it was added
+    /// with until it is told otherwise.
     public var options: TunnelOptions
     /// What is to be as if `forward.add` had not named it.
     public var unset: [Setting]
 
     /// Something of a forward that has a default.
     public enum Setting: String, Codable, Hashable, Sendable, CaseIterable {
-        case bind, profile, region, endpoint, maxDuration, idleTimeout
+        case bind, profile, environment, region, endpoint, maxDuration, idleTimeout
     }
 
     public init(

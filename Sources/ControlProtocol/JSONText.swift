@@ -19,6 +19,25 @@ struct JSONText {
         quote(value)
     }
 
+    mutating func member(named key: String, _ value: String?) {
+        guard let value else { return }
+        separate()
+        quote(key)
+        bytes.append(UInt8(ascii: ":"))
+        quote(value)
+    }
+
+    mutating func member(_ key: StaticString, _ values: [String]?) {
+        guard let values else { return }
+        begin(key)
+        bytes.append(UInt8(ascii: "["))
+        for (index, value) in values.enumerated() {
+            if index > 0 { bytes.append(UInt8(ascii: ",")) }
+            quote(value)
+        }
+        bytes.append(UInt8(ascii: "]"))
+    }
+
     mutating func member(_ key: StaticString, _ value: Int?) {
         guard let value else { return }
         begin(key)
@@ -36,11 +55,15 @@ struct JSONText {
     }
 
     private mutating func begin(_ key: StaticString) {
-        if needsComma { bytes.append(UInt8(ascii: ",")) }
+        separate()
         bytes.append(UInt8(ascii: "\""))
         key.withUTF8Buffer { bytes.append(contentsOf: $0) }
         bytes.append(UInt8(ascii: "\""))
         bytes.append(UInt8(ascii: ":"))
+    }
+
+    private mutating func separate() {
+        if needsComma { bytes.append(UInt8(ascii: ",")) }
         needsComma = true
     }
 

@@ -44,11 +44,14 @@ public struct ForwardProbeResult: Codable, Hashable, Sendable {
 public struct CredentialInfo: Codable, Hashable, Sendable {
     /// Nil: what the daemon uses where no profile is named.
     public var profile: String?
+    /// Variables of a shell that count instead of the daemon's; nil where none do.
+    public var environment: [String: String]?
     /// Nil: none were needed yet, or they have no known end.
     public var expiresAt: Timestamp?
 
-    public init(profile: String? = nil, expiresAt: Timestamp? = nil) {
+    public init(profile: String? = nil, environment: [String: String]? = nil, expiresAt: Timestamp? = nil) {
         self.profile = profile
+        self.environment = environment
         self.expiresAt = expiresAt
     }
 }

@@ -48,6 +48,12 @@ public enum QuickConnect {
             text.member("region", environment.region)
             text.member("defaultRegion", environment.defaultRegion)
             text.member("accessKeyID", environment.accessKeyID)
+            if let variables = environment.variables {
+                text.object("variables") { text in
+                    for variable in AWSVariable.all { text.member(named: variable.name, variables[variable.name]) }
+                }
+            }
+            text.member("files", environment.files)
         }
     }
 

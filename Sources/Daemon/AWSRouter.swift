@@ -30,7 +30,7 @@ struct AWSRouter: TunnelRouter {
         renewals = LoopBound(
             Renewals(RenewalTimes(timeToLive: lookUpTimeToLive), logger: logger) {
                 (request, margin) throws(Failure) in
-                _ = try await context.credentials.credentials(profile: request.profile)
+                _ = try await context.under(request.environment).credentials.credentials(profile: request.profile)
                 let (route, end) = try await discovery.renew(request, leaving: margin)
                 for endpoint in route.candidates {
                     // Behind a proxy a dial asks for the proxy's name alone.
@@ -50,7 +50,7 @@ struct AWSRouter: TunnelRouter {
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route { try await discovery.resolve(request) }
 
     func prepareToSign(_ request: RouteRequest) async throws(Failure) -> TunnelSigner? {
-        let credentials = try await context.credentials.credentials(profile: request.profile)
+        let credentials = try await context.under(request.environment).credentials.credentials(profile: request.profile)
         let renewals = renewals
         renewals.loop.submit { loop in renewals.get(on: loop).used(request, on: loop) }
         return { [clock = context.clock] route, maxDuration in
@@ -61,18 +61,19 @@ struct AWSRouter: TunnelRouter {
     }
 
     func trust(_ request: RouteRequest) async throws(Failure) -> TLSContext? {
-        try store.context(trusting: try context.trustRoots(profile: request.profile))
+        try store.context(trusting: try context.under(request.environment).trustRoots(profile: request.profile))
     }
 
     func awaited(by request: RouteRequest) -> AwaitedPart? {
-        guard let source = context.credentials.awaitedSource(profile: request.profile) else { return nil }
+        let credentials = context.under(request.environment).credentials
+        guard let source = credentials.awaitedSource(profile: request.profile) else { return nil }
         let whose = request.profile.map { " of profile \($0)" } ?? ""
         return AwaitedPart(
             name: "\(source.name), the source of the credentials\(whose),", isHelper: source.isLocal)
     }
 
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {
-        let credentials = try await context.credentials.credentials(profile: route.profile)
+        let credentials = try await context.under(route.environment).credentials.credentials(profile: route.profile)
         return Self.sign(route, maxDuration: maxDuration, with: credentials, at: context.clock.now())
     }
 
@@ -87,12 +88,13 @@ struct AWSRouter: TunnelRouter {
         _ refusal: Refusal, of signed: SignedTunnel, for request: RouteRequest
     ) async throws(Failure) -> Bool {
         guard let flaw = refusal.flaw(of: signed.credentials, signedAt: signed.url.signedAt) else { return false }
-        try await context.correct(flaw, of: signed.credentials, profile: request.profile, why: refusal.summary)
+        try await context.under(request.environment).correct(
+            flaw, of: signed.credentials, profile: request.profile, why: refusal.summary)
         return true
     }
 
     func awaitLogin(_ request: RouteRequest) async throws(Failure) {
-        _ = try await context.credentials.credentialsAfterLogin(profile: request.profile)
+        _ = try await context.under(request.environment).credentials.credentialsAfterLogin(profile: request.profile)
     }
 
     func forget(_ request: RouteRequest) async { await discovery.forget(request) }

@@ -89,7 +89,7 @@ final class ControlRequests: RequestHandler {
             case .tunnelClose(let parameters): try close(parameters, reply, on: loop)
             case .endpointList: reply(.success(.endpoints(EndpointListResult(endpoints: endpointInfos()))), on: loop)
             case .profileList:
-                reply(.success(.profiles(ProfileListResult(profiles: try directory.profiles()))), on: loop)
+                reply(.success(.profiles(ProfileListResult(profiles: try directory.profiles(under: nil)))), on: loop)
             case .targetList(let parameters): try list(parameters, reply)
             case .status: collectStatus(on: loop) { reply(.success(.status($0)), on: loop) }
             case .metrics:
@@ -114,11 +114,12 @@ final class ControlRequests: RequestHandler {
     }
 
     private func list(_ parameters: TargetListParameters, _ reply: PendingReply) throws(Failure) {
-        let (profile, region) = try translation.account(parameters.options)
+        let account = try translation.account(parameters.options)
         let directory = directory
         Task {
             do throws(Failure) {
-                let found = try await directory.targets(profile: profile, region: region)
+                let found = try await directory.targets(
+                    profile: account.profile, region: account.region, environment: account.environment)
                 let targets = found.instances.map {
                     TargetInfo(id: $0.id, name: $0.name, address: $0.privateAddress ?? $0.ipv6Address)
                 }
@@ -251,11 +252,11 @@ final class ControlRequests: RequestHandler {
     }
 
     private func collectStatus(on loop: isolated Loop, _ completion: @escaping (StatusResult) -> Void) {
-        var profiles = Set(forwards.all.map(\.specification.route.profile))
+        var identities = Set(forwards.all.map { RoutedIdentity($0.specification.route) })
         // Looking is what makes it worth measuring; the next look sees it.
         for tunnel in tunnels.all { tunnel.measure() }
-        profiles.formUnion(tunnels.all.map(\.request.route.profile))
-        observation.complete(status(), profiles: profiles, on: loop, completion: completion)
+        identities.formUnion(tunnels.all.map { RoutedIdentity($0.request.route) })
+        observation.complete(status(), identities: identities, on: loop, completion: completion)
     }
 
     private func status() -> StatusResult {

@@ -68,7 +68,7 @@ final class Daemon {
             environment: settings.environment, onLoginChange: feed.loginObserver(on: loop), logger: logger)
         observation = Observation(
             feed: feed, audit: AuditLog(AuditFile(environment: settings.environment), logger: logger),
-            credentials: context.credentials, logger: logger)
+            context: context, logger: logger)
         let resolver = Resolver()
         try TrustStore.check(context, logger)
         let trust = TrustStore()

@@ -37,6 +37,11 @@ extension RequestTranslation {
         if let target = parameters.target { new.target = try Target(parsing: target) }
         if let port = parameters.remotePort { new.remotePort = try checkRemotePort(port) }
         new.profile = options.profile ?? (unset.contains(.profile) ? configuration.defaults.profile : old.profile)
+        if let named = options.profile, let caller = options.environment, caller.variables != nil {
+            // The profile of that name which this shell sees.
+            new.environment = ShellEnvironment(caller, profile: named, own: environment).overlay
+        }
+        if unset.contains(.environment) { new.environment = nil }
         let standard = configuration.standard(for: new.profile)
         new.region = options.region ?? (unset.contains(.region) ? standard.region : old.region)
         // A name belongs to its endpoint, the one that was or that of the configuration.
@@ -61,6 +66,7 @@ extension RequestTranslation {
                 switch setting {
                 case .bind: parameters.bind != nil
                 case .profile: parameters.options.profile != nil
+                case .environment: false
                 case .region: parameters.options.region != nil
                 case .endpoint: parameters.options.endpoint != nil || parameters.options.endpointDNSName != nil
                 case .maxDuration: parameters.options.maxDuration != nil

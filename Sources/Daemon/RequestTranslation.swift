@@ -83,8 +83,8 @@ struct RequestTranslation {
 
     private func route(_ target: String, _ port: UInt16, _ options: TunnelOptions) throws(Failure) -> RouteRequest {
         let port = try checkRemotePort(port)
-        let (profile, region) = try account(options)
-        let standard = configuration.standard(for: profile)
+        let account = try account(options)
+        let standard = configuration.standard(for: account.profile)
         if let name = options.endpointDNSName, !ConfigurationText.isHostName(name) {
             throw Failure(
                 .invalidRequest, "\"\(Text.excerpt(name, limit: 60))\" is no endpoint's DNS name",
@@ -97,20 +97,30 @@ struct RequestTranslation {
             ? (id: standard.endpoint, name: standard.endpointDNSName)
             : (id: options.endpoint, name: options.endpointDNSName)
         return RouteRequest(
-            target: try Target(parsing: target), remotePort: port, profile: profile, region: region,
-            endpointID: endpoint.id, endpointDNSName: endpoint.name)
+            target: try Target(parsing: target), remotePort: port, profile: account.profile, region: account.region,
+            environment: account.environment, endpointID: endpoint.id, endpointDNSName: endpoint.name)
     }
 
-    /// Whose AWS account, and where: explicit options first, then the caller's environment, then the configuration. Where the
-    /// caller has keys in its environment, they count for more than its `AWS_PROFILE`, as in the AWS CLI.
-    func account(_ options: TunnelOptions) throws(Failure) -> (profile: String?, region: String?) {
-        let caller = options.environment
-        let named = options.profile ?? configuration.defaults.profile
-        try EnvironmentGuard.check(callerKeyID: caller?.accessKeyID, profile: named, environment: environment)
+    /// Whose AWS account, and where.
+    struct Account {
+        var profile: String?
+        var region: String?
+        /// Nil where the daemon's environment counts as it is.
+        var environment: EnvironmentOverlay?
+    }
+
+    /// Explicit options come first, then the caller's environment, then the configuration.
+    /// - Throws: `.foreignCredentials` where the caller has keys that the daemon does not have.
+    func account(_ options: TunnelOptions) throws(Failure) -> Account {
+        let caller = options.environment ?? CallerEnvironment()
+        try EnvironmentGuard.check(callerKeyID: caller.accessKeyID, profile: options.profile, environment: environment)
+        let shell = ShellEnvironment(caller, profile: options.profile, own: environment)
         let profile =
-            options.profile ?? (caller?.accessKeyID == nil ? caller?.profile : nil) ?? configuration.defaults.profile
-        let standard = configuration.standard(for: profile)
-        return (profile, options.region ?? caller?.region ?? caller?.defaultRegion ?? standard.region)
+            options.profile ?? shell.profile ?? (shell.namesIdentity ? nil : configuration.defaults.profile)
+        let region = options.region ?? caller.region ?? caller.defaultRegion
+        return Account(
+            profile: profile, region: region ?? configuration.standard(for: profile).region,
+            environment: shell.overlay)
     }
 
     func checkRemotePort(_ port: UInt16) throws(Failure) -> UInt16 {

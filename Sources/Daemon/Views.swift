@@ -79,7 +79,8 @@ extension ForwardInfo {
             name: specification.name, target: specification.route.target.description,
             remotePort: specification.route.remotePort, addresses: forward.addresses.map(\.description),
             profile: specification.route.profile, region: specification.route.region,
-            endpoint: specification.route.endpointID, state: forward.listenFailure == nil ? .listening : .failed,
+            environment: specification.route.environment?.values, endpoint: specification.route.endpointID,
+            state: forward.listenFailure == nil ? .listening : .failed,
             lastFailure: forward.listenFailure.map { FailureRecord(when: Timestamp($0.since), failure: $0.failure) }
                 ?? FailureRecord.latest(
                     [forward.lastFailure.flatMap(FailureRecord.init), FailureRecord(refusedBy: forward)]),

@@ -54,12 +54,13 @@ struct AddCommand: ParsableCommand {
     }
 
     func parameters(
-        environment: (String) -> String?, folder: @autoclosure () -> String?
+        environment: @escaping (String) -> String?, folder: @escaping @autoclosure () -> String?
     ) throws(Failure) -> ForwardAddParameters {
         var parsed: [Mapping] = []
         for text in mappings { parsed += try MappingText.parseAll(text, folder: folder()) }
         return ForwardAddParameters(
             name: name, target: target, mappings: parsed, bind: bind, allowRemote: allowRemote,
-            options: try tunnel.texts.options(environment: environment), warm: warm, ephemeral: ephemeral)
+            options: try tunnel.texts.options(environment: environment, folder: folder), warm: warm,
+            ephemeral: ephemeral)
     }
 }

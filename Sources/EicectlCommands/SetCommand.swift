@@ -48,9 +48,9 @@ struct SetCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Go back to the default of bind, profile, region, endpoint, max-duration or idle-timeout.",
+            "Go back to the default of bind, profile, environment, region, endpoint, max-duration or idle-timeout.",
             valueName: "setting"),
-        completion: .list(["bind", "profile", "region", "endpoint", "max-duration", "idle-timeout"]))
+        completion: .list(["bind", "profile", "environment", "region", "endpoint", "max-duration", "idle-timeout"]))
     var unset: [String] = []
 
     @OptionGroup var tunnel: TunnelFlags
@@ -65,9 +65,15 @@ struct SetCommand: ParsableCommand {
     }
 
     /// The shell's own AWS_PROFILE and the like do not count here: they would change the account of a forward along with
-    /// its name.
-    func parameters(folder: @autoclosure () -> String?) throws(Failure) -> ForwardSetParameters {
-        let options = try tunnel.texts.settings()
+    /// its name. Only a profile that is named is read as this shell reads it, from its AWS_CONFIG_FILE for example.
+    func parameters(
+        environment: @escaping (String) -> String? = environmentVariable, folder: @escaping @autoclosure () -> String?
+    ) throws(Failure) -> ForwardSetParameters {
+        var options = try tunnel.texts.settings()
+        if options.profile != nil {
+            let shell = try ShellVariables(variable: environment, folder: folder).caller()
+            options.environment = CallerEnvironment(variables: shell.variables ?? [:], files: shell.files)
+        }
         var settings: [ForwardSetParameters.Setting] = []
         for text in unset { settings.append(try Self.setting(text)) }
         var parameters = ForwardSetParameters(
@@ -92,6 +98,7 @@ struct SetCommand: ParsableCommand {
         switch text {
         case "bind": return .bind
         case "profile": return .profile
+        case "environment": return .environment
         case "region": return .region
         case "endpoint": return .endpoint
         case "max-duration": return .maxDuration
@@ -99,7 +106,7 @@ struct SetCommand: ParsableCommand {
         default:
             throw Failure(
                 .usage, "--unset \(text)",
-                why: "expected bind, profile, region, endpoint, max-duration or idle-timeout")
+                why: "expected bind, profile, environment, region, endpoint, max-duration or idle-timeout")
         }
     }
 }

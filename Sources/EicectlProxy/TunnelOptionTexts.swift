@@ -25,12 +25,20 @@ public struct TunnelOptionTexts: Equatable, Sendable {
     }
 
     /// What is sent to the daemon: the options, and what the shell says about AWS.
-    public func options(environment: (String) -> String?) throws(Failure) -> TunnelOptions {
+    ///
+    /// - Parameters:
+    ///   - environment: the value of a variable; nil if it is not set.
+    ///   - folder: what relative paths in variables are relative to.
+    public func options(
+        environment: @escaping (String) -> String?, folder: @escaping () -> String? = currentFolder
+    ) throws(Failure) -> TunnelOptions {
         if endpointDNSName != nil && endpoint == nil {
             throw Failure(.usage, "--endpoint-dns without --endpoint", why: "the name belongs to an endpoint's id")
         }
         var options = try settings()
-        let caller = callerEnvironment(environment)
+        var caller = try ShellVariables(variable: environment, folder: folder).caller()
+        // A named profile turns the keys of the environment off (botocore's `create_credential_resolver`).
+        if profile != nil { caller.accessKeyID = nil }
         options.environment = caller.isEmpty ? nil : caller
         return options
     }
@@ -60,15 +68,5 @@ public struct TunnelOptionTexts: Equatable, Sendable {
             throw Failure(.usage, "\(option) \(text)", why: "expected \(DurationText.expectation)\(limit)")
         }
         return seconds
-    }
-
-    /// No secret leaves the shell. The key's id does, and only where no profile is named: the daemon then refuses rather than
-    /// use another account's keys. `AWS_PROFILE` beside keys does not count, as in the AWS CLI.
-    private func callerEnvironment(_ environment: (String) -> String?) -> CallerEnvironment {
-        func variable(_ name: String) -> String? { environment(name).flatMap { $0.isEmpty ? nil : $0 } }
-        return CallerEnvironment(
-            profile: variable("AWS_PROFILE"), region: variable("AWS_REGION"),
-            defaultRegion: variable("AWS_DEFAULT_REGION"),
-            accessKeyID: profile == nil ? variable("AWS_ACCESS_KEY_ID") : nil)
     }
 }

@@ -8,7 +8,7 @@ import Failures
 public actor Discovery {
     private struct InstanceKey: Hashable, Sendable {
         let kind: Target.Kind
-        let profile: String?
+        let account: Account
         let region: String
     }
 
@@ -18,8 +18,19 @@ public actor Discovery {
             case vpc(String)
         }
         let which: Which
-        let profile: String?
+        let account: Account
         let region: String
+    }
+
+    /// Whose answers: two shells may mean two accounts by one profile's name.
+    private struct Account: Hashable, Sendable {
+        let profile: String?
+        let environment: EnvironmentOverlay?
+
+        init(_ request: RouteRequest) {
+            profile = request.profile
+            environment = request.environment
+        }
     }
 
     private let context: AWSContext
@@ -53,13 +64,14 @@ public actor Discovery {
     /// The same with answers that live for longer than `margin`; those that do not are asked for anew.
     private func resolve(_ request: RouteRequest, leaving margin: Duration) async throws(Failure) -> Route {
         try Self.check(request)
-        let region = try await context.region(named: request.region, profile: request.profile)
+        let region = try await region(of: request)
         if case .address(let address) = request.target.kind, let id = request.endpointID {
             let endpoint = try await pinned(id, request, region, margin)
             return Route(
                 target: request.target, remotePort: request.remotePort,
                 address: try endpoint.first(of: [address], for: request.target).description,
-                region: Region.resolve(region).region, profile: request.profile, endpoint: endpoint.endpoint)
+                region: Region.resolve(region).region, profile: request.profile, environment: request.environment,
+                endpoint: endpoint.endpoint)
         }
         let instance = try await instance(request, region, margin)
         let addresses = try addresses(of: instance, request.target)
@@ -75,13 +87,13 @@ public actor Discovery {
 
     /// Forgets what is known of a target, so that the next look-up asks AWS.
     public func forget(_ request: RouteRequest) async {
-        guard let region = try? await context.region(named: request.region, profile: request.profile) else { return }
-        let key = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
+        guard let region = try? await region(of: request) else { return }
+        let key = InstanceKey(kind: request.target.kind, account: Account(request), region: region)
         if let vpc = instances.kept(key)?.vpcID {
-            endpoints.forget(EndpointKey(which: .vpc(vpc), profile: request.profile, region: region))
+            endpoints.forget(EndpointKey(which: .vpc(vpc), account: Account(request), region: region))
         }
         if let id = request.endpointID {
-            endpoints.forget(EndpointKey(which: .id(id), profile: request.profile, region: region))
+            endpoints.forget(EndpointKey(which: .id(id), account: Account(request), region: region))
         }
         instances.forget(key)
     }
@@ -93,10 +105,10 @@ public actor Discovery {
         _ request: RouteRequest, leaving margin: Duration
     ) async throws(Failure) -> (route: Route, end: ContinuousClock.Instant?) {
         let route = try await resolve(request, leaving: margin)
-        let region = try await context.region(named: request.region, profile: request.profile)
-        let instance = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
+        let region = try await region(of: request)
+        let instance = InstanceKey(kind: request.target.kind, account: Account(request), region: region)
         let which = request.endpointID.map { EndpointKey.Which.id($0) } ?? route.vpcID.map { .vpc($0) }
-        let endpoint = which.map { EndpointKey(which: $0, profile: request.profile, region: region) }
+        let endpoint = which.map { EndpointKey(which: $0, account: Account(request), region: region) }
         return (
             route, [instances.end(of: instance), endpoint.flatMap { endpoints.end(of: $0) }].compactMap { $0 }.min()
         )
@@ -117,7 +129,7 @@ public actor Discovery {
     private func instance(
         _ request: RouteRequest, _ region: String, _ margin: Duration
     ) async throws(Failure) -> Instance {
-        let key = InstanceKey(kind: request.target.kind, profile: request.profile, region: region)
+        let key = InstanceKey(kind: request.target.kind, account: Account(request), region: region)
         let lookup = InstanceLookup(ec2: ec2(request, region), region: Region.resolve(region).region)
         return try await instances.value(key, leaving: margin, what: "cannot look up \(request.target)") {
             () throws(Failure) in try await lookup.instance(request.target)
@@ -171,7 +183,7 @@ public actor Discovery {
                 hint: "check --endpoint, --region and --profile")
         }
         guard endpoint.isUsable else { throw EndpointChoice.unusable([endpoint], whose: endpoint.vpcID ?? region) }
-        let rules = try rules(request.profile)
+        let rules = try rules(request)
         let usesFIPS = rules.usesFIPS(in: region)
         guard let name = endpoint.host(usesFIPS: usesFIPS, usesDualStack: rules.usesDualStack) else {
             throw EndpointChoice.nameless([endpoint], usesFIPS: usesFIPS)
@@ -189,7 +201,7 @@ public actor Discovery {
             throw Failure(
                 .noEndpoint, "\(request.target) cannot be reached", why: "\(instance.id) is in no VPC that EC2 names")
         }
-        let rules = try rules(request.profile)
+        let rules = try rules(request)
         return EndpointChoice(
             endpoints: try await knownEndpoints(.vpc(vpc), request, region, margin), instance: instance,
             usesFIPS: rules.usesFIPS(in: region),
@@ -199,7 +211,7 @@ public actor Discovery {
     private func knownEndpoints(
         _ which: EndpointKey.Which, _ request: RouteRequest, _ region: String, _ margin: Duration
     ) async throws(Failure) -> [InstanceConnectEndpoint] {
-        let key = EndpointKey(which: which, profile: request.profile, region: region)
+        let key = EndpointKey(which: which, account: Account(request), region: region)
         let ec2 = ec2(request, region)
         return try await endpoints.value(key, leaving: margin, what: "cannot look up endpoints") { () throws(Failure) in
             try await Self.describe(which, ec2)
@@ -218,13 +230,19 @@ public actor Discovery {
         }
     }
 
-    private func rules(_ profile: String?) throws(Failure) -> EndpointRules {
-        EndpointRules(
-            environment: context.environment, config: try context.files.load(), profile: try context.profile(profile))
+    private func region(of request: RouteRequest) async throws(Failure) -> String {
+        try await context.under(request.environment).region(named: request.region, profile: request.profile)
+    }
+
+    private func rules(_ request: RouteRequest) throws(Failure) -> EndpointRules {
+        let context = context.under(request.environment)
+        return EndpointRules(
+            environment: context.environment, config: try context.files.load(),
+            profile: try context.profile(request.profile))
     }
 
     private func ec2(_ request: RouteRequest, _ region: String) -> EC2 {
-        EC2(context: context, profile: request.profile, region: region)
+        EC2(context: context.under(request.environment), profile: request.profile, region: region)
     }
 
     private func route(
@@ -232,7 +250,8 @@ public actor Discovery {
     ) -> Route {
         Route(
             target: request.target, remotePort: request.remotePort, instanceID: instance.id,
-            address: address, region: Region.resolve(region).region, profile: request.profile, zone: instance.zone,
+            address: address, region: Region.resolve(region).region, profile: request.profile,
+            environment: request.environment, zone: instance.zone,
             subnetID: instance.subnetID, vpcID: instance.vpcID, endpoint: candidates[0],
             alternatives: Array(candidates.dropFirst()))
     }

@@ -7,6 +7,8 @@ public struct RouteRequest: Sendable, Hashable {
     public var remotePort: UInt16
     public var profile: String?
     public var region: String?
+    /// What the shell of the request says about AWS; nil where the daemon's environment counts as it is.
+    public var environment: EnvironmentOverlay?
     /// An endpoint that must be used.
     public var endpointID: String?
     /// Its DNS name: with the id and an address as the target, no API call is made.
@@ -17,6 +19,7 @@ public struct RouteRequest: Sendable, Hashable {
         remotePort: UInt16,
         profile: String? = nil,
         region: String? = nil,
+        environment: EnvironmentOverlay? = nil,
         endpointID: String? = nil,
         endpointDNSName: String? = nil
     ) {
@@ -24,6 +27,7 @@ public struct RouteRequest: Sendable, Hashable {
         self.remotePort = remotePort
         self.profile = profile
         self.region = region
+        self.environment = environment
         self.endpointID = endpointID
         self.endpointDNSName = endpointDNSName
     }
@@ -102,6 +106,8 @@ public struct Route: Sendable, Hashable {
     public let address: String
     public let region: String
     public let profile: String?
+    /// As ``RouteRequest/environment``.
+    public let environment: EnvironmentOverlay?
     public let zone: String?
     public let subnetID: String?
     public let vpcID: String?
@@ -116,6 +122,7 @@ public struct Route: Sendable, Hashable {
         address: String,
         region: String,
         profile: String?,
+        environment: EnvironmentOverlay? = nil,
         zone: String? = nil,
         subnetID: String? = nil,
         vpcID: String? = nil,
@@ -128,6 +135,7 @@ public struct Route: Sendable, Hashable {
         self.address = address
         self.region = region
         self.profile = profile
+        self.environment = environment
         self.zone = zone
         self.subnetID = subnetID
         self.vpcID = vpcID
@@ -139,8 +147,8 @@ public struct Route: Sendable, Hashable {
     public func through(_ chosen: Endpoint) -> Route {
         Route(
             target: target, remotePort: remotePort, instanceID: instanceID, address: chosen.targetAddress ?? address,
-            region: region, profile: profile, zone: zone, subnetID: subnetID, vpcID: vpcID, endpoint: chosen,
-            alternatives: candidates.filter { $0.id != chosen.id })
+            region: region, profile: profile, environment: environment, zone: zone, subnetID: subnetID, vpcID: vpcID,
+            endpoint: chosen, alternatives: candidates.filter { $0.id != chosen.id })
     }
 
     /// All endpoints in the order in which they should be tried.

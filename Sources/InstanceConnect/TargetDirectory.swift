@@ -6,6 +6,7 @@ import Failures
 public struct TargetDirectory: Sendable {
     private struct Key: Hashable, Sendable {
         let profile: String?
+        let environment: EnvironmentOverlay?
         let region: String
     }
 
@@ -22,17 +23,20 @@ public struct TargetDirectory: Sendable {
 
     /// The names of the profiles in AWS's files.
     /// - Throws: `.malformedFile`, `.configuration`.
-    public func profiles() throws(Failure) -> [String] { try context.files.load().profiles.keys.sorted() }
+    public func profiles(under environment: EnvironmentOverlay?) throws(Failure) -> [String] {
+        try context.under(environment).files.load().profiles.keys.sorted()
+    }
 
     /// Those that run or are about to, by name.
     /// - Throws: `.noRegion`, and what credentials and EC2's calls throw.
     public func targets(
-        profile: String?, region: String?
+        profile: String?, region: String?, environment: EnvironmentOverlay?
     ) async throws(Failure) -> (region: String, instances: [Instance]) {
+        let context = context.under(environment)
         let region = try await context.region(named: region, profile: profile)
         let ec2 = EC2(context: context, profile: profile, region: region)
         let found = try await instances.value(
-            Key(profile: profile, region: region), what: "cannot list the instances"
+            Key(profile: profile, environment: environment, region: region), what: "cannot list the instances"
         ) { () throws(Failure) in
             try await ec2.describeInstances(
                 filters: [EC2.Filter("instance-state-name", "pending", "running")], purpose: "list the instances")

@@ -94,7 +94,7 @@ struct Household {
             CredentialChain.standardSources.map(\.name) == [
                 "environment", "assumed role", "web identity", "IAM Identity Center", "shared credentials file",
                 "aws login",
-                "credential_process", "config file", "container", "instance metadata",
+                "credential_process", "config file", "legacy file", "container", "instance metadata",
             ])
     }
 

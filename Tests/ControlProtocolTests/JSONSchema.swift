@@ -90,6 +90,12 @@ struct JSONSchema {
                     }
                 }
             case ("additionalProperties", .bool(false)): break  // with properties, above
+            case ("additionalProperties", .object):
+                // Objects with any names, whose members have one form.
+                guard case .object(let members) = value, keywords["properties"] == nil else { break }
+                for (name, member) in members {
+                    found += try problems(of: member, against: rule, at: "\(path).\(name)", closed: closed)
+                }
             case ("required", .array(let names)):
                 for case .string(let name) in names where value[name] == nil {
                     found.append("\(path).\(name) is missing")

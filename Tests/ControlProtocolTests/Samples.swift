@@ -33,13 +33,16 @@ enum Samples {
     static let options = TunnelOptions(
         profile: "dev", region: "eu-west-1", endpoint: "eice-1", endpointDNSName: "eice-1.example", maxDuration: 3600,
         idleTimeout: 60, priority: .interactive,
-        environment: CallerEnvironment(profile: "p", region: "r", defaultRegion: "d", accessKeyID: "AKIDEXAMPLE"))
+        environment: CallerEnvironment(
+            profile: "p", region: "r", defaultRegion: "d", accessKeyID: "AKIDEXAMPLE",
+            variables: ["AWS_CONFIG_FILE": "/home/ü/\"c\"", "AWS_CA_BUNDLE": "/ca.pem"], files: ["AWS_CONFIG_FILE"]))
     static let record = FailureRecord(
         when: time, failure: Failure(.targetUnreachable, "cannot reach i-1", why: "closed", hint: "look"),
         subject: "web")
     static let forward = ForwardInfo(
         name: "web", target: "i-1", remotePort: 22, addresses: ["127.0.0.1:2222", "[::1]:2222"], profile: "dev",
-        region: "eu-west-1", endpoint: "eice-1", state: .failed, lastFailure: record, tunnels: 2, maxDuration: 3600,
+        region: "eu-west-1", environment: ["AWS_CONFIG_FILE": "/c"], endpoint: "eice-1", state: .failed,
+        lastFailure: record, tunnels: 2, maxDuration: 3600,
         idleTimeout: 600, ephemeral: true, priority: .interactive, origin: .configuration, remoteAllowed: true,
         refused: 3)
     static let bareForward = ForwardInfo(
@@ -132,7 +135,11 @@ enum Samples {
                 needsLogin: [
                     NeededLogin(profile: "dev", command: "aws sso login --profile dev"),
                     NeededLogin(command: "aws sso login"),
-                ], credentials: [CredentialInfo(), CredentialInfo(profile: "dev", expiresAt: time)],
+                ],
+                credentials: [
+                    CredentialInfo(),
+                    CredentialInfo(profile: "dev", environment: ["AWS_CONFIG_FILE": "/c"], expiresAt: time),
+                ],
                 audit: AuditInfo(path: "/state/eiced/audit.jsonl", lost: 2, failure: record),
                 warnings: [record], draining: [DrainingProcess(pid: 41, slots: 3)])),
         Reply(Methods.Connect.self, ConnectResult(tunnel: "t1", handoff: false)),

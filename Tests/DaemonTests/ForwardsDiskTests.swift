@@ -87,11 +87,11 @@ import Tunnels
     }
 
     @Test func aFileFromTheFutureIsLeftAloneUntilItIsGone() throws {
-        let text = #"{"version": 2, "forwards": {"new": true}}"#
+        let text = #"{"version": 3, "forwards": {"new": true}}"#
         try place(text)
         let disk = disk()
         let loaded = disk.load(at: time)
-        #expect(loaded.forwards.isEmpty && loaded.warnings.first?.why.contains("version 2") == true)
+        #expect(loaded.forwards.isEmpty && loaded.warnings.first?.why.contains("version 3") == true)
         #expect(kind { try disk.save(saved("a")) } == .stateNotSaved)
         #expect(contents(of: file) == text)
         unlink(file)

@@ -1,3 +1,4 @@
+import AWS
 import ControlProtocol
 import InstanceConnect
 import Testing
@@ -14,6 +15,9 @@ extension ForwardSpecification {
         guard !bare else { return specification }
         route = RouteRequest(
             target: try Target(parsing: "näme \"x\""), remotePort: 3389, profile: "work", region: "eu-west-1",
+            environment: EnvironmentOverlay(
+                values: ["AWS_CONFIG_FILE": "/home/u/config"], unset: ["AWS_SHARED_CREDENTIALS_FILE"],
+                withheld: ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], files: ["AWS_CONFIG_FILE"]),
             endpointID: "eice-0123456789abcdef0", endpointDNSName: "x.example")
         specification = ForwardSpecification(
             name: name, route: route, local: .path("/run/user/1000/a b.sock"), bindAddress: "0.0.0.0",
@@ -53,7 +57,7 @@ extension ForwardSpecification {
             ])
         let route = Mirror(reflecting: specification.route).children.compactMap(\.label)
         #expect(
-            Set(route) == ["target", "remotePort", "profile", "region", "endpointID", "endpointDNSName"])
+            Set(route) == ["target", "remotePort", "profile", "region", "environment", "endpointID", "endpointDNSName"])
     }
 
     @Test func theTextIsTheSameForTheSameForwardsInAnyOrder() throws {
@@ -64,8 +68,24 @@ extension ForwardSpecification {
         #expect(try ForwardsFile.text([]).last == UInt8(ascii: "\n"))
     }
 
+    @Test("a file has the oldest version that holds its forwards, so that an older daemon loses no variables")
+    func version() throws {
+        let plain = String(decoding: try ForwardsFile.text([SavedForward(try .sample("a", bare: true))]), as: UTF8.self)
+        #expect(plain.contains("\"version\" : 1"))
+        let full = String(decoding: try ForwardsFile.text([SavedForward(try .sample("a"))]), as: UTF8.self)
+        #expect(full.contains("\"version\" : 2"))
+    }
+
+    @Test("a file whose variables are not AWS's is damaged", arguments: ["PATH", "AWS_SECRET_ACCESS_KEY", "AWS_PAGER"])
+    func foreignVariables(name: String) throws {
+        var specification = try ForwardSpecification.sample("a", bare: true)
+        specification.route.environment = EnvironmentOverlay(values: [name: "x"])
+        let text = String(decoding: try ForwardsFile.text([SavedForward(specification)]), as: UTF8.self)
+        #expect(isDamaged(text))
+    }
+
     @Test func aFileOfANewerVersionIsKnownByItsNumberAlone() {
-        #expect(read(#"{"version": 2, "forwards": "all new"}"#) == .fromTheFuture(version: 2))
+        #expect(read(#"{"version": 3, "forwards": "all new"}"#) == .fromTheFuture(version: 3))
         #expect(read(#"{"version": 99}"#) == .fromTheFuture(version: 99))
     }
 

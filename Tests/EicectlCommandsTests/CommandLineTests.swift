@@ -60,7 +60,7 @@ import Testing
 
     func set(_ words: String...) throws -> ForwardSetParameters {
         let command = try #require(try EicectlCommand.parseAsRoot(["set"] + words) as? SetCommand)
-        return try command.parameters(folder: "/home/u")
+        return try command.parameters(environment: { _ in nil }, folder: "/home/u")
     }
 
     @Test func setTakesWhatIsToChangeAndNothingElse() throws {
@@ -74,7 +74,9 @@ import Testing
                 == ForwardSetParameters(
                     forward: "web", target: "i-2", remotePort: 23, local: .port(0), bind: "0.0.0.0", allowRemote: true,
                     warm: 1, ephemeral: false,
-                    options: TunnelOptions(profile: "dev", endpointDNSName: "x.y", maxDuration: 1800),
+                    options: TunnelOptions(
+                        profile: "dev", endpointDNSName: "x.y", maxDuration: 1800,
+                        environment: CallerEnvironment(variables: [:])),
                     unset: [.idleTimeout, .region]))
         #expect(try set("web", "--local", "x/y.sock").local == .path("/home/u/x/y.sock"))
         #expect(try set("web", "--ephemeral").ephemeral == true)
@@ -85,7 +87,9 @@ import Testing
         ["web", "--local", ""], ["web", "--max-duration", "2h"],
     ]) func setRefusesWhatItCannotDo(_ words: [String]) throws {
         let command = try #require(try EicectlCommand.parseAsRoot(["set"] + words) as? SetCommand)
-        #expect { _ = try command.parameters(folder: "/") } throws: { ($0 as? Failure)?.kind == .usage }
+        #expect { _ = try command.parameters(environment: { _ in nil }, folder: "/") } throws: {
+            ($0 as? Failure)?.kind == .usage
+        }
     }
 
     @Test(arguments: [

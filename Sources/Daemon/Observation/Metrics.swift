@@ -134,9 +134,15 @@ enum Metrics {
             "eiced_credentials_expiry_timestamp_seconds", .gauge, unit: "seconds",
             help: "When the credentials of a profile end, since 1970."
         ) { family in
+            // Shells with files of their own may have a profile of the same name: the one that ends first stands for them.
+            var ends: [String: Timestamp] = [:]
             for entry in status.credentials ?? [] {
                 guard let end = entry.expiresAt else { continue }
-                family.add("", [("profile", entry.profile ?? "")], value: seconds(end))
+                let known = ends[entry.profile ?? ""]
+                if known.map({ end.milliseconds < $0.milliseconds }) ?? true { ends[entry.profile ?? ""] = end }
+            }
+            for (profile, end) in ends.sorted(by: { $0.key < $1.key }) {
+                family.add("", [("profile", profile)], value: seconds(end))
             }
         }
         metrics.gauge(

@@ -1,6 +1,7 @@
 import AWS
 import ControlProtocol
 import Glibc
+import InstanceConnect
 import Logging
 import SocketIO
 import Tunnels
@@ -10,17 +11,17 @@ final class Observation {
     let feed: EventFeed
     let probes = ForwardProbes()
     let audit: AuditLog
-    private let credentials: CredentialChain
+    private let context: AWSContext
     private var tally = Tally()
     private var crossings = ZoneCrossings()
     private let logger: Logger
     private let began = Timestamp.now()
 
-    init(feed: EventFeed, audit: AuditLog, credentials: CredentialChain, logger: Logger) {
+    init(feed: EventFeed, audit: AuditLog, context: AWSContext, logger: Logger) {
         self.logger = logger
         self.feed = feed
         self.audit = audit
-        self.credentials = credentials
+        self.context = context
     }
 
     /// Wires the parts that tell of what happens. Comes before the first forward is added.
@@ -67,24 +68,28 @@ final class Observation {
         probes.note(end, on: loop)
     }
 
-    /// Adds to a status what only others know: how the credentials of `profiles` stand. `completion` comes on the loop.
+    /// Adds to a status what only others know: how the credentials of `identities` stand. `completion` comes on the loop.
     func complete(
-        _ status: StatusResult, profiles: Set<String?>, on loop: isolated Loop,
+        _ status: StatusResult, identities: Set<RoutedIdentity>, on loop: isolated Loop,
         completion: @escaping (StatusResult) -> Void
     ) {
         var status = status
         status.audit = audit.info
         let partial = status
-        let chain = credentials
+        let context = context
         let home = LoopBound(completion, on: loop)
         Task {
             var complete = partial
             var entries: [CredentialInfo] = []
-            for profile in profiles.sorted(by: { ($0 ?? "") < ($1 ?? "") }) {
-                let end = await chain.expiration(profile: profile)
-                entries.append(CredentialInfo(profile: profile, expiresAt: end.map(Timestamp.init)))
-                if let failure = await chain.neededLogin(profile: profile) {
-                    complete.needsLogin.append(NeededLogin(profile: profile, failure))
+            for identity in identities.sorted() {
+                let chain = context.under(identity.environment).credentials
+                let end = await chain.expiration(profile: identity.profile)
+                entries.append(
+                    CredentialInfo(
+                        profile: identity.profile, environment: identity.environment?.values,
+                        expiresAt: end.map(Timestamp.init)))
+                if let failure = await chain.neededLogin(profile: identity.profile) {
+                    complete.needsLogin.append(NeededLogin(profile: identity.profile, failure))
                 }
             }
             complete.credentials = entries
@@ -95,4 +100,24 @@ final class Observation {
 
     /// The metrics that a complete status and the counters come to.
     func metrics(_ status: StatusResult) -> String { Metrics.text(status, tally, began: began) }
+}
+
+/// Whose credentials a forward or a tunnel uses.
+struct RoutedIdentity: Hashable, Comparable, Sendable {
+    let profile: String?
+    let environment: EnvironmentOverlay?
+
+    init(_ route: RouteRequest) {
+        profile = route.profile
+        environment = route.environment
+    }
+
+    /// By profile, then by the variables of the shell.
+    static func < (one: RoutedIdentity, other: RoutedIdentity) -> Bool {
+        one.order.lexicographicallyPrecedes(other.order)
+    }
+
+    private var order: [String] {
+        [profile ?? ""] + (environment?.values.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } ?? [])
+    }
 }

@@ -5,8 +5,9 @@ import Tunnels
 /// The text of `forwards.json`. Pure: bytes to forwards and back.
 enum ForwardsFile {
     static let name = "forwards.json"
-    /// What this daemon writes, and the newest that it understands.
-    static let version = 1
+    /// The newest that this daemon understands. It writes the oldest that holds its forwards, so that an older daemon loses
+    /// nothing: 1, or 2 with variables of a shell.
+    static let version = 2
 
     /// What a file is.
     enum Reading: Equatable, Sendable {
@@ -50,7 +51,8 @@ enum ForwardsFile {
     static func text(_ forwards: [SavedForward]) throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return Array(try encoder.encode(Document(version: version, forwards: forwards))) + [UInt8(ascii: "\n")]
+        let needed = forwards.contains { $0.environment != nil } ? version : 1
+        return Array(try encoder.encode(Document(version: needed, forwards: forwards))) + [UInt8(ascii: "\n")]
     }
 }
 

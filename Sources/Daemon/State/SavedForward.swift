@@ -1,3 +1,4 @@
+import AWS
 import ControlProtocol
 import Failures
 import InstanceConnect
@@ -17,6 +18,8 @@ struct SavedForward: Codable, Hashable, Sendable {
     var allowRemote: Bool?
     var profile: String?
     var region: String?
+    /// Absent: the daemon's own environment. Since version 2.
+    var environment: EnvironmentOverlay?
     var endpoint: String?
     var endpointDNSName: String?
     /// Seconds.
@@ -44,6 +47,7 @@ extension SavedForward {
         allowRemote = specification.allowsRemoteClients ? true : nil
         profile = route.profile
         region = route.region
+        environment = route.environment
         endpoint = route.endpointID
         endpointDNSName = route.endpointDNSName
         maxDuration = Int(specification.maxDuration.components.seconds)
@@ -65,13 +69,16 @@ extension SavedForward {
         try check(
             idleTimeout.map { (1...86_400).contains($0) } ?? true, "its idle timeout is out of range")
         try check(warm.map { RequestTranslation.warmTunnels.contains($0) } ?? true, "its warm tunnels are out of range")
+        let names = (environment?.values.keys).map(Array.init) ?? []
+        try check(
+            names.allSatisfy { AWSVariable.named($0)?.treatment == .travels }, "its environment has foreign variables")
         let address = bind.map { SocketAddress(ip: $0, port: 0) }
         try check(address != .some(nil), "it listens on what is no IP address")
         try check(
             allowRemote == true || address??.isLoopback != false, "other hosts can reach it without its permission")
         let route = RouteRequest(
             target: try Target(parsing: target), remotePort: remotePort, profile: profile, region: region,
-            endpointID: endpoint, endpointDNSName: endpointDNSName)
+            environment: environment, endpointID: endpoint, endpointDNSName: endpointDNSName)
         var specification = ForwardSpecification(
             name: name, route: route, local: RequestTranslation.local(local), bindAddress: bind,
             maxDuration: .seconds(maxDuration), idleTimeout: idleTimeout.map { .seconds($0) })
