@@ -41,18 +41,18 @@ import Testing
         let start = ContinuousClock.now
         let seconds = Atomic(0)
         let directory = TargetDirectory(context: context(stub)) { start + .seconds(seconds.load(ordering: .relaxed)) }
-        let found = try await directory.targets(profile: nil, region: nil)
+        let found = try await directory.targets(profile: nil, region: nil, environment: nil)
         #expect(found.region == "eu-west-1" && found.instances.map(\.id) == ["i-3", "i-1", "i-2", "i-4"])
         let body = try #require(stub.requests.first?.body)
         #expect(body.contains("Filter.1.Name=instance-state-name&Filter.1.Value.1=pending&Filter.1.Value.2=running&"))
         seconds.store(59, ordering: .relaxed)
-        _ = try await directory.targets(profile: nil, region: nil)
+        _ = try await directory.targets(profile: nil, region: nil, environment: nil)
         #expect(stub.requests.count == 1)
         // Another region is another list.
-        #expect(try await directory.targets(profile: nil, region: "eu-west-2").region == "eu-west-2")
+        #expect(try await directory.targets(profile: nil, region: "eu-west-2", environment: nil).region == "eu-west-2")
         #expect(stub.requests.count == 2)
         seconds.store(60, ordering: .relaxed)
-        _ = try await directory.targets(profile: nil, region: nil)
+        _ = try await directory.targets(profile: nil, region: nil, environment: nil)
         #expect(stub.requests.count == 3)
     }
 
@@ -61,7 +61,8 @@ import Testing
         let stub = try HTTPStub { _ in .init(200, "") }
         let folder = try TemporaryDirectory()
         let config = try folder.write("config", "[profile b]\n[default]\n[profile a]\n[sso-session s]\n")
-        #expect(try TargetDirectory(context: context(stub, config: config)).profiles() == ["a", "b", "default"])
+        #expect(
+            try TargetDirectory(context: context(stub, config: config)).profiles(under: nil) == ["a", "b", "default"])
     }
 
     @Test("of many instances with one name ten are listed", arguments: [(2, false), (10, false), (11, true)])
