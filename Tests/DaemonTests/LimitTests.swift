@@ -97,13 +97,15 @@ import Testing
 
     @Test(
         "a setting cannot be both set and unset",
-        arguments: ForwardSetParameters.Setting.allCases)
+        arguments: ForwardSetParameters.Setting.allCases.filter { $0 != .environment })
     func contradictions(setting: ForwardSetParameters.Setting) throws {
         var parameters = ForwardSetParameters(forward: "web", unset: [setting])
         let old = try ForwardSpecification.sample("web")
         #expect(throws: Never.self) { try translation.changed(old, parameters) }
         switch setting {
         case .bind: parameters.bind = "127.0.0.1"
+        // The variables of a shell cannot be set.
+        case .environment: break
         case .profile: parameters.options.profile = "p"
         case .region: parameters.options.region = "r"
         case .endpoint: parameters.options.endpoint = "eice-1"

@@ -25,11 +25,14 @@ import Testing
     @Test(
         "each setting that can be unset has its word",
         arguments: zip(
-            ["bind", "profile", "region", "endpoint", "max-duration", "idle-timeout"],
-            [ForwardSetParameters.Setting.bind, .profile, .region, .endpoint, .maxDuration, .idleTimeout]))
+            ["bind", "profile", "environment", "region", "endpoint", "max-duration", "idle-timeout"],
+            [
+                ForwardSetParameters.Setting.bind, .profile, .environment, .region, .endpoint, .maxDuration,
+                .idleTimeout,
+            ]))
     func unset(word: String, setting: ForwardSetParameters.Setting) throws {
         let command = try #require(try EicectlCommand.parseAsRoot(["set", "web", "--unset", word]) as? SetCommand)
-        #expect(try command.parameters(folder: "/").unset == [setting])
+        #expect(try command.parameters(environment: { _ in nil }, folder: "/").unset == [setting])
     }
 
     @Test("a port has its limits")
@@ -37,7 +40,7 @@ import Testing
         func port(_ text: String) throws -> UInt16? {
             let command = try #require(
                 try EicectlCommand.parseAsRoot(["set", "web", "--remote-port", text]) as? SetCommand)
-            return try command.parameters(folder: "/").remotePort
+            return try command.parameters(environment: { _ in nil }, folder: "/").remotePort
         }
         #expect(try port("1") == 1 && port("65535") == 65_535)
         #expect(throws: Failure.self) { try port("0") }
