@@ -164,12 +164,21 @@ extension ConfigurationSetting<Configuration.Log> {
 
 /// What texts must look like. Names of AWS's are checked for shape alone: whether they exist the service says.
 enum ConfigurationText {
+    /// Bytes of the name of an AWS profile.
+    static let longestName = 512
+    /// Bytes of a region's name or an endpoint's id; AWS's have 14 and 22.
+    static let longestID = 64
+    /// Bytes of a variable of a request's shell: a path has at most 4,096 (PATH_MAX).
+    static let longestVariable = 4_096
+
     @Sendable static func isName(_ text: String) -> Bool {
-        !text.isEmpty && text.utf8.count <= 512
+        !text.isEmpty && text.utf8.count <= longestName
             && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
     }
 
-    @Sendable static func isRegion(_ text: String) -> Bool { consists(text, ofLettersAnd: "-", capitals: false) }
+    @Sendable static func isRegion(_ text: String) -> Bool {
+        text.utf8.count <= longestID && consists(text, ofLettersAnd: "-", capitals: false)
+    }
 
     @Sendable static func isHostName(_ text: String) -> Bool {
         consists(text, ofLettersAnd: "-.", capitals: true) && text.withoutFinalDot.utf8.count <= 253
@@ -178,7 +187,7 @@ enum ConfigurationText {
     }
 
     @Sendable static func isEndpointID(_ text: String) -> Bool {
-        Endpoint.isID(text)
+        text.utf8.count <= longestID && Endpoint.isID(text)
     }
 
     @Sendable static func isIPAddress(_ text: String) -> Bool { SocketAddress(ip: text, port: 0) != nil }

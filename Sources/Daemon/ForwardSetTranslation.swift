@@ -33,6 +33,8 @@ extension RequestTranslation {
         _ old: RouteRequest, _ parameters: ForwardSetParameters, _ unset: Set<ForwardSetParameters.Setting>
     ) throws(Failure) -> RouteRequest {
         let options = parameters.options
+        try Self.checkAccount(profile: options.profile, region: options.region)
+        try Self.checkEndpoint(options)
         var new = old
         if let target = parameters.target { new.target = try Target(parsing: target) }
         if let port = parameters.remotePort { new.remotePort = try checkRemotePort(port) }

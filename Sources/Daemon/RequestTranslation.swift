@@ -85,12 +85,7 @@ struct RequestTranslation {
         let port = try checkRemotePort(port)
         let account = try account(options)
         let standard = configuration.standard(for: account.profile)
-        if let name = options.endpointDNSName, !ConfigurationText.isHostName(name) {
-            throw Failure(
-                .invalidRequest, "\"\(Text.excerpt(name, limit: 60))\" is no endpoint's DNS name",
-                hint: "it is like eice-….ec2-instance-connect-endpoint.eu-west-1.amazonaws.com")
-        }
-        if let id = options.endpoint, !Endpoint.isID(id) { throw .noEndpointID(id) }
+        try Self.checkEndpoint(options)
         // The name belongs to the id.
         let endpoint =
             options.endpoint == nil && options.endpointDNSName == nil
@@ -117,10 +112,38 @@ struct RequestTranslation {
         let shell = ShellEnvironment(caller, profile: options.profile, own: environment)
         let profile =
             options.profile ?? shell.profile ?? (shell.namesIdentity ? nil : configuration.defaults.profile)
-        let region = options.region ?? caller.region ?? caller.defaultRegion
-        return Account(
-            profile: profile, region: region ?? configuration.standard(for: profile).region,
-            environment: shell.overlay)
+        let region =
+            options.region ?? caller.region ?? caller.defaultRegion ?? configuration.standard(for: profile).region
+        try Self.checkAccount(profile: profile, region: region)
+        for (name, value) in (shell.overlay?.values ?? [:]).sorted(by: { $0.key < $1.key }) {
+            try Self.check(value, name, longest: ConfigurationText.longestVariable)
+        }
+        return Account(profile: profile, region: region, environment: shell.overlay)
+    }
+
+    static func checkEndpoint(_ options: TunnelOptions) throws(Failure) {
+        if let name = options.endpointDNSName, !ConfigurationText.isHostName(name) {
+            throw Failure(
+                .invalidRequest, "\"\(Text.excerpt(name, limit: 60))\" is no endpoint's DNS name",
+                hint: "it is like eice-….ec2-instance-connect-endpoint.eu-west-1.amazonaws.com")
+        }
+        try check(options.endpoint, "endpoint", longest: ConfigurationText.longestID)
+        if let id = options.endpoint, !Endpoint.isID(id) { throw .noEndpointID(id) }
+    }
+
+    static func checkAccount(profile: String?, region: String?) throws(Failure) {
+        try check(profile, "profile", longest: ConfigurationText.longestName)
+        try check(region, "region", longest: ConfigurationText.longestID)
+    }
+
+    /// What is kept of a forward has a bound: it is in memory, in each status, and in a file that has one.
+    ///
+    /// - Parameter longest: bytes.
+    private static func check(_ text: String?, _ name: String, longest: Int) throws(Failure) {
+        guard let text, text.utf8.count > longest else { return }
+        throw Failure(
+            .invalidRequest, "invalid \(name) \"\(Text.excerpt(text, limit: 40))\"",
+            why: "it has \(text.utf8.count) bytes, and at most \(longest) are allowed")
     }
 
     func checkRemotePort(_ port: UInt16) throws(Failure) -> UInt16 {
@@ -192,6 +215,7 @@ struct RequestTranslation {
 
     /// Other hosts may come in only where that was asked for in so many words.
     func checkBind(_ bind: String?, allowRemote: Bool) throws(Failure) -> Bool {
+        try Self.check(bind, "address", longest: ConfigurationText.longestID)
         guard let bind, !Self.isLoopback(bind) else { return false }
         guard allowRemote else {
             throw Failure(

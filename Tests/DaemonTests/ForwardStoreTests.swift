@@ -88,7 +88,7 @@ import Tunnels
         try await change(desk, [(nil, "a"), (nil, "b"), ("a", nil), ("none", nil), ("b", "c")])
         #expect(
             try await seen(desk, after: 5)
-                == Seen(completions: ["a/- ok", "b/- ok", "-/a ok", "-/none ok", "c/b ok"], names: ["c"], warnings: []))
+                == Seen(completions: ["-/none ok", "a/- ok", "b/- ok", "-/a ok", "c/b ok"], names: ["c"], warnings: []))
         // What changes nothing does not touch the disk.
         #expect(disk.calls().count == 2 * 4)
     }

@@ -57,6 +57,23 @@ import Tunnels
         #expect(mode(folder) == 0o700 && mode(file) == 0o600)
     }
 
+    @Test("forwards that would not be read at the next start are refused, and those before stay")
+    func tooLarge() throws {
+        let disk = disk()
+        _ = disk.load(at: time)
+        let few = try saved("a")
+        try disk.save(few)
+        var large = few
+        large[0].profile = String(repeating: "p", count: StateFolder.longestFile)
+        #expect(kind { try disk.save(large) } == .tooManyForwards)
+        // The longest that is written is read: the limit is one.
+        large[0].profile = String(repeating: "p", count: StateFolder.longestFile - 1_000)
+        try disk.save(large)
+        disk.letGo()
+        let loaded = self.disk().load(at: time)
+        #expect(loaded.forwards == large && loaded.warnings.isEmpty)
+    }
+
     @Test func aFolderThatOthersCanReadIsClosedToThem() throws {
         try home.makeDirectory("state")
         try home.makeDirectory("state/eiced", mode: 0o755)

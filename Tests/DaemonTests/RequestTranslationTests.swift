@@ -22,6 +22,37 @@ import Tunnels
         )
     }
 
+    @Test("each text of a forward has a bound")
+    func longTexts() throws {
+        let long = String(repeating: "x", count: 100_000)
+        let options: [TunnelOptions] = [
+            .init(profile: long), .init(region: long), .init(endpoint: "eice-\(long)"),
+            .init(endpoint: "eice-1", endpointDNSName: long),
+            .init(environment: CallerEnvironment(profile: long)), .init(environment: CallerEnvironment(region: long)),
+            .init(environment: CallerEnvironment(defaultRegion: long)),
+        ]
+        var parameters = options.map { add([22], options: $0) }
+        parameters += [add([22], name: nil), add([22])]
+        parameters[parameters.count - 2].target = long
+        parameters[parameters.count - 1].bind = long
+        parameters[parameters.count - 1].allowRemote = true
+        for parameters in parameters {
+            let failure = #expect(throws: Failure.self) { try translation().forwards(parameters) }
+            #expect((failure?.description.utf8.count ?? 0) < 300, "nor does the message repeat it")
+        }
+        let old = try #require(try translation().forwards(add([22])).first)
+        for options in options {
+            var change = ForwardSetParameters(forward: "a", options: options)
+            // A `set` takes nothing from the caller's environment.
+            guard options.environment == nil else { continue }
+            change.options = options
+            #expect(throws: Failure.self) { try translation().changed(old, change) }
+        }
+        #expect(throws: Never.self) {
+            try translation().forwards(add([22], options: .init(profile: String(repeating: "x", count: 512))))
+        }
+    }
+
     @Test func aNameThatIsMadeUpHasThePort() throws {
         let names = try translation().forwards(add([22, 3389])).map(\.name)
         #expect(names == ["i-0123456789abcdef0-22", "i-0123456789abcdef0-3389"])

@@ -19,13 +19,21 @@ final class ForwardStore {
     private(set) var warnings: [FailureRecord]
     /// Why the last save failed, until one succeeds.
     private var trouble: FailureRecord?
-    private let disk: ForwardsDisk
+    private let save: @Sendable ([SavedForward]) throws(Failure) -> Void
     private let logger: Logger
     private var waiting: [Pending] = []
-    private var isSaving = false
+    private var saving: Pending?
 
-    init(_ loaded: ForwardsDisk.Loaded, disk: ForwardsDisk, logger: Logger) {
-        self.disk = disk
+    convenience init(_ loaded: ForwardsDisk.Loaded, disk: ForwardsDisk, logger: Logger) {
+        self.init(loaded, logger: logger) { (forwards) throws(Failure) in try disk.save(forwards) }
+    }
+
+    /// - Parameter save: puts all forwards on the disk, which may take any time: it is called on the blocking pool, once at a time.
+    init(
+        _ loaded: ForwardsDisk.Loaded, logger: Logger,
+        save: @escaping @Sendable ([SavedForward]) throws(Failure) -> Void
+    ) {
+        self.save = save
         self.logger = logger
         list = ForwardList(loaded.forwards)
         warnings = []
@@ -44,14 +52,24 @@ final class ForwardStore {
             + (trouble.map { trouble in warnings.contains { $0.failure == trouble.failure } ? [] : [trouble] } ?? [])
     }
 
-    /// Makes a change last. `completion` comes on the loop, in the order of the calls: with nil when the change is on the disk, else
-    /// with why it is not; nothing has changed then.
+    /// Makes a change last. `completion` comes on the loop: with nil when the change is on the disk, else with why it is not; nothing
+    /// has changed then. Changes that concern the disk complete in the order of the calls; others complete at once, however long the
+    /// disk takes for those before.
     func change(
         removing removed: [String], adding added: [ForwardSpecification], on loop: isolated Loop,
         completion: @escaping (Failure?) -> Void
     ) {
+        guard added.contains(where: \.isSaved) || removed.contains(where: isKept) else { return completion(nil) }
         waiting.append(Pending(removed: removed, added: added, completion: completion))
-        if !isSaving { saveNext(on: loop) }
+        if saving == nil { saveNext(on: loop) }
+    }
+
+    /// Whether the disk has a forward of that name, or is about to.
+    private func isKept(_ name: String) -> Bool {
+        if list[name] != nil { return true }
+        return ((saving.map { [$0] } ?? []) + waiting).contains { pending in
+            pending.added.contains { $0.isSaved && $0.name == name }
+        }
     }
 
     private func saveNext(on loop: isolated Loop) {
@@ -62,13 +80,13 @@ final class ForwardStore {
                 next.completion(nil)
                 continue
             }
-            isSaving = true
+            saving = next
             let bound = LoopBound((self, next), on: loop)
-            let disk = disk
+            let save = save
             BlockingPool.shared.run {
                 let outcome: Failure?
                 do throws(Failure) {
-                    try disk.save(fresh.all)
+                    try save(fresh.all)
                     outcome = nil
                 } catch {
                     outcome = error
@@ -83,7 +101,10 @@ final class ForwardStore {
     }
 
     private func saved(_ fresh: ForwardList, _ pending: Pending, _ failure: Failure?, on loop: isolated Loop) {
-        if let failure {
+        if let failure, failure.kind == .tooManyForwards {
+            // This change is refused; the disk is as good as before.
+            logger.error("\(failure)")
+        } else if let failure {
             if trouble?.failure != failure { logger.error("\(failure)") }
             trouble = FailureRecord(when: .now(), failure: failure)
         } else {
@@ -93,7 +114,7 @@ final class ForwardStore {
             warnings.removeAll { $0.failure.kind == .stateNotSaved }
         }
         pending.completion(failure)
-        isSaving = false
+        saving = nil
         saveNext(on: loop)
     }
 }

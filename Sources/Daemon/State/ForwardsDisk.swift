@@ -181,6 +181,13 @@ final class ForwardsDisk: Sendable {
         } catch {
             throw Failure(.internal, "cannot write the saved forwards as JSON", why: "\(error)")
         }
+        guard text.count <= StateFolder.longestFile else {
+            throw Failure(
+                .tooManyForwards, "no more forwards can be kept in \(path)",
+                why:
+                    "they would take \(text.count) bytes; at most \(StateFolder.longestFile >> 20) MiB are read at the next start",
+                hint: "remove forwards with eicectl rm, or add these with --ephemeral")
+        }
         do throws(SystemError) {
             try folder.replace(ForwardsFile.name, with: text)
             state.text = text

@@ -18,8 +18,8 @@ struct StateFolder: Sendable {
     let descriptor: FileDescriptor
     private let sync: DiskSync
 
-    /// More than any file here needs, in bytes.
-    private static let longestFile = 8 << 20
+    /// Bytes of the longest file that is read, and so of the longest that is written.
+    static let longestFile = 8 << 20
 
     /// `$XDG_STATE_HOME/eiced`, or `~/.local/state/eiced` without that variable (XDG base directory specification; a
     /// path that is not absolute is to be ignored). Nil without a home.
@@ -91,7 +91,9 @@ struct StateFolder: Sendable {
         guard fstat(raw, &status) == 0 else { throw SystemError("look at it") }
         guard status.st_mode & S_IFMT == S_IFREG else { return .foreign("it is no plain file") }
         guard status.st_uid == geteuid() else { return .foreign("it belongs to another user") }
-        guard status.st_size <= Self.longestFile else { return .foreign("it is longer than 8 MiB") }
+        guard status.st_size <= Self.longestFile else {
+            return .foreign("it is longer than \(Self.longestFile >> 20) MiB")
+        }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while bytes.count <= Self.longestFile {
@@ -113,6 +115,8 @@ struct StateFolder: Sendable {
     ///
     /// One caller at a time for each name.
     func replace(_ name: String, with bytes: [UInt8]) throws(SystemError) {
+        // It would not be read again.
+        guard bytes.count <= Self.longestFile else { throw SystemError("write", code: EFBIG) }
         let fresh = "\(name).new"
         // A leftover of a daemon that was killed.
         if unlinkat(descriptor.raw, fresh, 0) != 0, errno != ENOENT { throw SystemError("remove \(fresh)") }
