@@ -73,9 +73,14 @@ let package = Package(
         // Descriptors and failed system calls, for programs without an event loop too.
         .target(name: "Descriptors", dependencies: ["CLinux"], swiftSettings: strict),
 
+        // What bounds the daemon in time: threads for work that blocks, and what is forgotten when nobody uses it.
+        .target(name: "Bounds", swiftSettings: strict),
+        .testTarget(name: "BoundsTests", dependencies: ["Bounds", "TestSupport"], swiftSettings: strict),
+
         // Sockets and Dispatch; knows no TLS, no AWS.
-        .target(name: "SocketIO", dependencies: ["CLinux", "Descriptors"], swiftSettings: strict),
-        .testTarget(name: "SocketIOTests", dependencies: ["SocketIO", "CLinux", "TestSupport"], swiftSettings: strict),
+        .target(name: "SocketIO", dependencies: ["Bounds", "CLinux", "Descriptors"], swiftSettings: strict),
+        .testTarget(
+            name: "SocketIOTests", dependencies: ["Bounds", "SocketIO", "CLinux", "TestSupport"], swiftSettings: strict),
 
         // The only importer of COpenSSL, with its tests.
         .target(name: "OpenSSL", dependencies: ["COpenSSL"], swiftSettings: strict),
@@ -91,7 +96,7 @@ let package = Package(
         // Credentials, signing, EC2's API over libcurl and expat.
         .target(
             name: "AWS",
-            dependencies: ["CCurl", "CExpat", "CLinux", "Failures", "OpenSSL", logging],
+            dependencies: ["Bounds", "CCurl", "CExpat", "CLinux", "Failures", "OpenSSL", logging],
             swiftSettings: strict),
         .testTarget(
             name: "AWSTests",
@@ -110,6 +115,7 @@ let package = Package(
             name: "Tunnels",
             dependencies: [
                 "AWS",
+                "Bounds",
                 "Failures",
                 "InstanceConnect",
                 "OpenSSL",
@@ -191,6 +197,7 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "AWS",
+                "Bounds",
                 "CLinux",
                 "CTOML",
                 "ControlClient",
@@ -210,7 +217,7 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "AWS", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
+                "Daemon", "AWS", "Bounds", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
                 "ServiceManager", "SocketIO", "Tunnels", "TestSupport", logging,
             ],
             swiftSettings: strict),

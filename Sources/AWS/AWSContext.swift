@@ -52,8 +52,11 @@ public struct AWSContext: Sendable {
 
     /// The settings of a profile; of the environment's, else the default one, where `name` is nil.
     /// - Throws: `.unknownProfile`, `.malformedFile`, `.configuration`.
-    public func profile(_ name: String?) throws(Failure) -> SharedConfig.Section {
-        let config = try files.load()
+    public func profile(_ name: String?) async throws(Failure) -> SharedConfig.Section {
+        try profile(name, in: try await files.load())
+    }
+
+    private func profile(_ name: String?, in config: SharedConfig) throws(Failure) -> SharedConfig.Section {
         let wanted = Identity(profile: name).profileName(in: environment)
         // As with credentials: a profile that only AWS_PROFILE names does not count beside keys in the environment.
         if name == nil, environment["AWS_ACCESS_KEY_ID"] != nil, config.profiles[wanted] == nil {
@@ -66,7 +69,7 @@ public struct AWSContext: Sendable {
     /// It may be a pseudo region, which asks for FIPS endpoints: ``Region/resolve(_:)``.
     /// - Throws: `.noRegion`, or what reading the profile throws.
     public func region(named region: String?, profile name: String?) async throws(Failure) -> String {
-        let call = try call(profile: name)
+        let call = try await call(profile: name)
         if let region = Region.configured(named: region, environment: environment, profile: call.profile) {
             _ = try Region.checked(region)
             return region
@@ -84,9 +87,10 @@ public struct AWSContext: Sendable {
 
     /// What calls for a profile need.
     /// - Throws: what reading the profile throws.
-    public func call(profile name: String?) throws(Failure) -> CallContext {
-        CallContext(
-            environment: environment, config: try files.load(), profile: try profile(name), http: http, clock: clock,
+    public func call(profile name: String?) async throws(Failure) -> CallContext {
+        let config = try await files.load()
+        return CallContext(
+            environment: environment, config: config, profile: try profile(name, in: config), http: http, clock: clock,
             logger: logger)
     }
 
@@ -103,5 +107,7 @@ public struct AWSContext: Sendable {
 
     /// The file of trust roots, for API calls and tunnels: `AWS_CA_BUNDLE`, the profile's `ca_bundle`, `SSL_CERT_FILE`; nil
     /// for the system's.
-    public func trustRoots(profile name: String?) throws(Failure) -> String? { try call(profile: name).trustRoots }
+    public func trustRoots(profile name: String?) async throws(Failure) -> String? {
+        try await call(profile: name).trustRoots
+    }
 }

@@ -29,7 +29,7 @@ public struct AssumeRoleCredentials: CredentialSource {
 
     private func assume(_ role: RoleSettings, _ context: SourceContext) async throws(Failure) -> Credentials {
         let origin = "role \(role.arn) of profile \(role.profile)"
-        if role.mfaSerial != nil { return try cached(role, origin, context) }
+        if role.mfaSerial != nil { return try await cached(role, origin, context) }
         let source = try await source(of: role, context)
         context.notes.ask(self)
         let sts = STS(call: context.call, roleARN: role.arn, authorization: .fixed(source))
@@ -90,11 +90,12 @@ public struct AssumeRoleCredentials: CredentialSource {
     }
 
     /// What `aws … --profile X` left after a person typed the code.
-    private func cached(_ role: RoleSettings, _ origin: String, _ context: SourceContext) throws(Failure) -> Credentials
-    {
+    private func cached(
+        _ role: RoleSettings, _ origin: String, _ context: SourceContext
+    ) async throws(Failure) -> Credentials {
         let path = context.environment.expand(path: "~/.aws/cli/cache/\(role.cacheName)")
         let command = "aws sts get-caller-identity --profile \(context.identity.profile ?? role.profile)"
-        let bytes = try LocalFile.read(path, limit: 64 << 10)
+        let bytes = try await LocalFile.read(path, limit: 64 << 10)
         if let bytes, let document = CachedRole(bytes),
             case .success(let found) = document.credentials.credentials(origin: origin, renewal: command),
             let end = found.expiration, context.call.clock.now() < end

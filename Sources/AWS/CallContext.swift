@@ -11,7 +11,8 @@ public struct CallContext: Sendable {
     public let clock: SigningClock
     public let logger: Logger
 
-    var rules: EndpointRules { EndpointRules(environment: environment, config: config, profile: profile) }
+    /// How endpoints are named for this profile.
+    public var rules: EndpointRules { EndpointRules(environment: environment, config: config, profile: profile) }
 
     /// The file of trust roots: `AWS_CA_BUNDLE`, the profile's `ca_bundle`, `SSL_CERT_FILE`; nil for the system's.
     public var trustRoots: String? {

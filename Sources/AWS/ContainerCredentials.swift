@@ -26,7 +26,7 @@ public struct ContainerCredentials: CredentialSource {
         }
         try Self.check(url)
         var headers = [("Accept", "application/json")]
-        if let token = try Self.token(environment) { headers.append(("Authorization", token)) }
+        if let token = try await Self.token(environment) { headers.append(("Authorization", token)) }
         let purpose = "get the container's credentials"
         let policy = RetryPolicy(attempts: 3, firstPause: .milliseconds(400))
         let request = HTTPRequest(
@@ -78,10 +78,10 @@ public struct ContainerCredentials: CredentialSource {
             why: "without TLS only loopback addresses and \(allowedHosts.joined(separator: ", ")) are allowed")
     }
 
-    private static func token(_ environment: Environment) throws(Failure) -> String? {
+    private static func token(_ environment: Environment) async throws(Failure) -> String? {
         var token = environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
         if let path = environment["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] {
-            guard let bytes = try LocalFile.read(path, limit: 64 << 10) else {
+            guard let bytes = try await LocalFile.read(path, limit: 64 << 10) else {
                 throw Failure(.noCredentials, "the container's token file \(path) does not exist")
             }
             token = String(decoding: bytes, as: UTF8.self)

@@ -1,3 +1,4 @@
+import Bounds
 import Failures
 import Logging
 import Synchronization
@@ -32,10 +33,11 @@ public actor CredentialChain {
     private let flights = SingleFlight<Flight, Credentials>()
     private let watch: LoginWatch
     private let onLoginChange: LoginObserver?
-    private var cache: [Identity: Cached] = [:]
-    private var logins: [Identity: Failure] = [:]
+    private var cache = Recent<Identity, Cached>()
+    private var logins = Recent<Identity, Failure>()
     /// The last credentials that AWS called expired, by identity: a source that still gives them has nothing new.
-    private var refused: [Identity: Refused] = [:]
+    private var refused = Recent<Identity, Refused>()
+    private let instant: @Sendable () -> ContinuousClock.Instant
 
     /// What is under way, by identity.
     private let underWay = Mutex<[Identity: SourceNotes]>([:])
@@ -69,8 +71,10 @@ public actor CredentialChain {
         sources: [any CredentialSource] = CredentialChain.standardSources,
         loginCheckInterval: Duration = .seconds(1),
         onLoginChange: LoginObserver? = nil,
+        instant: @escaping @Sendable () -> ContinuousClock.Instant = { .now },
         logger: Logger
     ) {
+        self.instant = instant
         self.environment = environment
         self.files = files
         self.http = http
@@ -99,10 +103,10 @@ public actor CredentialChain {
     ///   applies met; `.deadline` where the calling task is cancelled while it waits.
     public func credentials(profile: String?) async throws(Failure) -> Credentials {
         let identity = Identity(profile: profile)
-        let (config, generation) = try files.loadWithGeneration()
+        let (config, generation) = try await files.loadWithGeneration()
         let flight = Flight(identity: identity, generation: generation)
         let now = clock.now()
-        if let cached = cache[identity], cached.generation == generation {
+        if let cached = cache.use(identity, at: instant()), cached.generation == generation {
             if let until = cached.extendedUntil, now < until { return cached.credentials }
             switch Self.state(of: cached.credentials, obtained: cached.obtained, at: now) {
             case .fresh: return cached.credentials
@@ -120,7 +124,8 @@ public actor CredentialChain {
             }
         } catch {
             // A renewal that fails is no reason to refuse what is still valid.
-            guard let cached = cache[identity], cached.generation == generation, cached.credentials.expiration != nil
+            guard let cached = cache.peek(identity), cached.generation == generation,
+                cached.credentials.expiration != nil
             else { throw error }
             guard cached.credentials.isExpired(at: clock.now()) else { return cached.credentials }
             guard cached.credentials.mayOutliveEnd, !Task.isCancelled else { throw error }
@@ -133,8 +138,9 @@ public actor CredentialChain {
     /// service to say.
     private func extend(_ identity: Identity, why: String) {
         let now = clock.now()
-        guard let cached = cache[identity], cached.extendedUntil.map({ $0 <= now }) ?? true else { return }
-        cache[identity]?.extendedUntil = now.advanced(by: .random(in: Self.extensions))
+        guard var cached = cache.peek(identity), cached.extendedUntil.map({ $0 <= now }) ?? true else { return }
+        cached.extendedUntil = now.advanced(by: .random(in: Self.extensions))
+        cache.set(cached, for: identity, at: instant())
         logger.warning("using \(cached.credentials) past their end: \(why)")
     }
 
@@ -146,7 +152,7 @@ public actor CredentialChain {
     ) async throws(Failure) -> Credentials {
         var hasTold = false
         while true {
-            let before = watch.snapshot()
+            let before = try await watch.snapshot()
             do throws(Failure) {
                 return try await credentials(profile: profile)
             } catch {
@@ -167,13 +173,14 @@ public actor CredentialChain {
         let identity = Identity(profile: profile)
         // Keys without a token do not expire, whatever an answer says: they are refused this once.
         let life = refused.sessionToken == nil ? 0 : Self.refusalLife
-        self.refused[identity] = Refused(credentials: refused, why: why, until: clock.now().advanced(by: life))
+        let refusal = Refused(credentials: refused, why: why, until: clock.now().advanced(by: life))
+        self.refused.set(refusal, for: identity, at: instant())
         // Another caller may have replaced them already.
-        if cache[identity]?.credentials == refused { cache[identity] = nil }
+        if cache.peek(identity)?.credentials == refused { cache.set(nil, for: identity, at: instant()) }
         do throws(Failure) {
             return try await credentials(profile: profile)
         } catch {
-            if life == 0 { self.refused[identity] = nil }
+            if life == 0 { self.refused.set(nil, for: identity, at: instant()) }
             guard refused.mayOutliveEnd, error.kind != .expiredCredentials, !Task.isCancelled else { throw error }
             // Why the source has no others explains less than what the service said.
             throw Self.expired(refused, why: [why, error.sentence].filter { !$0.isEmpty }.joined(separator: "; "))
@@ -181,7 +188,7 @@ public actor CredentialChain {
     }
 
     /// What a person has to do before a profile can be used again; nil where nothing is.
-    public func neededLogin(profile: String?) -> Failure? { logins[Identity(profile: profile)] }
+    public func neededLogin(profile: String?) -> Failure? { logins.peek(Identity(profile: profile)) }
 
     /// The source that a profile's credentials are awaited from at this moment.
     public nonisolated func awaitedSource(profile: String?) -> AwaitedSource? {
@@ -193,17 +200,18 @@ public actor CredentialChain {
     }
 
     private func note(_ identity: Identity, _ failure: Failure?) {
-        guard logins[identity] != failure else { return }
-        logins[identity] = failure
+        let before = logins.use(identity, at: instant())
+        guard before != failure else { return }
+        logins.set(failure, for: identity, at: instant())
         onLoginChange?(identity.profile, failure)
     }
 
     /// Drops what is known: AWS has refused these credentials as expired, or a log-in has happened.
-    public func forget(profile: String?) { cache[Identity(profile: profile)] = nil }
+    public func forget(profile: String?) { cache.set(nil, for: Identity(profile: profile), at: instant()) }
 
     /// When the credentials in use for a profile end; nil where that is unknown or none are in use.
     public func expiration(profile: String?) -> WallTime? {
-        cache[Identity(profile: profile)]?.credentials.expiration
+        cache.peek(Identity(profile: profile))?.credentials.expiration
     }
 
     enum Freshness { case fresh, due, late, expired }
@@ -225,22 +233,23 @@ public actor CredentialChain {
         do throws(Failure) {
             let credentials = try await ask(identity, config)
             let now = clock.now()
-            if let refused = refused[identity], refused.credentials == credentials,
+            if let refused = refused.use(identity, at: instant()), refused.credentials == credentials,
                 refused.until > now || refused.credentials.sessionToken == nil
             {
                 throw Self.expired(credentials, why: refused.why)
             }
-            refused[identity] = nil
+            refused.set(nil, for: identity, at: instant())
             note(identity, nil)
             let isExpired = credentials.isExpired(at: now)
-            if isExpired, let kept = cache[identity], kept.generation == generation,
+            if isExpired, let kept = cache.peek(identity), kept.generation == generation,
                 let end = kept.credentials.expiration, let other = credentials.expiration, end > other
             {
                 // Older than what is in use: the source has nothing new.
                 if kept.credentials.isExpired(at: now) { extend(identity, why: "their source gives older ones") }
                 return kept.credentials
             }
-            cache[identity] = Cached(credentials: credentials, obtained: now, generation: generation)
+            cache.set(
+                Cached(credentials: credentials, obtained: now, generation: generation), for: identity, at: instant())
             if isExpired { extend(identity, why: "their source gives no newer ones") }
             return credentials
         } catch {

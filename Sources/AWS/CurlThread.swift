@@ -1,3 +1,4 @@
+import Bounds
 import CCurl
 import Failures
 import Synchronization

@@ -56,14 +56,13 @@ final class CurlTransfer {
         curl_setopt_string(easy, CURLOPT_PROXY, request.proxy ?? "")
         curl_setopt_string(easy, CURLOPT_NOPROXY, "")
         curl_setopt_long(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
-        if let roots = request.trustRoots {
-            curl_setopt_string(easy, CURLOPT_CAINFO, roots)
-            curl_setopt_string(easy, CURLOPT_PROXY_CAINFO, roots)
+        if let certificates = request.certificates {
+            for option in [CURLOPT_CAINFO_BLOB, CURLOPT_PROXY_CAINFO_BLOB] {
+                curl_setopt_blob(easy, option, certificates, certificates.count)
+            }
             // These certificates instead of the system's, as for tunnels: libcurl would look into the system's folder as well.
             curl_setopt_string(easy, CURLOPT_CAPATH, nil)
             curl_setopt_string(easy, CURLOPT_PROXY_CAPATH, nil)
-            // Without a folder libcurl would remember the file for a day; a tunnel reads one that has changed again.
-            curl_setopt_long(easy, CURLOPT_CA_CACHE_TIMEOUT, 0)
         }
         var headers = request.headers
         if request.method != "GET" {

@@ -59,7 +59,7 @@ public struct EC2: Sendable {
         _ action: String, _ parameters: [(String, String)], purpose: String, _ read: (XMLNode) -> [Item]
     ) async throws(Failure) -> [Item] {
         let client = QueryClient(
-            call: try context.call(profile: profile), service: .ec2, version: "2016-11-15", region: region,
+            call: try await context.call(profile: profile), service: .ec2, version: "2016-11-15", region: region,
             authorization: .chain(context.credentials, profile: profile))
         var items: [Item] = []
         var token: String?

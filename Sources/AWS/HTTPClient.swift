@@ -31,6 +31,19 @@ public final class HTTPClient: Sendable {
         {
             throw Failure(.internal, "cannot \(request.purpose)", why: "the header \(name) has a control character")
         }
+        var request = request
+        if let path = request.trustRoots {
+            guard let bytes = try await LocalFile.read(path, limit: LocalFile.largestBundle) else {
+                throw Failure(
+                    .configuration, "cannot \(request.purpose): trust roots \(path)", why: "there is no such file",
+                    hint: "check AWS_CA_BUNDLE, ca_bundle and SSL_CERT_FILE")
+            }
+            request.certificates = bytes
+        }
+        return try await sendComplete(request)
+    }
+
+    private func sendComplete(_ request: HTTPRequest) async throws(Failure) -> HTTPResponse {
         let ticket = thread.ticket()
         let outcome: Result<HTTPResponse, Failure> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in

@@ -13,6 +13,8 @@ public struct HTTPRequest: Sendable {
     public var proxy: String?
     /// A file of PEM certificates instead of the system's trust roots.
     public var trustRoots: String?
+    /// The bytes of ``trustRoots``, which ``HTTPClient`` reads: libcurl's one thread must not wait for a file.
+    var certificates: [UInt8]?
     /// What the call is for, for messages: "DescribeInstances", "the credentials of role …".
     public var purpose: String
     /// What in the body nobody may see. It is taken out of an error that repeats it, as what the headers carry is.

@@ -1,6 +1,8 @@
+import Bounds
 import CLinux
 import Failures
 import Glibc
+import Synchronization
 
 /// Runs a helper program (`credential_process`) without a shell and collects what it prints, within a time and a size.
 ///
@@ -20,6 +22,8 @@ struct HelperProcess: Sendable {
         case tooLate
         case tooMuch
         case cancelled
+        /// An earlier run of the same command was killed and has not ended: its file system hangs.
+        case stuck
     }
 
     let arguments: [String]
@@ -29,11 +33,22 @@ struct HelperProcess: Sendable {
 
     /// Waits for the helper's end without holding the calling thread.
     func run() async throws(Trouble) -> Output {
+        guard !Self.unended.withLock({ $0[arguments].map { ContinuousClock.now - $0 > .seconds(1) } ?? false }) else {
+            throw .stuck
+        }
         let cancellation = Cancellation()
         let result: Result<Output, Trouble> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isStarted = DedicatedThread.start {
-                    continuation.resume(returning: Result { () throws(Trouble) in try self.runHere(cancellation) })
+                    var child = pid_t(0)
+                    let result = Result { () throws(Trouble) in try self.runHere(cancellation, &child) }
+                    // Killing does not end a process whose file system hangs: only this thread waits for that.
+                    if child > 0 { Self.unended.withLock { $0[self.arguments] = $0[self.arguments] ?? .now } }
+                    continuation.resume(returning: result)
+                    if child > 0 {
+                        _ = Self.reap(child)
+                        Self.unended.withLock { $0[self.arguments] = nil }
+                    }
                 }
                 if !isStarted { continuation.resume(returning: .failure(.notStarted(EAGAIN))) }
             }
@@ -43,6 +58,9 @@ struct HelperProcess: Sendable {
         return try result.get()
     }
 
+    /// Commands that were killed and have not ended, and since when.
+    private static let unended = Mutex<[[String]: ContinuousClock.Instant]>([:])
+
     /// An eventfd that becomes readable when the caller gives up.
     private final class Cancellation: Sendable {
         let descriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
@@ -50,7 +68,8 @@ struct HelperProcess: Sendable {
         deinit { if descriptor >= 0 { close(descriptor) } }
     }
 
-    private func runHere(_ cancellation: Cancellation) throws(Trouble) -> Output {
+    /// - Parameter child: the process that the caller must wait for: it was killed, which may take a while.
+    private func runHere(_ cancellation: Cancellation, _ child: inout pid_t) throws(Trouble) -> Output {
         let deadline = ContinuousClock.now + timeout
         var out: [Int32] = [-1, -1]
         var err: [Int32] = [-1, -1]
@@ -62,9 +81,15 @@ struct HelperProcess: Sendable {
         }
         defer { close(err[0]) }
         var pid = pid_t(0)
-        let failure = spawn(out[1], err[1], &pid)
+        let failure = spawn(out[1], err[1], cancellation, &pid)
         close(out[1])
         close(err[1])
+        if failure < 0 {
+            kill(-pid, SIGKILL)
+            kill(pid, SIGKILL)
+            child = pid
+            throw failure == -1 ? .tooLate : .cancelled
+        }
         guard failure == 0 else { throw .notStarted(failure) }
         let process = clinux_pidfd_open(pid)
         defer { if process >= 0 { close(process) } }
@@ -75,17 +100,21 @@ struct HelperProcess: Sendable {
             return output
         } catch {
             kill(-pid, SIGKILL)
-            _ = Self.reap(pid)
+            child = pid
             throw error
         }
     }
 
-    private func spawn(_ output: Int32, _ errors: Int32, _ pid: inout pid_t) -> Int32 {
+    private func spawn(
+        _ output: Int32, _ errors: Int32, _ cancellation: Cancellation, _ pid: inout pid_t
+    ) -> Int32 {
         var argumentList: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         var variables: [UnsafeMutablePointer<CChar>?] =
             environment.values.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for text in argumentList + variables { free(text) } }
-        return clinux_spawn_helper(&argumentList, &variables, output, errors, &pid)
+        return clinux_spawn_helper_within(
+            &argumentList, &variables, output, errors, cancellation.descriptor, Int32(clamping: timeout.milliseconds),
+            &pid)
     }
 
     /// Reads until the program has ended. What a child of its own still holds open is not waited for.

@@ -1,3 +1,4 @@
+import Bounds
 import Failures
 import Glibc
 
@@ -20,6 +21,7 @@ final class LoginWatch: Sendable {
     private let folders: [String]
     private let interval: Duration
     private let flights = SingleFlight<Snapshot, Void>()
+    private let looks = BlockingFlights<[String], Snapshot>(pool: .files)
 
     init(environment: Environment, files: SharedConfigFiles, interval: Duration = .seconds(1)) {
         self.files = [files.configPath, files.credentialsPath]
@@ -27,7 +29,13 @@ final class LoginWatch: Sendable {
         self.interval = interval
     }
 
-    func snapshot() -> Snapshot {
+    /// - Throws: `.deadline` where a folder hangs or the calling task is cancelled.
+    func snapshot() async throws(Failure) -> Snapshot {
+        let outcome = await looks.run(folders, within: LocalFile.patience) { self.look() }
+        return try LocalFile.value(of: outcome, "look into", folders[0])
+    }
+
+    private func look() -> Snapshot {
         var snapshot = Snapshot()
         for path in files { snapshot.marks[path] = Self.mark(path) }
         for folder in folders {
@@ -47,7 +55,10 @@ final class LoginWatch: Sendable {
     /// - Throws: `.deadline` where the calling task is cancelled.
     func change(since snapshot: Snapshot) async throws(Failure) {
         try await flights.run(snapshot, what: "no log-in has happened") { () throws(Failure) in
-            while self.snapshot() == snapshot {
+            while true {
+                // What hangs is looked at again.
+                let present = try? await self.snapshot()
+                if let present, present != snapshot { return }
                 do {
                     try await Task.sleep(for: self.interval)
                 } catch {

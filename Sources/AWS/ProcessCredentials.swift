@@ -46,6 +46,7 @@ public struct ProcessCredentials: CredentialSource {
             switch error {
             case .notStarted(let code): throw failed(String(cString: strerror(code)))
             case .tooLate: throw failed("it did not end within \(timeout.components.seconds) s and was killed")
+            case .stuck: throw failed("it was killed and has not ended; its file system does not answer")
             case .tooMuch: throw failed("it printed more than 64 KiB and was killed")
             case .cancelled: throw Failure(.deadline, what, why: "it took too long and was given up")
             }

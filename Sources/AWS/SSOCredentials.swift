@@ -12,11 +12,11 @@ public struct SSOCredentials: CredentialSource {
     private let unsaved = UnsavedTokens()
 
     /// Writes a file of the cache.
-    private let write: @Sendable (String, [UInt8]) throws(Failure) -> Void
+    private let write: @Sendable (String, [UInt8]) async throws(Failure) -> Void
 
-    public init() { self.init { (path, bytes) throws(Failure) in try LocalFile.write(path, bytes) } }
+    public init() { self.init { (path, bytes) async throws(Failure) in try await LocalFile.write(path, bytes) } }
 
-    init(write: @escaping @Sendable (String, [UInt8]) throws(Failure) -> Void) { self.write = write }
+    init(write: @escaping @Sendable (String, [UInt8]) async throws(Failure) -> Void) { self.write = write }
 
     public func credentials(in context: SourceContext) async throws(Failure) -> Credentials? {
         guard let settings = try SSOSettings(context.profile, in: context.config) else { return nil }
@@ -38,7 +38,7 @@ public struct SSOCredentials: CredentialSource {
     private func token(
         _ settings: SSOSettings, _ path: String, _ context: SourceContext
     ) async throws(Failure) -> String {
-        guard let bytes = try LocalFile.read(path, limit: 256 << 10) else {
+        guard let bytes = try await LocalFile.read(path, limit: 256 << 10) else {
             unsaved.forget(path)
             throw needsLogin(settings, "there is no cached log-in (\(path))")
         }
@@ -100,15 +100,15 @@ public struct SSOCredentials: CredentialSource {
         fresh.refreshToken = answer.refreshToken ?? old
         // In memory first: a refresh token is good for one use.
         unsaved.keep(fresh, insteadOf: saved, at: path)
-        save(fresh, path, context)
+        await save(fresh, path, context)
         return fresh.accessToken
     }
 
     /// A cache that cannot be written costs the next process a log-in, not this one.
-    private func save(_ token: SSOToken, _ path: String, _ context: SourceContext) {
+    private func save(_ token: SSOToken, _ path: String, _ context: SourceContext) async {
         guard let json = token.json else { return }
         do {
-            try write(path, json)
+            try await write(path, json)
             unsaved.forget(path)
         } catch {
             context.call.logger.warning("the refreshed log-in was not saved: \(error)")

@@ -20,7 +20,8 @@ public struct WebIdentityCredentials: CredentialSource {
                 .configuration, "a web identity token is configured without a role",
                 why: "the token is \(path)", hint: "set AWS_ROLE_ARN, or role_arn in profile \(profile.name)")
         }
-        guard let bytes = try LocalFile.read(context.environment.expand(path: path), limit: Self.largestToken) else {
+        let expanded = context.environment.expand(path: path)
+        guard let bytes = try await LocalFile.read(expanded, limit: Self.largestToken) else {
             throw Failure(.noCredentials, "the web identity token \(path) does not exist")
         }
         let token = String(decoding: bytes, as: UTF8.self).trimmingWhitespace()

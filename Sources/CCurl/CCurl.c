@@ -59,6 +59,10 @@ CURLcode curl_setopt_string(CURL *handle, CURLoption option, const char *value) 
 CURLcode curl_setopt_pointer(CURL *handle, CURLoption option, void *value) {
     return (loaded.curl_easy_setopt)(handle, option, value);
 }
+CURLcode curl_setopt_blob(CURL *handle, CURLoption option, const void *bytes, size_t count) {
+    struct curl_blob blob = {.data = (void *)bytes, .len = count, .flags = CURL_BLOB_COPY};
+    return (loaded.curl_easy_setopt)(handle, option, &blob);
+}
 CURLcode curl_setopt_callback(CURL *handle, CURLoption option, curl_data_callback value) {
     return (loaded.curl_easy_setopt)(handle, option, value);
 }

@@ -3,6 +3,7 @@
 #include "CLinux.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <sys/resource.h>
@@ -53,6 +54,11 @@ static void become(char *const *arguments, char *const *environment, int output,
 }
 
 int clinux_spawn_helper(char *const *arguments, char *const *environment, int output, int errors, pid_t *pid) {
+    return clinux_spawn_helper_within(arguments, environment, output, errors, -1, -1, pid);
+}
+
+int clinux_spawn_helper_within(char *const *arguments, char *const *environment, int output, int errors, int cancellation,
+                               int milliseconds, pid_t *pid) {
     int report[2];
     if (clinux_pipe(report) != 0) return errno;
     pid_t child = fork();
@@ -60,8 +66,16 @@ int clinux_spawn_helper(char *const *arguments, char *const *environment, int ou
     int failure = child < 0 ? errno : 0;
     close(report[1]);
     if (child > 0) {
-        // The pipe closes by itself when the program has been started.
-        if (hear(report[0], &failure)) {
+        // The pipe closes by itself when the program has been started; a program on a file system that hangs is not.
+        struct pollfd waits[2] = {{.fd = report[0], .events = POLLIN}, {.fd = cancellation, .events = POLLIN}};
+        int count;
+        do count = poll(waits, 2, milliseconds);
+        while (count < 0 && errno == EINTR);
+        if (count == 0) {
+            failure = -1;
+        } else if (waits[0].revents == 0) {
+            failure = -2;
+        } else if (hear(report[0], &failure)) {
             while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
             }
         }

@@ -61,12 +61,14 @@ struct AWSRouter: TunnelRouter {
     }
 
     func trust(_ request: RouteRequest) async throws(Failure) -> TLSContext? {
-        try store.context(trusting: try context.under(request.environment).trustRoots(profile: request.profile))
+        let roots = try await context.under(request.environment).trustRoots(profile: request.profile)
+        return try await store.context(trusting: roots)
     }
 
     func awaited(by request: RouteRequest) -> AwaitedPart? {
-        let credentials = context.under(request.environment).credentials
-        guard let source = credentials.awaitedSource(profile: request.profile) else { return nil }
+        let context = context.under(request.environment)
+        if let path = context.files.hanging { return AwaitedPart(name: path, isHelper: false) }
+        guard let source = context.credentials.awaitedSource(profile: request.profile) else { return nil }
         let whose = request.profile.map { " of profile \($0)" } ?? ""
         return AwaitedPart(
             name: "\(source.name), the source of the credentials\(whose),", isHelper: source.isLocal)

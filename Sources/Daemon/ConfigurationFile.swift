@@ -1,3 +1,4 @@
+import AWS
 import Failures
 import Glibc
 import SocketIO
@@ -18,20 +19,22 @@ extension Configuration {
         path: String?, environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }
     ) throws(InvalidConfiguration) -> (Configuration, warnings: [String]) {
         guard let file = path ?? defaultPath(environment: environment) else { return (Configuration(), []) }
-        do {
-            return try parse(try contents(of: file), file: file)
-        } catch let error as SystemError {
-            if path == nil, error.code == ENOENT || error.code == ENOTDIR { return (Configuration(), []) }
-            throw InvalidConfiguration(failures: [
-                Failure(.configuration, "cannot read the configuration \(file)", why: error.reason)
-            ])
-        } catch let error as InvalidConfiguration {
-            throw error
-        } catch {
-            throw InvalidConfiguration(failures: [
-                Failure(.configuration, "cannot read the configuration \(file)", why: "\(error)")
+        func unreadable(_ why: String) -> InvalidConfiguration {
+            InvalidConfiguration(failures: [
+                Failure(.configuration, "cannot read the configuration \(file)", why: why)
             ])
         }
+        let bytes: [UInt8]?
+        do throws(Failure) {
+            bytes = try LocalFile.readBlocking(file, limit: longestFile)
+        } catch {
+            throw unreadable(error.why)
+        }
+        if let bytes { return try parse(bytes, file: file) }
+        var status = stat()
+        let isFolder = stat(file, &status) == 0
+        if path == nil, !isFolder { return (Configuration(), []) }
+        throw unreadable(SystemError("read", code: isFolder ? EISDIR : ENOENT).reason)
     }
 
     /// `$XDG_CONFIG_HOME/eiced/config.toml`, or `~/.config/eiced/config.toml` without that variable (XDG base directory
@@ -56,25 +59,5 @@ extension Configuration {
             throw InvalidConfiguration(failures: reader.problems.failures)
         }
         return (reader.configuration, reader.problems.warnings)
-    }
-
-    private static func contents(of path: String) throws(SystemError) -> [UInt8] {
-        // Not blocking, so that a FIFO by that name cannot hold us up; for a plain file it makes no difference.
-        let raw = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-        guard raw >= 0 else { throw SystemError("open") }
-        let descriptor = FileDescriptor(takingOwnership: raw)
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 64 * 1_024)
-        // One byte over the limit is enough for the reader to see that it is too long.
-        while bytes.count <= longestFile {
-            let count = Glibc.read(descriptor.raw, &buffer, buffer.count)
-            guard count >= 0 else {
-                if errno == EINTR { continue }
-                throw SystemError("read")
-            }
-            guard count > 0 else { break }
-            bytes += buffer[..<count]
-        }
-        return bytes
     }
 }

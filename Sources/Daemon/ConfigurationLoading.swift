@@ -8,10 +8,10 @@ enum ConfigurationLoading {
         do throws(InvalidConfiguration) {
             loaded = try Configuration.load(path: path)
         } catch {
-            let lines = error.failures.map(\.description)
+            let lines = ListText.brief(lines: error.failures.map(\.description), of: "mistakes")
             throw Failure(.configuration, lines.joined(separator: "\n"))
         }
         try VisibleUsers.current().check(loaded.0, sandbox: Sandbox(.current()))
-        return loaded
+        return (loaded.0, ListText.brief(lines: loaded.warnings, of: "warnings"))
     }
 }

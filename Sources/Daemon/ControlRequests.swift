@@ -41,10 +41,12 @@ final class ControlRequests: RequestHandler {
     let handovers = HandoverState()
     /// What stands for a while.
     var passingWarning: FailureRecord?
+    /// What the start waited for.
+    var startWarning: FailureRecord?
     /// The processes that handed over to this one.
     var draining: () -> [DrainingProcess] = { [] }
     /// Set by the wiring, which knows how to do these.
-    var onReload: (() throws(Failure) -> ReloadResult)?
+    var onReload: ((@escaping (Result<ReloadResult, Failure>) -> Void) -> Void)?
     var onShutdown: ((Duration) -> Void)?
     /// - Parameters: where a process waits that is to take over, or nil for the installed program; then the outcome.
     var onHandover: ((String?, @escaping (Result<pid_t, Failure>) -> Void) -> Void)?
@@ -88,8 +90,7 @@ final class ControlRequests: RequestHandler {
                 reply(.success(.tunnels(TunnelListResult(tunnels: try tunnelInfos(parameters.forward)))), on: loop)
             case .tunnelClose(let parameters): try close(parameters, reply, on: loop)
             case .endpointList: reply(.success(.endpoints(EndpointListResult(endpoints: endpointInfos()))), on: loop)
-            case .profileList:
-                reply(.success(.profiles(ProfileListResult(profiles: try directory.profiles(under: nil)))), on: loop)
+            case .profileList: listProfiles(reply)
             case .targetList(let parameters): try list(parameters, reply)
             case .status: collectStatus(on: loop) { reply(.success(.status($0)), on: loop) }
             case .metrics:
@@ -103,13 +104,24 @@ final class ControlRequests: RequestHandler {
             case .reload:
                 if let obstacle = handovers.obstacle { throw obstacle }
                 guard let onReload else { throw Failure(.internal, "this daemon cannot reload") }
-                reply(.success(.reload(try onReload())), on: loop)
+                onReload { reply($0.map { .reload($0) }, on: loop) }
             case .shutdown(let parameters): try shutDown(parameters, reply, on: loop)
             case .hello, .connect, .eventsSubscribe:
                 throw Failure(.internal, "the session should have answered this itself")
             }
         } catch {
             reply(.failure(error), on: loop)
+        }
+    }
+
+    private func listProfiles(_ reply: PendingReply) {
+        let directory = directory
+        Task {
+            do throws(Failure) {
+                reply.send(.success(.profiles(ProfileListResult(profiles: try await directory.profiles(under: nil)))))
+            } catch {
+                reply.send(.failure(error))
+            }
         }
     }
 
@@ -267,6 +279,6 @@ final class ControlRequests: RequestHandler {
             recentFailures: (tunnels.failures.compactMap(FailureRecord.init)
                 + forwards.all.compactMap(FailureRecord.init(refusedBy:)))
                 .sorted { $0.when.milliseconds > $1.when.milliseconds },
-            warnings: store.allWarnings + (passingWarning.map { [$0] } ?? []), draining: draining())
+            warnings: store.allWarnings + [passingWarning, startWarning].compactMap { $0 }, draining: draining())
     }
 }

@@ -1,4 +1,5 @@
 import AWS
+import Bounds
 import ControlProtocol
 import ControlServer
 import Failures
@@ -28,6 +29,8 @@ final class Daemon {
         var inheritance: Inheritance?
         /// What a later process is started from; nil where /proc does not tell.
         var program: SuccessorProgram?
+        /// A look into files that hang, which did not keep the daemon from its start.
+        var startCheck: StartCheck?
     }
 
     private let settings: Settings
@@ -51,6 +54,7 @@ final class Daemon {
     private var disturbances: DisturbanceWatch?
     private var shutdown: Shutdown?
     private var configuration: Configuration
+    private let readings = BlockingFlights<String?, LoadedConfiguration>(pool: .files)
 
     /// Builds everything and begins to serve.
     ///
@@ -70,7 +74,6 @@ final class Daemon {
             feed: feed, audit: AuditLog(AuditFile(environment: settings.environment), logger: logger),
             context: context, logger: logger)
         let resolver = Resolver()
-        try TrustStore.check(context, logger)
         let trust = TrustStore()
         let router = AWSRouter(
             context: context, lookUpTimeToLive: settings.configuration.pool.lookUpTimeToLive, trust: trust,
@@ -126,6 +129,7 @@ final class Daemon {
             throw Failure(.cannotListen, "cannot serve the control socket", why: error.description)
         }
         connectParts(on: loop)
+        if let check = settings.startCheck { follow(check, on: loop) }
         if let inheritance = settings.inheritance {
             try waitForPredecessor(inheritance, on: loop)
         } else {
@@ -222,11 +226,36 @@ final class Daemon {
         }
     }
 
+    /// Says in the log and in each status what hangs, until it answers.
+    private func follow(_ check: StartCheck, on loop: isolated Loop) {
+        let failure = check.hanging
+        logger.warning("\(failure)", metadata: ["event": "start-waits"])
+        status.note = status.note ?? failure.sentence
+        requests.startWarning = FailureRecord(when: .now(), failure: failure)
+        let home = LoopBound(self, on: loop)
+        check.notify { result in
+            home.loop.submit { loop in home.get(on: loop).ended(result, of: failure, on: loop) }
+        }
+    }
+
+    private func ended(_ result: Result<Void, Failure>, of hanging: Failure, on loop: isolated Loop) {
+        if status.note == hanging.sentence { status.note = nil }
+        requests.startWarning = nil
+        switch result {
+        case .success: logger.notice("what hung at the start answers now", metadata: ["event": "start-waits"])
+        case .failure(let failure):
+            // Too late to refuse to start: each connection that needs it fails with this reason.
+            logger.error("\(failure)")
+            requests.startWarning = FailureRecord(when: .now(), failure: failure)
+        }
+        status.changed(on: loop)
+    }
+
     private func connectParts(on loop: isolated Loop) {
         observation.feed.server = server
-        requests.onReload = { [weak self] () throws(Failure) in
-            guard let self else { throw Failure(.shuttingDown, "eiced is shutting down") }
-            return try reload(on: loop)
+        requests.onReload = { [weak self] completion in
+            guard let self else { return completion(.failure(Self.stopping)) }
+            reload(on: loop, completion: completion)
         }
         requests.onHandover = { [weak self] path, completion in
             self?.handOver(to: path, on: loop, completion: completion)
@@ -300,25 +329,51 @@ final class Daemon {
     private func received(_ signal: CInt, on loop: isolated Loop) {
         switch signal {
         // Why it fails stands in the log; there is nobody else to tell.
-        case SIGHUP: _ = try? reload(on: loop)
+        case SIGHUP: reload(on: loop) { _ in }
         case Signals.restart: begin(.restart(drain: configuration.timeouts.restartDrain), on: loop)
         default: begin(.stop(drain: configuration.timeouts.shutdownDrain), on: loop)
         }
     }
 
-    /// As a whole or not at all, and told to the service manager while it lasts.
-    private func reload(on loop: isolated Loop) throws(Failure) -> ReloadResult {
+    private static var stopping: Failure { Failure(.shuttingDown, "eiced is shutting down") }
+
+    private typealias LoadedConfiguration = Result<(Configuration, warnings: [String]), Failure>
+
+    /// As a whole or not at all, and told to the service manager while it lasts. The file may be on a file system that hangs, and users
+    /// are looked up in a database that may be a network's: no loop waits for that.
+    private func reload(on loop: isolated Loop, completion: @escaping (Result<ReloadResult, Failure>) -> Void) {
         notifier.reloading()
+        let path = settings.configurationPath
+        let readings = readings
+        let home = LoopBound((self, completion), on: loop)
+        Task {
+            let outcome = await readings.run(path, within: LocalFile.patience) {
+                LoadedConfiguration { () throws(Failure) in try ConfigurationLoading.load(path: path) }
+            }
+            home.loop.submit { loop in
+                let (daemon, completion) = home.get(on: loop)
+                completion(daemon.reloaded(outcome, on: loop))
+            }
+        }
+    }
+
+    private func reloaded(
+        _ outcome: BlockingFlights<String?, LoadedConfiguration>.Outcome, on loop: isolated Loop
+    ) -> Result<ReloadResult, Failure> {
+        guard shutdown == nil else { return .failure(Self.stopping) }
         defer { notifier.ready(status: status.line) }
         do throws(Failure) {
-            let result = try applyFreshConfiguration(on: loop)
+            if let obstacle = requests.handovers.obstacle { throw obstacle }
+            let path = settings.configurationPath ?? Configuration.defaultPath() ?? "the configuration"
+            let loaded = try LocalFile.value(of: outcome, "read", path).get()
+            let result = try apply(loaded.0, warnings: loaded.warnings, on: loop)
             logger.notice(
                 "configuration reloaded",
                 metadata: [
                     "event": "reloaded", "added": "\(result.added.count)", "changed": "\(result.changed.count)",
                     "removed": "\(result.removed.count)",
                 ])
-            return result
+            return .success(result)
         } catch {
             // A file may have several mistakes: an entry for each, since an entry is one line.
             for mistake in error.description.split(separator: "\n") {
@@ -326,12 +381,13 @@ final class Daemon {
                     "the configuration was not reloaded, the old one stays: \(mistake)",
                     metadata: ["event": "reload-failed"])
             }
-            throw error
+            return .failure(error)
         }
     }
 
-    private func applyFreshConfiguration(on loop: isolated Loop) throws(Failure) -> ReloadResult {
-        let (fresh, warnings) = try ConfigurationLoading.load(path: settings.configurationPath)
+    private func apply(
+        _ fresh: Configuration, warnings: [String], on loop: isolated Loop
+    ) throws(Failure) -> ReloadResult {
         let plan = try ReloadPlan(
             present: forwards.all.map(\.specification).filter { $0.origin == .configuration }, fresh: fresh,
             translation: RequestTranslation(configuration: fresh, environment: settings.environment))

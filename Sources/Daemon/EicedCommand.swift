@@ -85,7 +85,10 @@ public struct EicedCommand: ParsableCommand {
     ///   - program: what a later process is started from.
     ///   - passed: what the process passed on that started this one to take its place.
     private func serve(_ program: SuccessorProgram?, _ passed: Inheritance?) throws(Failure) {
-        let (configuration, warnings) = try ConfigurationLoading.load(path: config)
+        let file = config ?? Configuration.defaultPath() ?? "the configuration"
+        let (configuration, warnings) = try SlowStart.announcing("reading \(file)") { () throws(Failure) in
+            try ConfigurationLoading.load(path: config)
+        }
         let level = try level(configuration.log.level)
         for warning in warnings { Self.say("warning: \(warning)", .warning) }
         if check {
@@ -125,10 +128,16 @@ public struct EicedCommand: ParsableCommand {
             folderPath: StateFolder.path(
                 stateHome: environment["XDG_STATE_HOME"], home: environment.homeDirectory),
             lock: service.adopted.remove(named: HandoverName.forwardsLock).first)
+        let saved = try SlowStart.announcing("reading \(disk.path)") { () throws(Failure) in disk.load(at: .now()) }
+        let context = AWSContext(environment: environment, logger: logger)
+        let check = StartCheck(
+            awaited: { context.files.hanging ?? environment["AWS_CA_BUNDLE"] },
+            check: { () throws(Failure) in try await TrustStore.check(context, logger) })
         let settings = Daemon.Settings(
             configurationPath: config, configuration: configuration, logLevel: logLevel,
             environment: environment, connectTo: connectTo,
-            saved: (disk, disk.load(at: .now())), service: service, inheritance: inheritance, program: program)
+            saved: (disk, saved), service: service, inheritance: inheritance, program: program,
+            startCheck: try check.wait() ? nil : check)
         let socket = listener.descriptor
         let loop: Loop
         do throws(SystemError) {

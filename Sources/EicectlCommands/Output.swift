@@ -139,9 +139,13 @@ enum Output {
             text +=
                 "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown --handover\n"
         }
-        for warning in status.warnings ?? [] { text += style.bad("warning") + ": \(one(warning.failure))\n" }
-        for login in status.needsLogin {
-            text += style.bad("login needed") + " for \(login.profile ?? "the default profile"): \(login.command)\n"
+        let warnings = (status.warnings ?? []).map { style.bad("warning") + ": \(one($0.failure))" }
+        let logins = status.needsLogin.map {
+            style.bad("login needed") + " for \($0.profile ?? "the default profile"): \($0.command)"
+        }
+        for line in ListText.brief(lines: warnings, of: "warnings") + ListText.brief(lines: logins, of: "logins needed")
+        {
+            text += "\(line)\n"
         }
         return text
     }
@@ -157,7 +161,7 @@ enum Output {
         let parts = [("added", result.added), ("changed", result.changed), ("removed", result.removed)]
             .filter { !$0.1.isEmpty }
         guard !parts.isEmpty else { return "nothing changed\n" }
-        return lines(parts.map { "\($0.0) \($0.1.joined(separator: ", "))" })
+        return lines(parts.map { "\($0.0) \(ListText.brief($0.1))" })
     }
 
     static func stopping(_ result: ShutdownResult) -> String {

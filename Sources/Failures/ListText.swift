@@ -16,4 +16,9 @@ public enum ListText {
         let text = shown.joined(separator: separator)
         return items.count > limit ? "\(text) and \(items.count - limit) more" : text
     }
+
+    /// The first of several lines, and one that counts the others: `and 4 more warnings`.
+    public static func brief(lines: [String], of things: String) -> [String] {
+        lines.count > limit ? lines.prefix(limit) + ["and \(lines.count - limit) more \(things)"] : lines
+    }
 }

@@ -183,7 +183,7 @@ public actor Discovery {
                 hint: "check --endpoint, --region and --profile")
         }
         guard endpoint.isUsable else { throw EndpointChoice.unusable([endpoint], whose: endpoint.vpcID ?? region) }
-        let rules = try rules(request)
+        let rules = try await rules(request)
         let usesFIPS = rules.usesFIPS(in: region)
         guard let name = endpoint.host(usesFIPS: usesFIPS, usesDualStack: rules.usesDualStack) else {
             throw EndpointChoice.nameless([endpoint], usesFIPS: usesFIPS)
@@ -201,7 +201,7 @@ public actor Discovery {
             throw Failure(
                 .noEndpoint, "\(request.target) cannot be reached", why: "\(instance.id) is in no VPC that EC2 names")
         }
-        let rules = try rules(request)
+        let rules = try await rules(request)
         return EndpointChoice(
             endpoints: try await knownEndpoints(.vpc(vpc), request, region, margin), instance: instance,
             usesFIPS: rules.usesFIPS(in: region),
@@ -234,11 +234,8 @@ public actor Discovery {
         try await context.under(request.environment).region(named: request.region, profile: request.profile)
     }
 
-    private func rules(_ request: RouteRequest) throws(Failure) -> EndpointRules {
-        let context = context.under(request.environment)
-        return EndpointRules(
-            environment: context.environment, config: try context.files.load(),
-            profile: try context.profile(request.profile))
+    private func rules(_ request: RouteRequest) async throws(Failure) -> EndpointRules {
+        try await context.under(request.environment).call(profile: request.profile).rules
     }
 
     private func ec2(_ request: RouteRequest, _ region: String) -> EC2 {

@@ -22,9 +22,9 @@ public struct TargetDirectory: Sendable {
     }
 
     /// The names of the profiles in AWS's files.
-    /// - Throws: `.malformedFile`, `.configuration`.
-    public func profiles(under environment: EnvironmentOverlay?) throws(Failure) -> [String] {
-        try context.under(environment).files.load().profiles.keys.sorted()
+    /// - Throws: `.malformedFile`, `.configuration`, `.deadline`.
+    public func profiles(under environment: EnvironmentOverlay?) async throws(Failure) -> [String] {
+        try await context.under(environment).files.load().profiles.keys.sorted()
     }
 
     /// Those that run or are about to, by name.

@@ -28,12 +28,30 @@ public final class TLSContext: Sendable {
         context = Mutex(nil)
     }
 
-    /// A client that trusts the PEM certificates of a file, as `AWS_CA_BUNDLE` names it, instead of the system's.
+    /// A client that trusts the PEM certificates of a file, as `AWS_CA_BUNDLE` names it, instead of the system's. The caller reads the
+    /// file, since OpenSSL would wait for as long as a file system hangs.
     ///
-    /// - Throws: ``TLSError`` with code `configuration` when the file cannot be read.
+    /// - Parameter path: what messages call the file.
+    /// - Throws: ``TLSError`` with code `configuration` when there is no certificate in it, or one that cannot be read.
+    public init(trusting certificates: [UInt8], of path: String) throws(TLSError) {
+        role = .client
+        let pointer = certificates.withUnsafeBytes { bytes in
+            Result { () throws(TLSError) in
+                let text = BIO_new_mem_buf(bytes.baseAddress, Int32(clamping: bytes.count))
+                return try Self.client(trusting: text, of: path)
+            }
+        }
+        context = Mutex(Context(pointer: try pointer.get()))
+    }
+
+    /// The same for a program that may wait for the file.
     public init(trustingFile path: String) throws(TLSError) {
         role = .client
-        context = Mutex(Context(pointer: try Self.client(trustingFile: path)))
+        ErrorQueue.clear()
+        guard let file = BIO_new_file(path, "r") else {
+            throw ErrorQueue.configurationError("cannot read the trust roots in \(path)")
+        }
+        context = Mutex(Context(pointer: try Self.client(trusting: file, of: path)))
     }
 
     /// Sets OpenSSL up, unless that was done: it may read the system's bundle of certificates, which takes milliseconds.
@@ -45,13 +63,17 @@ public final class TLSContext: Sendable {
     func pointer() throws(TLSError) -> OpaquePointer {
         try context.withLock { context throws(TLSError) in
             if let context { return context.pointer }
-            let pointer = try Self.client(trustingFile: nil)
+            let pointer = try Self.client()
             context = Context(pointer: pointer)
             return pointer
         }
     }
 
-    private static func client(trustingFile path: String?) throws(TLSError) -> OpaquePointer {
+    /// - Parameter certificates: PEM text, which is freed; nil: the system's.
+    private static func client(
+        trusting certificates: OpaquePointer? = nil, of path: String = ""
+    ) throws(TLSError) -> OpaquePointer {
+        defer { BIO_free(certificates) }
         let pointer = try make(TLS_client_method())
         SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, nil)
         // A resumed session verifies nothing again, so OpenSSL keeps none itself: ours are kept by name.
@@ -63,10 +85,13 @@ public final class TLSContext: Sendable {
             return 0
         }
         ErrorQueue.clear()
-        let isRead = path.map { SSL_CTX_load_verify_file(pointer, $0) } ?? SSL_CTX_set_default_verify_paths(pointer)
-        guard isRead == 1 else {
+        let isRead =
+            certificates.map { PEM.addCertificates(in: $0, to: SSL_CTX_get_cert_store(pointer)) }
+            ?? (SSL_CTX_set_default_verify_paths(pointer) == 1)
+        guard isRead else {
             defer { SSL_CTX_free(pointer) }
-            throw ErrorQueue.configurationError("cannot read the trust roots in \(path ?? "the system's folders")")
+            throw ErrorQueue.configurationError(
+                "cannot read the trust roots in \(certificates == nil ? "the system's folders" : path)")
         }
         // Any certificate of the bundle is an anchor, also one that is no root: libcurl reads bundles so, and companies hand
         // out the authority that signs alone (X509_VERIFY_PARAM_set_flags(3)).
@@ -154,6 +179,24 @@ enum PEM {
         ErrorQueue.clear()
         guard !result.isEmpty else { throw TLSError(.configuration, "there is no certificate in the PEM text") }
         return result
+    }
+
+    /// Adds all certificates to a store, as X509_load_cert_file(3) does with a file: also those with OpenSSL's marks of trust. False,
+    /// with the reason in OpenSSL's queue of errors, where there is none or one that cannot be read.
+    static func addCertificates(in text: OpaquePointer, to store: OpaquePointer?) -> Bool {
+        var count = 0
+        while let certificate = PEM_read_bio_X509_AUX(text, nil, nil, nil) {
+            defer { X509_free(certificate) }
+            guard X509_STORE_add_cert(store, certificate) == 1 else { return false }
+            count += 1
+        }
+        // The end of the text is an error to OpenSSL as well.
+        let error = ERR_peek_last_error()
+        guard count > 0, ERR_GET_LIB(error) == ERR_LIB_PEM, ERR_GET_REASON(error) == PEM_R_NO_START_LINE else {
+            return false
+        }
+        ErrorQueue.clear()
+        return true
     }
 
     /// The caller frees the key with EVP_PKEY_free.

@@ -1,3 +1,4 @@
+import Bounds
 import CLinux
 
 /// The process's heap.

@@ -1,9 +1,10 @@
+import Bounds
 import CLinux
 import Glibc
 import Synchronization
 
 /// Names to addresses by the system's resolver. One look-up per name at a time, however many ask; answers are kept
-/// for at most 60 seconds.
+/// for at most 60 seconds. Names that hang leave threads for others: see ``LookUpShares``.
 public final class Resolver: Sendable {
     public typealias Answer = Result<[SocketAddress], ResolveError>
 
@@ -11,31 +12,40 @@ public final class Resolver: Sendable {
         var waiters: [@Sendable (Answer) -> Void]
     }
 
+    private struct Known {
+        var addresses: [SocketAddress] = []
+        /// Until when the addresses serve.
+        var until: ContinuousClock.Instant
+        var standing: LookUpShares.Standing
+    }
+
     private struct State {
         var running: [String: Entry] = [:]
-        var answers: [String: (addresses: [SocketAddress], until: ContinuousClock.Instant)] = [:]
+        var known = Recent<String, Known>()
+        var shares: LookUpShares
     }
 
     /// How long an answer is used again.
     public static let timeToLive = Duration.seconds(60)
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let pool: BlockingPool
     private let ask: @Sendable (String) -> Answer
     private let now: @Sendable () -> ContinuousClock.Instant
 
-    public convenience init(pool: BlockingPool = .shared) {
+    public convenience init(pool: BlockingPool = .names) {
         self.init(pool: pool, now: { .now }, asking: Self.getAddresses)
     }
 
     /// - Parameter ask: may block.
     init(
-        pool: BlockingPool = .shared, now: @escaping @Sendable () -> ContinuousClock.Instant,
+        pool: BlockingPool = .names, now: @escaping @Sendable () -> ContinuousClock.Instant,
         asking ask: @escaping @Sendable (String) -> Answer
     ) {
         self.pool = pool
         self.now = now
         self.ask = ask
+        state = Mutex(State(shares: LookUpShares(threads: pool.limit)))
     }
 
     /// Looks up a host name, or takes an IP address as it stands. `completion` comes on any thread, once, or never if
@@ -53,7 +63,10 @@ public final class Resolver: Sendable {
             case joined, start
         }
         let step = state.withLock { state -> Step in
-            if let known = state.answers[host], known.until > now() { return .answered(known.addresses) }
+            let instant = now()
+            if let known = state.known.use(host, at: instant), known.until > instant {
+                return .answered(known.addresses)
+            }
             if state.running[host] != nil {
                 state.running[host]?.waiters.append(deliver)
                 return .joined
@@ -64,7 +77,7 @@ public final class Resolver: Sendable {
         switch step {
         case .answered(let addresses): deliver(.success(addresses))
         case .joined: break
-        case .start: pool.run { self.lookUp(host) }
+        case .start: start(host)
         }
     }
 
@@ -72,34 +85,60 @@ public final class Resolver: Sendable {
     /// left alone.
     public func renew(_ host: String, leaving margin: Duration) {
         let isDue = state.withLock { state in
-            guard let known = state.answers[host], known.until - now() <= margin, state.running[host] == nil else {
-                return false
-            }
+            // What is known of a name is kept for longer than its answer serves.
+            guard let known = state.known.peek(host), !known.addresses.isEmpty, known.until - now() <= margin,
+                state.running[host] == nil
+            else { return false }
             state.running[host] = Entry(waiters: [])
             return true
         }
-        if isDue { pool.run { self.lookUp(host) } }
+        if isDue { start(host) }
     }
 
     /// Drops what is known of a name: after a connect that failed, or a change of route.
     public func forget(_ host: String) {
-        state.withLock { _ = $0.answers.removeValue(forKey: host) }
+        let instant = now()
+        state.withLock { state in
+            guard var known = state.known.peek(host) else { return }
+            (known.addresses, known.until) = ([], instant)
+            state.known.set(known, for: host, at: instant)
+        }
     }
 
     /// Drops all that is known.
     public func forgetAll() {
-        state.withLock { $0.answers.removeAll() }
+        state.withLock { $0.known.removeAll() }
     }
 
-    private func lookUp(_ host: String) {
+    private func start(_ host: String) {
+        let standing = state.withLock { state in
+            let standing = state.known.peek(host)?.standing ?? .unknown
+            return state.shares.enter(host, standing) ? standing : nil
+        }
+        if let standing { pool.run { self.lookUp(host, standing) } }
+    }
+
+    private func lookUp(_ host: String, _ standing: LookUpShares.Standing) {
+        let began = now()
         let answer = ask(host)
         let instant = now()
-        let waiters = state.withLock { state in
-            if case .success(let addresses) = answer {
-                state.answers[host] = (addresses, instant + Self.timeToLive)
+        let (waiters, next) = state.withLock { state in
+            let isSoon = instant - began < LookUpShares.soon
+            switch answer {
+            case .success(let addresses):
+                state.known.set(
+                    Known(addresses: addresses, until: instant + Self.timeToLive, standing: isSoon ? .answers : .hangs),
+                    for: host, at: instant)
+            case .failure where !isSoon:
+                // Addresses that still serve stay.
+                var known = state.known.peek(host) ?? Known(until: instant, standing: .hangs)
+                known.standing = .hangs
+                state.known.set(known, for: host, at: instant)
+            case .failure: break
             }
-            return state.running.removeValue(forKey: host)?.waiters ?? []
+            return (state.running.removeValue(forKey: host)?.waiters ?? [], state.shares.left(standing))
         }
+        for (name, standing) in next { pool.run { self.lookUp(name, standing) } }
         for waiter in waiters { waiter(answer) }
     }
 

@@ -70,6 +70,9 @@ public final class EndpointPool {
     public var queued: Int { machine.queued }
     public var warm: Int { machine.warmCount }
 
+    /// No connection holds a slot of it or waits for one, and none is kept ready.
+    var isAtRest: Bool { inUse == 0 && taken == 0 && queued == 0 && waiting.isEmpty && spareCount == 0 }
+
     /// A dial would begin at once, and the endpoint is not known to fail.
     func isInviting(at now: ContinuousClock.Instant) -> Bool { machine.hasFreeSlot && !isCoolingDown(at: now) }
 

@@ -1,3 +1,4 @@
+import Bounds
 import Glibc
 import SocketIO
 import Synchronization

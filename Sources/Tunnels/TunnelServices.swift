@@ -1,4 +1,5 @@
 import AWS
+import Bounds
 import Failures
 import InstanceConnect
 import Logging
@@ -134,10 +135,10 @@ public struct SpareSettings: Hashable, Sendable {
 
 /// Which endpoints have answered a ping: only from these is silence an answer too. From any thread.
 final class PingKnowledge: Sendable {
-    private let answering = Mutex<Set<String>>([])
+    private let answering = Mutex(Recent<String, Bool>())
 
-    func answers(_ endpointID: String) -> Bool { answering.withLock { $0.contains(endpointID) } }
-    func note(_ endpointID: String) { answering.withLock { _ = $0.insert(endpointID) } }
+    func answers(_ endpointID: String) -> Bool { answering.withLock { $0.use(endpointID, at: .now) } ?? false }
+    func note(_ endpointID: String) { answering.withLock { $0.set(true, for: endpointID, at: .now) } }
 }
 
 /// A host name or address with a port: "bastion.example:443", "[::1]:8443".

@@ -45,31 +45,31 @@ import Testing
     }
 
     @Test("beside keys in the environment a profile that only a variable names need not be there")
-    func profileBesideKeys() throws {
+    func profileBesideKeys() async throws {
         let keys = ["AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "s", "AWS_PROFILE": "none"]
         func context(_ variables: [String: String]) -> AWSContext {
             AWSContext(environment: house.variables(variables), logger: Logger(label: "test"))
         }
-        #expect(try context(keys).profile(nil).name == "default")
-        #expect(throws: Failure.self) { try context(keys).profile("none") }
-        #expect(throws: Failure.self) { try context(["AWS_PROFILE": "none"]).profile(nil) }
+        #expect(try await context(keys).profile(nil).name == "default")
+        await #expect(throws: Failure.self) { try await context(keys).profile("none") }
+        await #expect(throws: Failure.self) { try await context(["AWS_PROFILE": "none"]).profile(nil) }
         try house.config("[profile none]\nregion = x")
-        #expect(try context(keys).profile(nil)["region"] == "x")
-        #expect(try context(["AWS_DEFAULT_PROFILE": "none"]).profile(nil)["region"] == "x")
+        #expect(try await context(keys).profile(nil)["region"] == "x")
+        #expect(try await context(["AWS_DEFAULT_PROFILE": "none"]).profile(nil)["region"] == "x")
     }
 
     @Test("the trust roots are those of the variable, then the profile's, then SSL_CERT_FILE")
-    func trustRoots() throws {
+    func trustRoots() async throws {
         try house.config("[profile p]\nca_bundle = ~/p.pem")
-        func roots(_ variables: [String: String], _ profile: String?) throws -> String? {
-            try AWSContext(environment: house.variables(variables), logger: Logger(label: "test"))
+        func roots(_ variables: [String: String], _ profile: String?) async throws -> String? {
+            try await AWSContext(environment: house.variables(variables), logger: Logger(label: "test"))
                 .trustRoots(profile: profile)
         }
         let all = ["AWS_CA_BUNDLE": "$HOME/a.pem", "SSL_CERT_FILE": "/s.pem"]
-        #expect(try roots(all, "p") == house.home("a.pem"))
-        #expect(try roots(["SSL_CERT_FILE": "/s.pem"], "p") == house.home("p.pem"))
-        #expect(try roots(["SSL_CERT_FILE": "/s.pem"], nil) == "/s.pem")
-        #expect(try roots([:], nil) == nil)
+        #expect(try await roots(all, "p") == house.home("a.pem"))
+        #expect(try await roots(["SSL_CERT_FILE": "/s.pem"], "p") == house.home("p.pem"))
+        #expect(try await roots(["SSL_CERT_FILE": "/s.pem"], nil) == "/s.pem")
+        #expect(try await roots([:], nil) == nil)
     }
 
     // MARK: Documents

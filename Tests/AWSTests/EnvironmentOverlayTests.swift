@@ -40,7 +40,7 @@ import Testing
             let own = context.under(overlay)
             ids.insert(try await own.credentials.credentials(profile: nil).accessKeyID)
             #expect(try await own.region(named: nil, profile: nil) == shell)
-            #expect(try own.trustRoots(profile: nil) == "/\(shell)")
+            #expect(try await own.trustRoots(profile: nil) == "/\(shell)")
             // The same shell again finds what is known.
             #expect(context.under(overlay).credentials === own.credentials)
         }
@@ -131,9 +131,11 @@ import Testing
 
     @Test("the metadata service's IPv6 address is used where either setting asks for it")
     func metadataMode() async throws {
-        let call = try context(["AWS_IMDS_USE_IPV6": "true", "AWS_EC2_METADATA_DISABLED": "false"]).call(profile: nil)
+        let context6 = context(["AWS_IMDS_USE_IPV6": "true", "AWS_EC2_METADATA_DISABLED": "false"])
+        let call = try await context6.call(profile: nil)
         #expect(MetadataClient(call: call).endpoint?.host == "fd00:ec2::254")
         let mode = context(["AWS_IMDS_USE_IPV6": "true", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "IPv4"])
-        #expect(MetadataClient(call: try mode.call(profile: nil)).endpoint?.host == "169.254.169.254")
+        let other = try await mode.call(profile: nil)
+        #expect(MetadataClient(call: other).endpoint?.host == "169.254.169.254")
     }
 }

@@ -1,4 +1,5 @@
 import Failures
+import Glibc
 import TestSupport
 import Testing
 
@@ -40,7 +41,8 @@ import Testing
 
     @Test("a file of profiles is read in time in proportion to its size", arguments: shapes)
     func profiles(_ shape: Shape) throws {
-        let factor = try growth(shape.size, prepare: { Array(shape.text($0).utf8) }) { _ = try config($0) }
+        let factor = try growth(
+            shape.size, prepare: { Array(shape.text($0).utf8) }, work: { _ = try config($0) })
         #expect(factor < linearGrowth, "\(shape.testDescription)")
     }
 
@@ -48,7 +50,8 @@ import Testing
         "a credential_process is split into words in time in proportion to its length",
         arguments: ["x", "x ", "\\ ", "'a b' ", "\"a\\\"\" "])
     func words(_ piece: String) throws {
-        let factor = growth(20_000, prepare: { String(repeating: piece, count: $0) }) { _ = ShellWords.split($0) }
+        let factor = growth(
+            20_000, prepare: { String(repeating: piece, count: $0) }, work: { _ = ShellWords.split($0) })
         #expect(factor < linearGrowth)
     }
 
@@ -57,9 +60,8 @@ import Testing
         arguments: ["$A/", "${A}", "${", "$", "${A"])
     func variables(_ piece: String) {
         let environment = Environment(["A": "a", "HOME": "/home"])
-        let factor = growth(5_000, prepare: { String(repeating: piece, count: $0) }) {
-            _ = environment.expand(path: $0)
-        }
+        let factor = growth(
+            5_000, prepare: { String(repeating: piece, count: $0) }, work: { _ = environment.expand(path: $0) })
         #expect(factor < linearGrowth)
     }
 
@@ -78,5 +80,34 @@ import Testing
         let broken = try self.config(Array(Self.shapes[10].text(9_000).utf8))
         let other = #expect(throws: Failure.self) { try broken.profile("targte") }
         #expect((other?.description.utf8.count ?? 0) < 2_000)
+    }
+}
+
+/// Files that do not answer.
+@Suite struct HangingLocalFileTests {
+    @Test("a pipe is read once a program has written to it, and one that is silent is named")
+    func pipes() async throws {
+        let folder = try TemporaryDirectory()
+        let path = folder("pipe")
+        try #require(mkfifo(path, 0o600) == 0)
+        let silent = await #expect(throws: Failure.self) { _ = try await LocalFile.read(path, limit: 1_000) }
+        #expect(silent?.kind == .deadline && silent?.what == "cannot read \(path)")
+        let reading = Task { () async throws in try await LocalFile.read(path, limit: 1_000) }
+        try await onThread {
+            let writer = open(path, O_WRONLY | O_CLOEXEC)
+            _ = write(writer, "secret", 6)
+            close(writer)
+        }
+        #expect(try await reading.value == Array("secret".utf8))
+    }
+
+    @Test("a file that is too large is refused, and one that is missing is nothing")
+    func limits() async throws {
+        let folder = try TemporaryDirectory()
+        let path = try folder.write("large", String(repeating: "x", count: 3 << 20))
+        let failure = await #expect(throws: Failure.self) { _ = try await LocalFile.read(path, limit: 2 << 20) }
+        #expect(failure?.why == "it is larger than 2 MiB")
+        #expect(try await LocalFile.read(folder("none"), limit: 1) == nil)
+        #expect(try await LocalFile.read(folder.path, limit: 1) == nil)
     }
 }

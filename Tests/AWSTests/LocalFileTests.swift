@@ -11,34 +11,34 @@ import Testing
     init() throws { folder = try TemporaryDirectory() }
 
     @Test("a file is read up to its limit, and one byte more is refused by name")
-    func limit() throws {
+    func limit() async throws {
         // More than one read of 16 KiB.
         let path = try folder.write("f", [UInt8](repeating: 7, count: 40_000))
-        #expect(try LocalFile.read(path, limit: 40_000)?.count == 40_000)
-        let failure = #expect(throws: Failure.self) { try LocalFile.read(path, limit: 39_999) }
+        #expect(try await LocalFile.read(path, limit: 40_000)?.count == 40_000)
+        let failure = await #expect(throws: Failure.self) { try await LocalFile.read(path, limit: 39_999) }
         #expect(failure?.kind == .configuration && failure?.why == "it is larger than 39999 bytes")
     }
 
     @Test("a missing file, one below a file, and a folder are no file")
-    func nothing() throws {
+    func nothing() async throws {
         try folder.write("f", "")
         for path in [folder("none"), folder("f/x"), folder.path] {
-            #expect(try LocalFile.read(path, limit: 10) == nil, "\(path)")
+            #expect(try await LocalFile.read(path, limit: 10) == nil, "\(path)")
         }
-        #expect(try LocalFile.read(folder("f"), limit: 10) == [])
+        #expect(try await LocalFile.read(folder("f"), limit: 10) == [])
     }
 
     @Test("a file that cannot be read is named with the reason")
-    func unreadable() throws {
+    func unreadable() async throws {
         #expect(symlink(folder("loop"), folder("loop")) == 0)
-        let failure = #expect(throws: Failure.self) { try LocalFile.read(folder("loop"), limit: 10) }
+        let failure = await #expect(throws: Failure.self) { try await LocalFile.read(folder("loop"), limit: 10) }
         #expect(failure?.what == "cannot read \(folder("loop"))" && failure?.why.isEmpty == false)
     }
 
     @Test("a file is replaced as a whole, readable by its owner alone, and nothing is left beside it")
-    func write() throws {
+    func write() async throws {
         let path = try folder.write("f", "old", mode: 0o644)
-        try LocalFile.write(path, Array("new".utf8))
+        try await LocalFile.write(path, Array("new".utf8))
         #expect(contents(of: path) == "new")
         var status = stat()
         #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
@@ -46,10 +46,10 @@ import Testing
     }
 
     @Test("a file that cannot be replaced is named and leaves nothing beside it")
-    func unwritable() throws {
+    func unwritable() async throws {
         try folder.makeDirectory("d")
         for path in [folder("d"), folder("none/f")] {
-            let failure = #expect(throws: Failure.self) { try LocalFile.write(path, [1]) }
+            let failure = await #expect(throws: Failure.self) { try await LocalFile.write(path, [1]) }
             #expect(failure?.kind == .stateNotSaved && failure?.what == "cannot write \(path)")
         }
         #expect(try names() == ["d"])
@@ -86,37 +86,37 @@ import Testing
     @Test(
         "each place where a log-in can appear is watched",
         arguments: [".aws/config", ".aws/credentials", ".aws/sso/cache/a.json", ".aws/cli/cache/b.json"])
-    func places(name: String) throws {
-        let empty = watch.snapshot()
-        #expect(watch.snapshot() == empty)
+    func places(name: String) async throws {
+        let empty = try await watch.snapshot()
+        #expect(try await watch.snapshot() == empty)
         try home.write(name, "one")
-        let first = watch.snapshot()
+        let first = try await watch.snapshot()
         #expect(first != empty)
         try home.write(name, "three")
-        #expect(watch.snapshot() != first)
+        #expect(try await watch.snapshot() != first)
         unlink(home(name))
-        #expect(watch.snapshot() == empty)
+        #expect(try await watch.snapshot() == empty)
     }
 
     @Test("a file that is replaced by another of the same size is a change")
-    func sameSize() throws {
+    func sameSize() async throws {
         try home.write(".aws/config", "one")
-        let first = watch.snapshot()
+        let first = try await watch.snapshot()
         try home.write(".aws/other", "two")
         #expect(rename(home(".aws/other"), home(".aws/config")) == 0)
-        #expect(watch.snapshot() != first)
+        #expect(try await watch.snapshot() != first)
     }
 
     @Test("a file in a cache that is no JSON is nothing to wait for")
-    func otherFiles() throws {
-        let empty = watch.snapshot()
+    func otherFiles() async throws {
+        let empty = try await watch.snapshot()
         try home.write(".aws/sso/cache/a.tmp", "one")
-        #expect(watch.snapshot() == empty)
+        #expect(try await watch.snapshot() == empty)
     }
 
     @Test("a wait ends with the change, or with its task")
     func waiting() async throws {
-        let before = watch.snapshot()
+        let before = try await watch.snapshot()
         let waiting = Task { [watch] in try await watch.change(since: before) }
         let leaving = Task { [watch] in try await watch.change(since: before) }
         leaving.cancel()

@@ -186,21 +186,21 @@ import Testing
         #expect(try shared.profile("default").settings.isEmpty)
     }
 
-    @Test func aChangedFileIsSeenAtTheNextUse() throws {
+    @Test func aChangedFileIsSeenAtTheNextUse() async throws {
         let folder = try TemporaryDirectory()
         let environment = Environment([
             "AWS_CONFIG_FILE": folder("config"), "AWS_SHARED_CREDENTIALS_FILE": folder("credentials"),
         ])
         let files = SharedConfigFiles(environment: environment)
-        #expect(try files.load().profiles.isEmpty)
+        #expect(try await files.load().profiles.isEmpty)
         try folder.write("config", "[default]\nregion = a")
-        let (first, generation) = try files.loadWithGeneration()
+        let (first, generation) = try await files.loadWithGeneration()
         #expect(first.profiles["default"]?["region"] == "a")
-        #expect(try files.loadWithGeneration().generation == generation)
+        #expect(try await files.loadWithGeneration().generation == generation)
         try folder.write("config", "[default]\nregion = ab")
-        #expect(try files.load().profiles["default"]?["region"] == "ab")
+        #expect(try await files.load().profiles["default"]?["region"] == "ab")
         try folder.write("config", "[default\n")
-        let failure = #expect(throws: Failure.self) { try files.load() }
+        let failure = await #expect(throws: Failure.self) { try await files.load() }
         #expect(failure?.kind == .malformedFile)
         #expect(failure?.what == "\(folder("config")):1")
     }

@@ -347,8 +347,7 @@ import Testing
             let (configuration, _) = try Configuration.load(path: nil) { _ in folder }
             #expect(configuration.log.level == .trace)
             #expect(mkfifo("\(folder)/fifo", 0o600) == 0)
-            _ = try Configuration.load(path: "\(folder)/fifo")
-            for bad in [folder, "/dev/zero"] {
+            for bad in [folder, "/dev/zero", "\(folder)/fifo"] {
                 #expect(throws: InvalidConfiguration.self) { _ = try Configuration.load(path: bad) }
             }
         }

@@ -126,16 +126,38 @@ import Testing
         }
     }
 
+    @Test("a config file of more than 4 MiB works, and a mistyped profile is told in a few lines")
+    func largeConfig() async throws {
+        let greeter = try LoopbackServer.greeter()
+        let person = try IdentityScene()
+        try await Scene.play(port: greeter.port, emulator: ["--session-token"], environment: person.environment) {
+            scene in
+            try person.moveIn(with: scene.emulator.environment)
+            let profiles = (0..<40_000).map { number in
+                "[profile account-\(number).AdministratorAccess]\nsso_session = corp\nsso_account_id = 123456789012\n"
+                    + "sso_role_name = AdministratorAccess\nregion = eu-west-1\n"
+            }
+            try person.home.write(".aws/config", profiles.joined())
+            let result = try await scene.daemon.eicectl("proxy", Scene.web, "22", "--stdio", "--profile", "keys")
+            #expect(result.code == 0, "\(result)")
+            let wrong = try await scene.daemon.eicectl("proxy", Scene.web, "22", "--stdio", "--profile", "kyes")
+            #expect(wrong.code == 78 && wrong.errors.utf8.count < 1_000, "\(wrong.errors.prefix(2_000))")
+        }
+    }
+
     @Test func aFileThatCannotBeReadIsNamed() async throws {
         let greeter = try LoopbackServer.greeter()
         let person = try IdentityScene()
         try await Scene.play(port: greeter.port, emulator: ["--session-token"], environment: person.environment) {
             scene in
             try person.moveIn(with: scene.emulator.environment)
-            // A file larger than any of its kind, since to root every file is readable.
-            try person.home.write(".aws/config", String(repeating: "# a long comment\n", count: 300_000))
+            // A link to itself, since to root every file is readable.
+            let path = person.home(".aws/config")
+            unlink(path)
+            try #require(symlink(path, path) == 0)
             let result = try await scene.daemon.eicectl("proxy", Scene.web, "22", "--stdio", "--profile", "keys")
-            #expect(result.code == 78 && result.errors.contains(person.home(".aws/config")), "\(result)")
+            #expect(result.code == 78 && result.errors.contains(path), "\(result)")
+            unlink(path)
             try person.moveIn(with: scene.emulator.environment)
             let again = try await scene.daemon.eicectl("proxy", Scene.web, "22", "--stdio", "--profile", "keys")
             #expect(again.code == 0, "\(again)")

@@ -20,4 +20,12 @@ import Testing
         #expect(ListText.brief([String(repeating: "x", count: 200)], longest: 10) == "xxxxxxxxxx…")
         #expect(ListText.brief(["ä"], longest: 1) == "ä")
     }
+
+    @Test("of many lines five are shown, and one counts the others")
+    func lines() {
+        #expect(ListText.brief(lines: ["a", "b"], of: "warnings") == ["a", "b"])
+        #expect(
+            ListText.brief(lines: (1...7).map(String.init), of: "warnings")
+                == ["1", "2", "3", "4", "5", "and 2 more warnings"])
+    }
 }

@@ -4,7 +4,7 @@ import Glibc
 /// square. In processor time of this thread, which a busy machine does not lengthen; the least of three runs each counts.
 ///
 /// - Parameter prepare: makes what `work` gets, and is not measured.
-public func growth<Input>(_ size: Int, prepare: (Int) throws -> Input, _ work: (Input) throws -> Void) rethrows
+public func growth<Input>(_ size: Int, prepare: (Int) throws -> Input, work: (Input) throws -> Void) rethrows
     -> Double
 {
     func time(_ size: Int) throws -> Double {

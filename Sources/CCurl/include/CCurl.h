@@ -12,6 +12,8 @@ typedef size_t (*curl_data_callback)(char *data, size_t size, size_t count, void
 CURLcode curl_setopt_long(CURL *handle, CURLoption option, long value);
 CURLcode curl_setopt_string(CURL *handle, CURLoption option, const char *value);
 CURLcode curl_setopt_pointer(CURL *handle, CURLoption option, void *value);
+// libcurl copies the bytes.
+CURLcode curl_setopt_blob(CURL *handle, CURLoption option, const void *bytes, size_t count);
 CURLcode curl_setopt_callback(CURL *handle, CURLoption option, curl_data_callback value);
 typedef CURLcode (*curl_context_callback)(CURL *handle, void *context, void *data);
 CURLcode curl_setopt_context_callback(CURL *handle, CURLoption option, curl_context_callback value);

@@ -73,6 +73,11 @@ int clinux_memory_file(const char *name);
 /// ends. Returns 0 and `*pid`, or an errno: ENOENT, EACCES and the like come from exec(3).
 int clinux_spawn_helper(char *const *arguments, char *const *environment, int output, int errors, pid_t *pid);
 
+/// The same, but does not wait for a program whose file system hangs: -1 when it was not started within so many milliseconds, -2 when
+/// `cancellation` became readable before that. `*pid` is then the process that still tries; the caller kills it and waits for it.
+int clinux_spawn_helper_within(char *const *arguments, char *const *environment, int output, int errors, int cancellation,
+                               int milliseconds, pid_t *pid);
+
 /// Starts the program at `path` so that it is no child of this process: through one that ends at once. All signals are as at
 /// log-in, and `channel` is open as `number` there. Where `is_watched`, its environment also has its own number as WATCHDOG_PID.
 /// Returns 0 and `*pid` when the program runs, or an errno. Blocks for as long as two forks and an exec take.

@@ -1,3 +1,4 @@
+import Bounds
 import ControlServer
 import Failures
 import Glibc

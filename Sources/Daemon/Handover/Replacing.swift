@@ -1,3 +1,4 @@
+import Bounds
 import CLinux
 import ControlClient
 import ControlProtocol

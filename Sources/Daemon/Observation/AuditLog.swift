@@ -1,3 +1,4 @@
+import Bounds
 import ControlProtocol
 import Failures
 import FoundationEssentials

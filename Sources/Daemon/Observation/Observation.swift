@@ -55,7 +55,7 @@ final class Observation {
 
     /// Says once of each endpoint and zone that a tunnel's traffic is billed. Returns what was said now.
     func sayCrossing(_ handle: TunnelHandle, on loop: isolated Loop) -> String? {
-        guard let route = handle.snapshot.route, let sentence = crossings.note(route) else { return nil }
+        guard let route = handle.snapshot.route, let sentence = crossings.note(route, at: .now) else { return nil }
         logger.notice("\(sentence)", metadata: ["tunnel": "\(handle.name)"])
         feed.crossedZone(handle, sentence, on: loop)
         return sentence

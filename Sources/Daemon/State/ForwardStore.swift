@@ -1,4 +1,5 @@
 import AWS
+import Bounds
 import ControlProtocol
 import Failures
 import Logging

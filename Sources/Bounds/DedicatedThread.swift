@@ -2,14 +2,14 @@ import Glibc
 
 /// A thread for work that has to block: libcurl's loop, the wait for a helper program. Never a Dispatch queue, which has few
 /// threads for everybody.
-enum DedicatedThread {
+public enum DedicatedThread {
     private final class Box: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
 
     /// Runs `body` on a new thread with a small stack. Returns false where the system has no thread left.
-    static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
+    public static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
         defer { pthread_attr_destroy(&attributes) }

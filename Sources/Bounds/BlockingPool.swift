@@ -2,10 +2,16 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Threads for what would hold up a loop: getaddrinfo, fsync, a crowd's TLS handshakes. Started when needed, ended after ten seconds
-/// without work; never Dispatch's own, which a handful of blocked jobs would exhaust.
+/// Threads for work that would hold up a loop or one of Swift's own threads: getaddrinfo, fsync, files, a crowd's TLS handshakes. Started
+/// when needed, ended after ten seconds without work; never Dispatch's own, which a handful of blocked jobs would exhaust.
 public final class BlockingPool: Sendable {
+    /// For what the daemon itself keeps: its state, its audit. Nothing else may hold these threads.
     public static let shared = BlockingPool(limit: 32)
+    /// For files of the user's, on file systems that may hang. One thread for each file: see ``BlockingFlights``.
+    public static let files = BlockingPool(limit: 64)
+
+    /// For look-ups of names, which take ten seconds and more where a name server is silent.
+    public static let names = BlockingPool(limit: 128)
 
     private struct State {
         var jobs: [@Sendable () -> Void] = []
@@ -13,7 +19,8 @@ public final class BlockingPool: Sendable {
         var idle = 0
     }
 
-    private let limit: Int
+    /// How many threads there are at most.
+    public let limit: Int
     private let state = Mutex(State())
     private let available = DispatchSemaphore(value: 0)
     private static let idleSeconds = 10
