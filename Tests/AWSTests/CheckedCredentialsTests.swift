@@ -79,13 +79,13 @@ import Testing
                 let path = try house.home.write("token", "jwt")
                 try house.config("[profile p]\nrole_arn = arn:a\nweb_identity_token_file = \(path)")
             case .mfaCache:
-                try house.config(
+                let file =
                     "[profile p]\nrole_arn = arn:a\nmfa_serial = arn:m\nsource_profile = q\n[profile q]\naws_access_key_id = K\naws_secret_access_key = s"
-                )
-                let name = try #require(
-                    try RoleSettings(
-                        try SharedConfigFiles(environment: house.variables()).load().profile("p"))
-                ).cacheName
+                try house.config(file)
+                let config = SharedConfig(
+                    config: try ProfileFile(parsing: Array(file.utf8)), configPath: "config", credentials: nil,
+                    credentialsPath: "credentials")
+                let name = try #require(try RoleSettings(try config.profile("p"))).cacheName
                 try house.home.write(".aws/cli/cache/\(name)", #"{"Credentials":\#(json("SessionToken"))}"#)
             }
         }

@@ -57,12 +57,12 @@ import Testing
     }
 
     @Test("the profiles are listed by name")
-    func profiles() throws {
+    func profiles() async throws {
         let stub = try HTTPStub { _ in .init(200, "") }
         let folder = try TemporaryDirectory()
         let config = try folder.write("config", "[profile b]\n[default]\n[profile a]\n[sso-session s]\n")
-        #expect(
-            try TargetDirectory(context: context(stub, config: config)).profiles(under: nil) == ["a", "b", "default"])
+        let directory = TargetDirectory(context: context(stub, config: config))
+        #expect(try await directory.profiles(under: nil) == ["a", "b", "default"])
     }
 
     @Test("of many instances with one name five are listed", arguments: [(2, false), (5, false), (6, true)])
