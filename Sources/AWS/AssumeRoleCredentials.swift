@@ -12,6 +12,7 @@ public struct AssumeRoleCredentials: CredentialSource {
     private let environmentSource: any CredentialSource
     private let containerSource: any CredentialSource
     private let metadataSource: any CredentialSource
+    private let lastKnown = LastKnownCredentials()
 
     public init(
         profileSources: [any CredentialSource], container: any CredentialSource, metadata: any CredentialSource
@@ -83,7 +84,19 @@ public struct AssumeRoleCredentials: CredentialSource {
         // Named expressly, so the profile does not turn the environment off.
         let inner = SourceContext(
             identity: Identity(profile: nil), call: context.call, visited: context.visited, notes: context.notes)
-        if let credentials = try await source.checkedCredentials(in: inner) { return credentials }
+        let key = "\(source.name) \(context.profile.name)"
+        do throws(Failure) {
+            if let credentials = try await source.checkedCredentials(in: inner) {
+                lastKnown.keep(credentials, as: key)
+                return credentials
+            }
+        } catch {
+            guard !Task.isCancelled, let credentials = lastKnown.credentials(key, context.call, why: error.sentence)
+            else { throw error }
+            return credentials
+        }
+        let why = context.notes.all.joined(separator: "; ")
+        if let credentials = lastKnown.credentials(key, context.call, why: why) { return credentials }
         throw Failure(
             .noCredentials, "credential_source \(name) of profile \(role.profile) has no credentials",
             why: ListText.brief(["it stands at \(place)"] + context.notes.all, separator: "; ", longest: 400))

@@ -68,6 +68,7 @@ import Testing
                 profile = nil
                 variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = stub.url
                 variables["AWS_EC2_METADATA_DISABLED"] = "false"
+                variables["AWS_METADATA_SERVICE_TIMEOUT"] = "60"
             case .sso:
                 try house.config(SSOTests.config)
                 try house.token("corp", #""accessToken":"bearer","expiresAt":"\#(end)""#)

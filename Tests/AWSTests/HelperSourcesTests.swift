@@ -171,7 +171,10 @@ import Testing
             request.method == "PUT" && token
                 ? .init(200, "v2") : .init(200, "<html>\n<body>Sign in to the network</body></html>")
         }
-        let variables = ["AWS_EC2_METADATA_SERVICE_ENDPOINT": stub.url, "AWS_EC2_METADATA_DISABLED": "false"]
+        let variables = [
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": stub.url, "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_METADATA_SERVICE_TIMEOUT": "60",
+        ]
         let failure = try await house.failure(nil, variables)
         #expect(failure.kind == .helperFailed)
         #expect(failure.why.contains(token ? "not a role" : "no token"), "\(failure)")
