@@ -124,8 +124,7 @@ struct QueryClient: Sendable {
             throw ForeignAnswer.failure(purpose, "it is not XML (line \(error.line): \(error.reason))")
         }
         guard root.name == "\(action)Response" else {
-            throw ForeignAnswer.failure(
-                purpose, "its root element is \"\(Text.excerpt(root.name, limit: 40))\", not \"\(action)Response\"")
+            throw ForeignAnswer.failure(purpose, "its root element is \"\(Text.excerpt(root.name, limit: 40))\"")
         }
         return root
     }

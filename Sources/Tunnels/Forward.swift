@@ -64,7 +64,7 @@ public struct ForwardSpecification: Hashable, Sendable {
 
     /// ``isAcceptableName(_:)`` as a sentence says it.
     public static let nameRule =
-        "expected 1 to 64 letters, digits, dots, dashes or underscores, the first no dash or dot"
+        "expected 1 to 64 letters, digits, _ . -, not beginning with . or -"
 
     /// Whether a forward may be called so: also what earlier releases accepted and saved.
     public static func isValidName(_ name: String) -> Bool {

@@ -66,7 +66,7 @@ import Tunnels
             guard let refused else { continue }
             #expect(refused.kind == .invalidRequest)
             #expect(refused.what.hasPrefix("invalid forward name \""), "\(refused)")
-            #expect(refused.why.contains("no dash or dot") && refused.hint == "--name web-1")
+            #expect(refused.why.contains("not beginning with . or -") && refused.hint == "--name web-1")
         }
     }
 
