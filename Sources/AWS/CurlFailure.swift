@@ -53,7 +53,10 @@ struct CurlFailure {
     private var hint: String? {
         if proxyStatus == 407 { return "give the proxy's user name and password in HTTPS_PROXY" }
         return switch code {
-        case CURLE_PEER_FAILED_VERIFICATION where outsideTime != nil: CertificateTime.hint
+        // Where libcurl's TLS is another library its words are all there is.
+        case CURLE_PEER_FAILED_VERIFICATION
+        where outsideTime != nil || ["expired", "not yet valid"].contains { message.contains($0) }:
+            CertificateTime.hint
         case CURLE_PEER_FAILED_VERIFICATION:
             "if a proxy inspects TLS here, name its CA in AWS_CA_BUNDLE of the daemon's environment"
         case CURLE_COULDNT_RESOLVE_PROXY, CURLE_PROXY: "check HTTPS_PROXY and NO_PROXY of the daemon's environment"

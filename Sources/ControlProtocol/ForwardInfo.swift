@@ -26,7 +26,7 @@ public struct ForwardInfo: Codable, Hashable, Sendable {
     public var origin: Origin
     /// Whether others than this host can reach it.
     public var remoteAllowed: Bool
-    /// Connections that were refused, since whose they were may not use it. Nil from a daemon that does not tell.
+    /// Connections that were refused: others' than those who may use it, and web clients. Nil from an older daemon.
     public var refused: Int?
 
     public enum State: String, Codable, Hashable, Sendable {

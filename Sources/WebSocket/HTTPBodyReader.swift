@@ -19,19 +19,29 @@ struct HTTPBodyReader: Sendable {
     init(head: HTTPResponseHead) throws(MalformedHTTP) {
         if head.status == 204 || head.status == 304 {
             framing = .done
-        } else if !head.headers.values("Transfer-Encoding").isEmpty {
+        } else if ![[], ["identity"]].contains(head.headers.tokens("Transfer-Encoding")) {
             guard head.headers.tokens("Transfer-Encoding") == ["chunked"] else {
                 throw MalformedHTTP("the body has an unknown transfer encoding")
             }
             framing = .chunkSize([])
-        } else if let first = head.headers["Content-Length"] {
-            guard Set(head.headers.values("Content-Length")).count == 1,
-                !first.isEmpty, first.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(first)
-            else { throw MalformedHTTP("the Content-Length is not a number") }
+        } else if !head.headers.values("Content-Length").isEmpty {
+            let lengths = head.headers.values("Content-Length").flatMap {
+                $0.split(separator: ",", omittingEmptySubsequences: false).map { Self.length(HTTPSyntax.trimmed($0)) }
+            }
+            guard Set(lengths).count == 1, let length = lengths[0] else {
+                throw MalformedHTTP("the Content-Length is not a number")
+            }
             framing = length == 0 ? .done : .length(remaining: length)
         } else {
             framing = .untilClosed
         }
+    }
+
+    /// The number that a text begins with, as libcurl reads it: nothing follows a refusal on this connection, so no other reader can
+    /// understand its length differently. More than an Int holds is as good as no end.
+    private static func length(_ text: String) -> Int? {
+        let digits = (text.hasPrefix("+") ? text.dropFirst() : text[...]).prefix { $0.isASCII && $0.isWholeNumber }
+        return digits.isEmpty ? nil : Int(digits) ?? .max
     }
 
     var isDone: Bool {

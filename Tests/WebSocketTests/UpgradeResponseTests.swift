@@ -220,6 +220,18 @@ import WebSocket
         #expect(refusal("HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n") == "302 Found||")
     }
 
+    @Test(
+        "the length of a refusal's body is read as libcurl reads it",
+        arguments: [
+            "Content-Length: 2, 2", "Content-Length: 2\r\nContent-Length: 2", "Content-Length: +2",
+            "Content-Length: 2 x",
+            "Content-Length: 99999999999999999999", "Transfer-Encoding: identity",
+            "Transfer-Encoding: identity\r\nContent-Length: 2",
+        ])
+    func lenientLength(field: String) {
+        #expect(refusal("HTTP/1.1 403 Forbidden\r\n\(field)\r\n\r\nhi") == "403 Forbidden||hi")
+    }
+
     @Test func aRefusalCutShortIsStillTold() {
         #expect(refusal("HTTP/1.1 403 No\r\nContent-Length: 70\r\n\r\n{\"a\":") == "403 No||{\"a\":")
     }
@@ -236,8 +248,9 @@ import WebSocket
     }
 
     @Test(arguments: [
-        "Content-Length: x", "Content-Length: -1", "Content-Length: +1", "Content-Length: 1\r\nContent-Length: 2",
-        "Content-Length: 99999999999999999999", "Content-Length:", "Transfer-Encoding: gzip, chunked",
+        "Content-Length: x", "Content-Length: -1", "Content-Length: 1\r\nContent-Length: 2", "Content-Length: 1, 2",
+        "Content-Length:", "Content-Length: 1,", "Content-Length: ++1", "Content-Length: ٤",
+        "Transfer-Encoding: gzip, chunked",
     ])
     func aBodyWithoutAClearLengthIsRefused(field: String) {
         #expect(violation("HTTP/1.1 403 No\r\n\(field)\r\n\r\nbody")?.isEmpty == false)
