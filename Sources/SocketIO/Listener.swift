@@ -14,11 +14,11 @@ public final class Listener: ReadinessHandler {
     private let reserve: () -> Int
     private var registration: Registration?
     private var retry: Deadline?
-    private var backoff = Listener.shortestBackoff
+    private var backoff = Listener.acceptBackoff()
 
-    private static let shortestBackoff = Duration.milliseconds(5)
-    /// Well below the second within which somebody who waits is to be served once it is possible again.
-    private static let longestBackoff = Duration.milliseconds(250)
+    /// The longest wait is well below the second within which clients that wait are served once that is possible again.
+    static func acceptBackoff() -> RetryBackoff { RetryBackoff(from: .milliseconds(5), upTo: .milliseconds(250)) }
+
     /// Connections taken in one turn, so that a flood of them does not delay those that are open.
     private static let acceptsPerTurn = 64
 
@@ -96,13 +96,13 @@ public final class Listener: ReadinessHandler {
             }
             let number = clinux_accept(descriptor.raw)
             if number >= 0 {
-                backoff = Self.shortestBackoff
+                backoff.reset()
                 onAccept(FileDescriptor(takingOwnership: number))
                 continue
             }
             switch errno {
             case EAGAIN:
-                backoff = Self.shortestBackoff
+                backoff.reset()
                 return
             // The connection was gone before it was accepted; errors of the new socket are reported here too (accept(2)).
             case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
@@ -132,13 +132,12 @@ public final class Listener: ReadinessHandler {
     }
 
     private func pause(because error: SystemError, on loop: isolated Loop) {
-        if backoff == Self.shortestBackoff { onTrouble(error) }
-        retry = loop.schedule(after: backoff) { [weak self] in
+        if backoff.isFresh { onTrouble(error) }
+        retry = loop.schedule(after: backoff.next()) { [weak self] in
             guard let self else { return }
             retry = nil
             acceptAll(on: loop)
         }
-        backoff = min(backoff * 2, Self.longestBackoff)
     }
 
     /// Takes all connections that wait at present: before a close that is not to refuse them.

@@ -296,7 +296,7 @@ public actor Loop {
 
 extension Duration {
     /// As epoll_wait(2) takes a time: rounded up, so that a wait does not end before its time.
-    fileprivate var wholeMilliseconds: CInt {
+    var wholeMilliseconds: CInt {
         let (seconds, attoseconds) = components
         return CInt(clamping: seconds * 1_000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
     }
@@ -304,7 +304,7 @@ extension Duration {
 
 extension ContinuousClock.Instant {
     /// The next multiple of `grid` since the process began to count, or the instant itself for no grid.
-    fileprivate func roundedUp(to grid: Duration) -> ContinuousClock.Instant {
+    func roundedUp(to grid: Duration) -> ContinuousClock.Instant {
         guard grid > .zero else { return self }
         let steps = (Loop.epoch.duration(to: self) / grid).rounded(.up)
         return Loop.epoch + grid * steps
@@ -312,5 +312,5 @@ extension ContinuousClock.Instant {
 }
 
 extension Loop {
-    fileprivate static let epoch = ContinuousClock.now
+    static let epoch = ContinuousClock.now
 }

@@ -67,4 +67,33 @@ import Testing
         }
         #expect(count == 500)
     }
+
+    @Test("equal deadlines come in the order in which they were set")
+    func equalDeadlines() {
+        var heap = DeadlineHeap()
+        let order = Order()
+        // Others before and behind them, and some that are cancelled, move the entries about.
+        var cancelled: [Deadline] = []
+        for number in 0..<300 {
+            _ = heap.insert(start + .seconds(1)) { order.numbers.append(number) }
+            cancelled.append(heap.insert(start + .milliseconds(number * 7 % 2_000)) {})
+        }
+        for deadline in cancelled { heap.remove(deadline) }
+        while let body = heap.popDue(at: start + .seconds(1)) { body() }
+        #expect(order.numbers == Array(0..<300))
+        #expect(heap.count == 0 && heap.earliest == nil)
+    }
+
+    @Test("a deadline that was taken out can no longer be cancelled for another")
+    func numbersAreNotReused() {
+        var heap = DeadlineHeap()
+        let first = heap.insert(start) {}
+        _ = heap.popDue(at: start)
+        let second = heap.insert(start) {}
+        #expect(first != second)
+        heap.remove(first)
+        #expect(heap.count == 1)
+    }
 }
+
+private final class Order { var numbers: [Int] = [] }

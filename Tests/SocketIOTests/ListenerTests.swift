@@ -61,4 +61,63 @@ import Testing
             }
         }
     }
+
+    /// Adopts a listening socket that already has connections.
+    private func adopt(
+        _ descriptor: FileDescriptor, _ story: Story, on loop: Loop,
+        then: @escaping @Sendable (Listener, isolated Loop) -> Void = { _, _ in }
+    ) async -> LoopBound<Listener>? {
+        await handedOver { done in
+            loop.submit { loop in
+                let listener = try? Listener(
+                    adopting: descriptor, on: loop,
+                    onTrouble: { error in story.troubles.withLock { $0.append(error) } },
+                    onAccept: { connection in
+                        story.accepted.withLock { $0 += 1 }
+                        connection.close()
+                    })
+                if let listener { then(listener, loop) }
+                done(listener.map { LoopBound($0, on: loop) })
+            }
+        }
+    }
+
+    private func listening(with count: Int) async throws -> (FileDescriptor, [LoopbackSocket]) {
+        let descriptor = try Listener.bind(to: #require(SocketAddress(ip: "127.0.0.1", port: 0)))
+        let port = try #require(SocketAddress.local(of: descriptor)?.port)
+        return (
+            descriptor, try await onThread { try (0..<count).map { _ in try LoopbackSocket.connect(port: port) } }
+        )
+    }
+
+    @Test("more connections than one turn takes are all accepted")
+    func manyWaitingConnections() async throws {
+        let (loop, story) = (try Loop(label: "test"), Story())
+        let (descriptor, clients) = try await listening(with: 200)
+        let listener = try #require(await adopt(descriptor, story, on: loop))
+        try await eventually("all are accepted") { story.accepted.withLock { $0 } == 200 }
+        #expect(story.troubles.withLock { $0.isEmpty })
+        for client in clients { client.close() }
+        await handedOver { done in
+            loop.submit { loop in
+                listener.get(on: loop).close(on: loop)
+                done(())
+            }
+        }
+        #expect(!descriptor.isOpen)
+    }
+
+    @Test("a listener that is about to close takes the connections that wait")
+    func waitingConnectionsBeforeAClose() async throws {
+        let (loop, story) = (try Loop(label: "test"), Story())
+        let (descriptor, clients) = try await listening(with: 100)
+        _ = await adopt(descriptor, story, on: loop) { listener, loop in
+            listener.takeWaiting(on: loop)
+            listener.close(on: loop)
+            // Nothing is accepted from a socket that is closed.
+            listener.takeWaiting(on: loop)
+        }
+        #expect(story.accepted.withLock { $0 } == 100)
+        for client in clients { client.close() }
+    }
 }

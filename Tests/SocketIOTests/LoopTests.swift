@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import SocketIO
@@ -108,6 +109,99 @@ import Testing
         let v6 = try ["::1", "::2", "::3"].map { try #require(SocketAddress(ip: $0, port: 1)) }
         let v4 = try ["127.0.0.1"].map { try #require(SocketAddress(ip: $0, port: 1)) }
         #expect(Connector.interleaved(v6 + v4) == [v6[0], v4[0], v6[1], v6[2]])
+    }
+
+    @Test("deadlines of one instant fire in the order in which they were set")
+    func equalDeadlines() async throws {
+        let loop = try Loop(label: "test")
+        let instant = ContinuousClock.now + .milliseconds(20)
+        let numbers: [Int] = await handedOver { done in
+            loop.submit { loop in
+                let log = Log()
+                for number in 0..<50 {
+                    _ = loop.schedule(at: instant) {
+                        log.fired.append((number, .now))
+                        if log.fired.count == 50 { done(log.fired.map(\.0)) }
+                    }
+                }
+            }
+        }
+        #expect(numbers == Array(0..<50))
+    }
+
+    @Test("a tolerance makes a deadline late by less than itself, and puts many on one instant")
+    func tolerance() {
+        let grid = Duration.seconds(5)
+        let instants = (0..<100).map { Loop.epoch + .milliseconds($0 * 137) }
+        for instant in instants {
+            let rounded = instant.roundedUp(to: grid)
+            #expect(rounded >= instant && rounded < instant + grid)
+            #expect(rounded.roundedUp(to: grid) == rounded)
+            #expect(instant.roundedUp(to: .zero) == instant)
+        }
+        #expect(Set(instants.map { $0.roundedUp(to: grid) }).count == 4)
+    }
+
+    @Test("a wait in the kernel is rounded up to whole milliseconds")
+    func wholeMilliseconds() {
+        #expect(Duration.zero.wholeMilliseconds == 0)
+        #expect(Duration.nanoseconds(1).wholeMilliseconds == 1)
+        #expect(Duration.milliseconds(1).wholeMilliseconds == 1)
+        #expect(Duration.nanoseconds(1_000_001).wholeMilliseconds == 2)
+        #expect(Duration.milliseconds(2_999).wholeMilliseconds == 2_999)
+        #expect(Duration.seconds(1 << 40).wholeMilliseconds == CInt.max)
+    }
+
+    @Test("a body put off runs after the present one and before the loop rests, in order")
+    func soon() async throws {
+        let loop = try Loop(label: "test")
+        let numbers: [Int] = await handedOver { done in
+            loop.submit { loop in
+                let log = Log()
+                loop.soon {
+                    log.fired.append((2, .now))
+                    done(log.fired.map(\.0))
+                }
+                log.fired.append((1, .now))
+            }
+        }
+        #expect(numbers == [1, 2])
+    }
+
+    @Test("an address that does not answer does not hold up the next one")
+    func silentAddress() async throws {
+        let loop = try Loop(label: "test")
+        // With a full queue of connections the kernel leaves the next ones without an answer.
+        let full = try Listener.bind(to: #require(SocketAddress(ip: "127.0.0.1", port: 0)), backlog: 0)
+        let silent = try #require(SocketAddress.local(of: full))
+        let filler = try await onThread { try LoopbackSocket.connect(port: silent.port) }
+        let listener = try Listener.bind(to: #require(SocketAddress(ip: "127.0.0.1", port: 0)))
+        let address = try #require(SocketAddress.local(of: listener))
+        #expect(try await connect([silent, address], on: loop).get() == address)
+        filler.close()
+    }
+
+    @Test("a connector that is cancelled reports nothing and closes its attempts")
+    func cancelledConnector() async throws {
+        let loop = try Loop(label: "test")
+        let listener = try Listener.bind(to: #require(SocketAddress(ip: "127.0.0.1", port: 0)))
+        let address = try #require(SocketAddress.local(of: listener))
+        let reports = Mutex(0)
+        let connector: LoopBound<Connector> = await handedOver { done in
+            loop.submit { loop in
+                let cancelled = Connector(to: [address], on: loop) { _ in reports.withLock { $0 += 1 } }
+                cancelled.cancel(on: loop)
+                done(LoopBound(Connector(to: [address], on: loop) { _ in reports.withLock { $0 += 1 } }, on: loop))
+            }
+        }
+        try await eventually("the other one has connected") { reports.withLock { $0 } == 1 }
+        await handedOver { done in
+            loop.submit { loop in
+                connector.get(on: loop).cancel(on: loop)
+                done(())
+            }
+        }
+        #expect(reports.withLock { $0 } == 1)
     }
 
     @Test func anIdleLoopUsesNoProcessorTime() async throws {

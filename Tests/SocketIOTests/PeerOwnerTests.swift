@@ -44,6 +44,46 @@ import Testing
         #expect(try PeerOwner.ofPeer(of: connection.accepted) { (_, _) throws(SystemError) in nil } == nil)
     }
 
+    @Test("a peer that resets between the two look-ups is gone, and the kernel has told")
+    func resetBetweenTheLookUps() throws {
+        let connection = try connection(over: "127.0.0.1")
+        var lookUps = 0
+        let entry = try PeerOwner.ofPeer(of: connection.accepted) { (_, _) throws(SystemError) in
+            lookUps += 1
+            guard lookUps == 2 else { return nil }
+            var now = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(connection.client.raw, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
+            connection.client.close()
+            // Until the reset is here.
+            var hangUp = pollfd(fd: connection.accepted.raw, events: 0, revents: 0)
+            poll(&hangUp, 1, 30_000)
+            return nil
+        }
+        #expect(entry == nil && lookUps == 2)
+    }
+
+    @Test("the kernel is asked for the peer's socket first, then for ours")
+    func lookUps() throws {
+        let connection = try connection(over: "127.0.0.1")
+        let (local, peer) = (
+            try #require(SocketAddress.local(of: connection.accepted)),
+            try #require(SocketAddress.peer(of: connection.accepted))
+        )
+        var asked: [[SocketAddress]] = []
+        let entry = PeerOwner.Entry(uid: 7, inode: 8, state: 1)
+        let found = try PeerOwner.ofPeer(of: connection.accepted) { (from, to) throws(SystemError) in
+            asked.append([from, to])
+            return entry
+        }
+        #expect(found == entry && asked == [[peer, local]])
+        asked = []
+        let missing = try PeerOwner.ofPeer(of: connection.accepted) { (from, to) throws(SystemError) in
+            asked.append([from, to])
+            return asked.count == 2 ? entry : nil
+        }
+        #expect(missing == nil && asked == [[peer, local], [local, peer]])
+    }
+
     @Test func aHalfClosedPeerIsStillHeld() throws {
         let connection = try connection(over: "127.0.0.1")
         shutdown(connection.client.raw, CInt(SHUT_WR))

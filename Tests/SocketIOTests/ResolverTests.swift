@@ -1,3 +1,4 @@
+import Dispatch
 import Synchronization
 import TestSupport
 import Testing
@@ -83,5 +84,52 @@ import Testing
         #expect(await addresses(resolver, "a.example") == "127.0.0.1:443")
         script.advance(15)
         #expect(await addresses(resolver, "a.example") == "no")
+    }
+
+    @Test("an address is taken as it stands, and its port is the one asked for")
+    func literalAddress() async {
+        let script = Script()
+        let resolver = script.resolver()
+        #expect(await addresses(resolver, "192.0.2.7") == "192.0.2.7:443")
+        #expect(await addresses(resolver, "2001:db8::7") == "[2001:db8::7]:443")
+        #expect(script.asked.isEmpty)
+    }
+
+    @Test("answers of all names are forgotten together, and a failure is not kept")
+    func forgetAll() async {
+        let script = Script()
+        let resolver = script.resolver()
+        #expect(await addresses(resolver, "a.example") == "127.0.0.1:443")
+        #expect(await addresses(resolver, "b.example") == "127.0.0.2:443")
+        resolver.forgetAll()
+        #expect(await addresses(resolver, "a.example") == "127.0.0.3:443")
+        #expect(await addresses(resolver, "b.example") == "127.0.0.4:443")
+        script.fail()
+        #expect(await addresses(resolver, "c.example") == "no")
+        #expect(await addresses(resolver, "c.example") == "no")
+        #expect(script.asked.count == 6)
+    }
+
+    @Test("those who ask for a name that is being looked up share its answer")
+    func sharedLookUp() async throws {
+        let asked = Mutex(0)
+        let gate = DispatchSemaphore(value: 0)
+        let resolver = Resolver(
+            now: { .now },
+            asking: { host in
+                asked.withLock { $0 += 1 }
+                gate.wait()
+                return .failure(ResolveError(host: host, reason: "no"))
+            })
+        let answers = Mutex(0)
+        for _ in 0..<5 { resolver.resolve("a.example", port: 1) { _ in answers.withLock { $0 += 1 } } }
+        resolver.renew("a.example", leaving: .seconds(99))
+        gate.signal()
+        try await eventually("all have the answer") { answers.withLock { $0 } == 5 }
+        #expect(asked.withLock { $0 } == 1)
+        gate.signal()
+        resolver.resolve("a.example", port: 1) { _ in answers.withLock { $0 += 1 } }
+        try await eventually("the name was looked up again") { answers.withLock { $0 } == 6 }
+        #expect(asked.withLock { $0 } == 2)
     }
 }
