@@ -77,6 +77,15 @@ public struct CloseReason: Hashable, Sendable, CustomStringConvertible {
         CloseReason(.maxDuration, "max duration reached (\(DurationText.format(limit)))")
     }
 
+    /// The reason of an orderly close by the endpoint. The endpoint counts a tunnel's life too, and may end it a moment before
+    /// we do.
+    ///
+    /// - Parameter left: the rest of the tunnel's life; nil before the life began.
+    static func orderlyClose(left: Duration?, of life: Duration) -> CloseReason {
+        guard let left, left < min(life / 10, .seconds(1)) else { return .remoteClosed }
+        return .maxDuration(life)
+    }
+
     public static func requested(_ sentence: String) -> CloseReason { CloseReason(.requested, sentence) }
 
     public static func failed(_ failure: Failure) -> CloseReason {

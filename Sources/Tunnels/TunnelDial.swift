@@ -341,13 +341,9 @@ extension Tunnel {
         run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
     }
 
-    /// The endpoint counts the tunnel's life too, and may be the first to end it by a moment.
     var reasonOfOrderlyClose: CloseReason {
-        let life = handle.request.maxDuration
-        guard let limit = timers[.maxDuration]?.at, limit - .now < min(life / 10, .seconds(1)) else {
-            return .remoteClosed
-        }
-        return .maxDuration(life)
+        .orderlyClose(
+            left: timers[.maxDuration].map { ContinuousClock.now.duration(to: $0.at) }, of: handle.request.maxDuration)
     }
 
     func remoteGone(on loop: isolated Loop) { run(machine.remoteGone(), on: loop) }

@@ -28,9 +28,9 @@ final class Bench: Sendable {
 
     init(
         _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), slots: Int = 20,
-        relays relayCount: Int = 2, spares: Int = 0, proxy: String? = nil, handshakes: Int? = nil,
-        pace: Pace.Limits = Pace.Limits(), patience: Duration = PoolStateMachine.patience,
-        router: ScriptedRouter = ScriptedRouter()
+        relays relayCount: Int = 2, spares: Int = 0, spareTimeToLive: Duration = SpareSettings().timeToLive,
+        proxy: String? = nil, handshakes: Int? = nil, pace: Pace.Limits = Pace.Limits(),
+        patience: Duration = PoolStateMachine.patience, router: ScriptedRouter = ScriptedRouter()
     ) async throws {
         guard let authority = TestCertificates.authority else { throw TestFailure("no authority") }
         self.endpoint = endpoint
@@ -54,6 +54,7 @@ final class Bench: Sendable {
                 logger: logger, on: loop)
             // Each connection that an endpoint of the test sees is to be one that the test asked for.
             services.spares.count = spares
+            services.spares.timeToLive = spareTimeToLive
             services.pace = pace
             if let handshakes {
                 services.handshakes = LoopBound(Handshakes(cores: 1, stepsPerCore: handshakes), on: loop)
@@ -168,6 +169,29 @@ final class Bench: Sendable {
 
     func handles() async -> [TunnelHandle] { await onControl { tables, _ in tables.tunnels.all } }
 
+    /// The only tunnel there is, once it is open.
+    func openTunnel() async throws -> TunnelHandle {
+        try await waitForStates([.open])
+        guard let handle = await handles().first else { throw TestFailure("no tunnel") }
+        return handle
+    }
+
+    /// Looks at a tunnel on the loop that it lives on at present.
+    func visit<Value: Sendable>(
+        _ handle: TunnelHandle, _ body: @escaping @Sendable (Tunnel, isolated Loop) -> Value
+    ) async throws -> Value {
+        try await eventually("\(handle.name) is on a loop") {
+            for loop in [control] + relays.all {
+                let value = await Self.run(on: loop) { loop -> Value? in
+                    guard let tunnel = handle.tunnel(on: loop) else { return nil }
+                    return body(tunnel, loop)
+                }
+                if let value { return value }
+            }
+            return nil
+        }
+    }
+
     func waitForStates(_ states: [TunnelHandle.State]) async throws {
         try await eventually("the tunnels are \(states)") { await self.states() == states }
     }
@@ -197,7 +221,11 @@ final class ScriptedRouter: TunnelRouter {
         var forgotten = 0
         /// Whether a refused signature is put right, or why not.
         var correction: Result<Bool, Failure> = .success(false)
+        /// Other endpoints that lead to the target, by the same connection.
+        var alternatives: [Endpoint] = []
         var signatures = 0
+        /// Signatures that a tunnel had to wait for.
+        var awaitedSignatures = 0
         /// Trust roots of dials; nil for the bench's own.
         var trust: TLSContext?
     }
@@ -210,6 +238,9 @@ final class ScriptedRouter: TunnelRouter {
     /// How many requests were signed.
     var signatures: Int { script.withLock(\.signatures) }
 
+    /// How many requests a tunnel waited to have signed.
+    var awaitedSignatures: Int { script.withLock(\.awaitedSignatures) }
+
     static func request() throws -> RouteRequest {
         RouteRequest(target: try Target(parsing: "i-0123456789abcdef0"), remotePort: 22)
     }
@@ -221,7 +252,8 @@ final class ScriptedRouter: TunnelRouter {
         return Route(
             target: request.target, remotePort: request.remotePort, instanceID: "i-0123456789abcdef0",
             address: "10.0.1.5", region: "eu-west-1", profile: nil,
-            endpoint: Endpoint(id: "eice-0123", dnsName: TestCertificates.name, nearness: .sameSubnet))
+            endpoint: Endpoint(id: "eice-0123", dnsName: TestCertificates.name, nearness: .sameSubnet),
+            alternatives: script.alternatives)
     }
 
     func prepareToSign(_ request: RouteRequest) async throws(Failure) -> TunnelSigner? {
@@ -239,7 +271,10 @@ final class ScriptedRouter: TunnelRouter {
     }
 
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {
-        let script = script.withLock { $0 }
+        let script = script.withLock {
+            $0.awaitedSignatures += 1
+            return $0
+        }
         if script.holdsSign { await Self.hold() }
         if let failure = script.signFailure { throw failure }
         return signature(route, maxDuration)
