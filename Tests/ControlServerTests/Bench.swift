@@ -152,6 +152,22 @@ final class RawClient: Sendable {
         }
     }
 
+    /// The next `count` lines.
+    func lines(_ count: Int) async throws -> [String] {
+        try await onThread {
+            var lines: [String] = []
+            while lines.count < count {
+                if case .line(let line) = self.framing.withLock({ $0.next() }) {
+                    lines.append(String(decoding: line, as: UTF8.self))
+                    continue
+                }
+                guard let bytes = try self.receive() else { throw TestFailure("the session was closed") }
+                self.framing.withLock { $0.append(bytes) }
+            }
+            return lines
+        }
+    }
+
     func reply() async throws -> ReplyHead {
         guard let line = try await line() else { throw TestFailure("the session was closed") }
         return try ControlWire.decode(ReplyHead.self, from: line.utf8)

@@ -122,4 +122,66 @@ import Testing
         machine.answered()
         #expect(machine.takesLines)
     }
+
+    @Test("an end of input before hello ends the session") mutating func endBeforeHello() {
+        #expect(!machine.isOver)
+        machine.receivedEndOfFile()
+        #expect(machine.isOver)
+    }
+
+    @Test("an end of input ends a session that waits for nothing") mutating func endWithNothingToSay() {
+        _ = machine.received(request(1, hello), isFollowed: false)
+        #expect(!machine.isOver)
+        machine.receivedEndOfFile()
+        #expect(machine.isOver)
+    }
+
+    @Test("a line that is too long, or no request, is refused and counts as answered") mutating func refusedLines() {
+        _ = machine.received(request(1, hello), isFollowed: false)
+        for _ in 0..<SessionStateMachine.maximumOutstanding * 2 {
+            guard case .refuse(.null, let error, thenClose: false) = machine.receivedLongLine() else {
+                Issue.record("not refused")
+                return
+            }
+            #expect(error.data.kind == .lineTooLong)
+            let refusal = ControlRequest.Refusal(id: .number(7), Failure(.invalidRequest, "it is none"))
+            #expect(
+                machine.received(.failure(refusal), isFollowed: true)
+                    == .refuse(.number(7), refusal.error, thenClose: false))
+            _ = machine.received(request(2, .eventsSubscribe(.init())), isFollowed: false)
+        }
+        #expect(machine.outstanding == 0 && machine.takesLines)
+    }
+
+    @Test("a tunnel that opens ends the session with its result") mutating func connectedTunnel() {
+        _ = machine.received(request(1, hello), isFollowed: false)
+        #expect(machine.connected() == nil && machine.connectID == nil)
+        _ = machine.received(request(2, connect), isFollowed: false)
+        #expect(!machine.isOver && machine.connectID == .number(2))
+        #expect(machine.connected() == .number(2))
+        #expect(machine.isOver && !machine.takesLines && machine.connectID == nil)
+        #expect(machine.connected() == nil)
+        #expect(machine.connectFailed(isFollowed: false) == nil)
+    }
+
+    @Test("a connect that is refused ends the session only where bytes follow it") mutating func refusedConnect() {
+        _ = machine.received(request(1, hello), isFollowed: false)
+        _ = machine.received(request(2, .status), isFollowed: false)
+        guard case .refuse(_, _, thenClose: false) = machine.received(request(3, connect), isFollowed: false) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(machine.takesLines)
+        guard case .refuse(_, _, thenClose: true) = machine.received(request(4, connect), isFollowed: true) else {
+            Issue.record("not refused")
+            return
+        }
+        #expect(!machine.takesLines && machine.isOver)
+    }
+
+    @Test("a handoff that nothing follows is begun") mutating func handoff() {
+        _ = machine.received(request(1, hello), isFollowed: true)
+        let handoff = ConnectParameters(target: "i-1", remotePort: 22, handoff: true)
+        #expect(machine.received(request(2, .connect(handoff)), isFollowed: false) == .connect(.number(2), handoff))
+    }
 }
