@@ -107,6 +107,38 @@ import Testing
         #expect(SSL_SESSION_is_resumable(session) == 1)
     }
 
+    @Test("sessions of 256 names are kept, the newest among them")
+    func namesAreLimited() throws {
+        let sessions = TLSSessionCache()
+        #expect(try connect("one.example") == false)
+        let session = try #require(contexts.client.sessions.take(for: "one.example:443"))
+        defer { SSL_SESSION_free(session) }
+        for number in 0..<300 {
+            StrippedSession.withDER(of: session) { sessions.add($0, for: "name \(number)") }
+            #expect(sessions.count == min(number + 1, 256))
+            let newest = try #require(sessions.take(for: "name \(number)"))
+            SSL_SESSION_free(newest)
+            StrippedSession.withDER(of: session) { sessions.add($0, for: "name \(number)") }
+        }
+        #expect(sessions.take(for: "another name") == nil)
+    }
+
+    @Test("a server that speaks TLS 1.2 with ECDHE and AES-GCM is taken, and its session is resumed")
+    func version1_2() throws {
+        #expect(
+            SSL_CTX_ctrl(try contexts.server.pointer(), SSL_CTRL_SET_MAX_PROTO_VERSION, Int(TLS1_2_VERSION), nil) == 1)
+        #expect(try connect("one.example") == false)
+        #expect(try connect("one.example") == true)
+    }
+
+    @Test("a server that has only CBC ciphers is not")
+    func weakCiphers() throws {
+        let server = try contexts.server.pointer()
+        #expect(SSL_CTX_ctrl(server, SSL_CTRL_SET_MAX_PROTO_VERSION, Int(TLS1_2_VERSION), nil) == 1)
+        #expect(SSL_CTX_set_cipher_list(server, "ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256") == 1)
+        #expect(throws: TLSError.self) { try connect("one.example") }
+    }
+
     /// Shakes hands and sends a byte each way, so that tickets arrive. Returns whether the session was resumed.
     private func connect(_ name: String, port: UInt16 = 443, readsTickets: Bool = true) throws -> Bool {
         let client = try TLSSession(context: contexts.client, serverName: name, port: port)

@@ -54,6 +54,92 @@ import Testing
         #expect(error == TLSError(.certificate, "the certificate is for another name"))
     }
 
+    @Test(
+        "a wildcard stands for one whole label",
+        arguments: [
+            ("*.eice.example", "one.eice.example", true), ("*.eice.example", "deep.one.eice.example", false),
+            ("*.eice.example", "eice.example", false),
+            ("on*.eice.example", "one.eice.example", false), ("*ne.eice.example", "one.eice.example", false),
+        ])
+    func wildcards(certificate: String, name: String, isAccepted: Bool) throws {
+        let pair = try Pair(certificateNames: [.dns(certificate)], client: name)
+        #expect((try pair.shakeHands() == .done) == isAccepted)
+    }
+
+    @Test("a server learns that its certificate was refused, and says so")
+    func refusedByThePeer() throws {
+        let pair = try Pair(certificateNames: [.dns("eice.example")], client: "other.example")
+        #expect(pair.client.handshake() == .needsIncoming)
+        pair.carry(from: pair.client, to: pair.server)
+        #expect(pair.server.handshake() == .needsIncoming)
+        pair.carry(from: pair.server, to: pair.client)
+        #expect(pair.client.handshake().errorCode == .certificate)
+        pair.carry(from: pair.client, to: pair.server)
+        guard case .failed(let error) = pair.server.handshake() else {
+            Issue.record("the server did not notice")
+            return
+        }
+        #expect(error.code == .alert)
+        #expect(error.reason.hasPrefix("the peer refused: "))
+    }
+
+    @Test("an end during the handshake is named as such, with an end of file and with close_notify")
+    func endDuringTheHandshake() throws {
+        let pair = try Pair(certificateNames: [.dns("eice.example")], client: "eice.example")
+        #expect(pair.client.handshake() == .needsIncoming)
+        pair.client.incomingEnded = true
+        #expect(
+            pair.client.handshake()
+                == .failed(TLSError(.truncated, "the connection ended during the TLS handshake")))
+    }
+
+    @Test("an end without close_notify is named by where it came")
+    func truncationIsNamed() throws {
+        let pair = try Pair(certificateNames: [.dns("eice.example")], client: "eice.example")
+        #expect(try pair.shakeHands() == .done)
+        pair.client.incomingEnded = true
+        #expect(
+            pair.read(pair.client)
+                == .failed(TLSError(.truncated, "the connection ended without TLS's close_notify")))
+    }
+
+    @Test("a read with nothing at hand asks for more, and a write without room asks to send first")
+    func wants() throws {
+        let pair = try Pair(certificateNames: [.dns("eice.example")], client: "eice.example")
+        #expect(try pair.shakeHands() == .done)
+        #expect(pair.read(pair.client) == .needsIncoming)
+        #expect(!pair.client.hasPendingPlaintext)
+        pair.client.outgoing.takeBack()
+        #expect(([1] as [UInt8]).withUnsafeBytes { pair.client.write($0) } == .needsOutgoing)
+    }
+
+    @Test("plaintext that did not fit waits for the next read, also while buffers are given back")
+    func pendingPlaintext() throws {
+        let pair = try Pair(certificateNames: [.dns("eice.example")], client: "eice.example")
+        #expect(try pair.shakeHands() == .done)
+        let message = [UInt8](0..<100)
+        #expect(message.withUnsafeBytes { pair.client.write($0) } == .bytes(100))
+        pair.carry(from: pair.client, to: pair.server)
+        #expect(pair.read(pair.server) == .bytes(16))
+        #expect(pair.server.hasPendingPlaintext)
+        pair.server.releaseBuffers()
+        for _ in 0..<5 { #expect(pair.read(pair.server) == .bytes(16)) }
+        #expect(pair.read(pair.server) == .bytes(4))
+        #expect(!pair.server.hasPendingPlaintext)
+    }
+
+    @Test(
+        "a message of every size fits into its plaintext's length and the overhead",
+        arguments: [1, 16_384, 16_385, 65_000])
+    func overhead(count: Int) throws {
+        let pair = try Pair(certificateNames: [.dns("eice.example")], client: "eice.example")
+        #expect(try pair.shakeHands() == .done)
+        let message = [UInt8](repeating: 7, count: count)
+        #expect(message.withUnsafeBytes { pair.client.write($0) } == .bytes(count))
+        #expect(pair.client.outgoing.filled.count <= count + TLSSession.overhead(forPlaintext: count))
+        #expect(pair.client.outgoing.filled.count > count)
+    }
+
     @Test func aNameThatStandsOnlyInTheSubjectDoesNotCount() throws {
         let pair = try Pair(certificateNames: [], client: "eice.example")
         #expect(try pair.shakeHands().errorCode == .certificate)
