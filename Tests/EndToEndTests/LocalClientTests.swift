@@ -1,5 +1,6 @@
 import ControlProtocol
 import Glibc
+import SocketIO
 import TestSupport
 import Testing
 
@@ -51,22 +52,36 @@ import Testing
         }
     }
 
-    @Test func oneThatClosesIsToldApartFromOneThatHalfCloses() async throws {
-        // The target sends nothing, so that only the end itself can tell.
-        let silent = try LoopbackServer.silent()
-        try await Scene.play(port: silent.port, timeouts: ["drain": "60s"]) { scene in
-            let forward = try await scene.add()
-            let client = try await Scene.connect(forward)
-            try await scene.daemon.waitForTunnels(open: 1)
-            client.close()
-            // Far sooner than the drain.
-            try await scene.daemon.waitForTunnels(open: 0)
-
+    @Test("a client that closes is told apart from one that half-closes", arguments: ["TCP", "Unix"])
+    func oneThatClosesIsToldApartFromOneThatHalfCloses(kind: String) async throws {
+        // The target is silent until the test lets it speak, so that only the end itself can tell.
+        let speaks = try FileDescriptor.socketPair()
+        let target = try LoopbackServer { connection in
+            var waiting = pollfd(fd: speaks.0.raw, events: Int16(POLLIN), revents: 0)
+            poll(&waiting, 1, -1)
+            try connection.write("late")
+            connection.shutdownWrite()
+            while try !connection.read().isEmpty {}
+        }
+        defer { speaks.1.close() }
+        try await Scene.play(port: target.port, timeouts: ["drain": "600s"]) { scene in
             let path = scene.daemon.directory("web.sock")
-            _ = try await scene.daemon.add([Scene.web, "22:\(path)", "--name", "by-path"])
-            let other = try LoopbackSocket.connect(path: path)
+            let forward =
+                kind == "TCP" ? try await scene.add() : try await scene.daemon.add([Scene.web, "22:\(path)"])
+            func connect() async throws -> LoopbackSocket {
+                kind == "TCP" ? try await Scene.connect(forward) : try LoopbackSocket.connect(path: path)
+            }
+            let halfClosed = try await connect()
             try await scene.daemon.waitForTunnels(open: 1)
-            other.close()
+            halfClosed.shutdownWrite()
+            let closed = try await connect()
+            try await scene.daemon.waitForTunnels(open: 2)
+            closed.close()
+            // The other one ended its side before, and is still there.
+            try await scene.daemon.waitForTunnels(open: 1)
+            speaks.1.close()
+            #expect(try await onThread { try halfClosed.readToEnd() } == Array("late".utf8))
+            halfClosed.close()
             try await scene.daemon.waitForTunnels(open: 0)
         }
     }
