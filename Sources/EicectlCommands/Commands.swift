@@ -28,7 +28,8 @@ public enum Commands {
         // A shell asks what could stand in a line: what it gets wrong is nothing that a person could mend.
         if words.first == "---completion", !code.isSuccess { exit(code.rawValue) }
         guard !code.isSuccess else {
-            Report.answer(EicectlCommand.fullMessage(for: error))
+            let message = EicectlCommand.fullMessage(for: error)
+            Report.answer(message.hasPrefix("#!/bin/bash\n") ? BashScript.safe(message) ?? message : message)
             exit(Report.flush())
         }
         let names = EicectlCommand.configuration.subcommands.compactMap { $0.configuration.commandName }

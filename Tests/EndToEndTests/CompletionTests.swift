@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import TestSupport
 import Testing
@@ -25,6 +26,17 @@ import Testing
             }
         }
 
+        /// The line as it stands in an interactive bash after Tab.
+        func bashLine(_ line: String, script: String? = nil) async throws -> String {
+            if let script { try folder.write("eicectl.bash", script) }
+            return try await terminal(
+                line, into: "bash --norc --noprofile -i",
+                """
+                source \(folder("eicectl.bash"))
+                show() { printf '%s\\n' "$READLINE_LINE" >\(folder("buffer")); }; bind -x '"\\C-p": show'
+                """)
+        }
+
         /// What bash offers for a line with the cursor at its end.
         func bash(_ line: String) async throws -> Set<String> {
             let script = """
@@ -41,16 +53,28 @@ import Testing
 
         /// Types the line and Tab in an interactive shell, and returns what the last word became.
         func zsh(_ line: String) async throws -> Set<String> {
-            try await type(
-                line, into: "zsh -f -i",
-                """
-                fpath=(\(folder.path) $fpath); autoload -Uz compinit; compinit -u -D
-                show() { print -r -- "$BUFFER" >\(folder("buffer")) }; zle -N show; bindkey '^P' show
-                """)
+            word(
+                try await terminal(
+                    line, into: "zsh -f -i", zshPreparation))
+        }
+
+        func zshLine(_ line: String) async throws -> String {
+            try await terminal(line, into: "zsh -f -i", zshPreparation)
+        }
+
+        private var zshPreparation: String {
+            """
+            fpath=(\(folder.path) $fpath); autoload -Uz compinit; compinit -u -D
+            show() { print -r -- "$BUFFER" >\(folder("buffer")) }; zle -N show; bindkey '^P' show
+            """
         }
 
         func fish(_ line: String) async throws -> Set<String> {
-            try await type(
+            word(try await fishLine(line))
+        }
+
+        func fishLine(_ line: String) async throws -> String {
+            try await terminal(
                 line, into: "fish --no-config -i",
                 """
                 source \(folder("eicectl.fish"))
@@ -58,8 +82,12 @@ import Testing
                 """)
         }
 
-        /// zsh's zpty is the terminal.
-        private func type(_ line: String, into shell: String, _ preparation: String) async throws -> Set<String> {
+        private func word(_ line: String) -> Set<String> {
+            Set(line.split(whereSeparator: \.isWhitespace).last.map { [String($0)] } ?? [])
+        }
+
+        /// Types the line and Tab, and returns the line that the shell then has. zsh's zpty is the terminal.
+        private func terminal(_ line: String, into shell: String, _ preparation: String) async throws -> String {
             unlink(folder("buffer"))
             try folder.write("preparation", preparation)
             let script = """
@@ -75,7 +103,7 @@ import Testing
             guard result.code == 0, let buffer = contents(of: folder("buffer")) else {
                 throw TestFailure(result.description)
             }
-            return Set(buffer.split(whereSeparator: \.isWhitespace).last.map { [String($0)] } ?? [])
+            return buffer
         }
 
         private func offered(by shell: String, _ arguments: [String]) async throws -> Set<String> {
@@ -167,5 +195,106 @@ import Testing
             let stage = try await Stage(scene, environment: ["AWS_ACCESS_KEY_ID": "another"])
             #expect(try await stage.bash("eicectl add ") == [Scene.web])
         }
+    }
+
+    // MARK: Names that are meant for the shell
+
+    /// Whoever may tag an instance chooses its name. `MARK` becomes the path of a file that must not appear.
+    private static let hostile = [
+        "$(touch MARK)", "`touch MARK`", "${x:=$(touch MARK)}", "a;touch MARK", "a\ntouch MARK\n", "a\r\n$(touch MARK)",
+        "\t$(touch MARK)", "'; touch MARK; '", "\"; touch MARK; \"", "$((x[$(touch MARK)]))", "<(touch MARK)",
+        "a&touch MARK",
+        "a|touch MARK", "-web", "--profile", "*", "~", "\u{1B}]0;title\u{7}", "\u{202E}gpj", "!touch",
+    ]
+
+    /// The script of releases that handed names to `compgen -W`, which many have in their start-up files.
+    private static func older(_ script: String) -> String {
+        script.replacing("__eicectl_add_words \"$(", with: "__eicectl_add_completions -W \"$(")
+    }
+
+    private func playHostile(
+        _ body: @Sendable (Stage, _ ids: Set<String>) async throws -> Void
+    ) async throws {
+        let files = try TemporaryDirectory()
+        let mark = files("mark")
+        let names = Self.hostile.map { $0.replacing("MARK", with: mark) }
+        // A name in AWS's files cannot have lines. They are your own, but somebody may have sent you one.
+        let profiles = names.filter { !$0.contains(where: \.isNewline) && !$0.contains("]") }
+            .map { "[profile \($0)]\nregion = eu-west-1\n" }
+        let config = try files.write("config", "[default]\n[profile work]\n" + profiles.joined())
+        var ids: Set<String> = []
+        var items: [String] = []
+        for (index, name) in names.enumerated() {
+            let id = "i-0f00000000000\(1_000 + index)"
+            ids.insert(id)
+            let text = String(decoding: try JSONEncoder().encode(name), as: UTF8.self)
+            items.append(
+                """
+                {"id": "\(id)", "privateIp": "10.0.2.\(index + 1)", "name": \(text), "vpc": "vpc-0aaaaaaaaaaaaaaa1",
+                 "subnet": "subnet-0aaaaaaaaaaaaaaa1"}
+                """)
+        }
+        let inventory = Scene.inventory(port: 9).replacing(
+            "\"instances\": [", with: "\"instances\": [" + items.map { "\($0),\n" }.joined())
+        let expected = ids
+        try await Scene.play(port: 9, environment: ["AWS_CONFIG_FILE": config]) { scene in
+            try await scene.emulator.replace(inventory: inventory)
+            // What a forward leads to is offered as well.
+            for (index, name) in names.prefix(4).enumerated() { try await scene.add(name, "--name", "f\(index)") }
+            try await body(try await Stage(scene), expected)
+        }
+        #expect(access(mark, F_OK) != 0, "a name was run")
+    }
+
+    private static let lines = [
+        "eicectl add ", "eicectl proxy ", "eicectl add '", "eicectl add \"", "eicectl proxy x --profile ",
+        "eicectl set f0 --target ", "eicectl add a", "eicectl add -", "eicectl add i-0f", "eicectl rm ",
+    ]
+
+    /// A line may have grown by what every name has in common, and by nothing that a shell takes for more than a word.
+    private func expectHarmless(_ shown: String, _ typed: String) {
+        #expect(shown.hasPrefix(typed), "\(shown)")
+        let added = shown.dropFirst(typed.count).trimmingSuffix { $0.isWhitespace }
+        #expect(added.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._/".contains($0)) }, "\(shown)")
+    }
+
+    @Test("bash runs no Name tag, profile or target at Tab, and offers such instances by their ids")
+    func bashRunsNoName() async throws {
+        try await playHostile { stage, ids in
+            #expect(try await stage.bash("eicectl add ").isSuperset(of: ids.union(["web", "dead"])))
+            #expect(try await stage.bash("eicectl proxy --profile ") == ["default", "work"])
+            let script = try #require(contents(of: stage.folder("eicectl.bash")))
+            for script in [script, Self.older(script)] {
+                for line in Self.lines {
+                    expectHarmless(try await stage.bashLine(line, script: script), line)
+                }
+            }
+            // And a script that somebody else's list of words reaches expands none of them.
+            #expect(script.contains("__eicectl_add_words") && Self.older(script) != script)
+        }
+    }
+
+    @Test("zsh runs no Name tag, profile or target at Tab", .enabled(if: hasZsh, "zsh is not installed here"))
+    func zshRunsNoName() async throws {
+        try await playHostile { stage, _ in
+            for line in Self.lines { expectHarmless(try await stage.zshLine(line), line) }
+        }
+    }
+
+    @Test(
+        "fish runs no Name tag, profile or target at Tab",
+        .enabled(if: hasZsh && access("/usr/bin/fish", X_OK) == 0, "fish, or zsh for a terminal, is not installed here")
+    )
+    func fishRunsNoName() async throws {
+        try await playHostile { stage, _ in
+            for line in Self.lines { expectHarmless(try await stage.fishLine(line), line) }
+        }
+    }
+}
+
+extension StringProtocol {
+    fileprivate func trimmingSuffix(while isTrimmed: (Character) -> Bool) -> SubSequence {
+        guard let last = lastIndex(where: { !isTrimmed($0) }) else { return prefix(0) }
+        return self[...last]
     }
 }

@@ -32,8 +32,8 @@ enum Suggestions {
         return used + (try list(daemon).compactMap(\.endpoint))
     }
 
-    /// Instances by their Name tags, or by their ids once one is begun; those without a name always by their ids. What
-    /// forwards lead to is known without AWS.
+    /// Instances by their Name tags, or by their ids once one is begun; those without a name, or with one that cannot be offered,
+    /// always by their ids. What forwards lead to is known without AWS.
     static func targets(_ daemon: ControlClient, _ line: CommandLineSoFar) throws(Failure) -> [String] {
         let known = try list(daemon).map(\.target)
         var options = TunnelOptionTexts()
@@ -42,14 +42,18 @@ enum Suggestions {
         let parameters = TargetListParameters(options: try options.options(environment: environmentVariable))
         guard let found = try? daemon.call(Methods.TargetList.self, parameters, timeout: patience) else { return known }
         let wantsID = line.word.hasPrefix("i-")
-        return known + found.targets.map { wantsID ? $0.id : $0.name ?? $0.id }
+        return known
+            + found.targets.map { target in
+                guard !wantsID, let name = target.name, CompletionWord.isSafe(name) else { return target.id }
+                return name
+            }
     }
 
     private static func list(_ daemon: ControlClient) throws(Failure) -> [ForwardInfo] {
         try daemon.call(Methods.ForwardList.self, NoParameters(), timeout: patience).forwards
     }
 
-    /// Asks the daemon; an empty list where it does not answer.
+    /// Asks the daemon; an empty list where it does not answer. The one place where words from elsewhere reach a shell.
     static func ask(
         _ line: CommandLineSoFar,
         _ question: (ControlClient, CommandLineSoFar) throws(Failure) -> [String]
@@ -57,7 +61,7 @@ enum Suggestions {
         do throws(Failure) {
             let path = try SocketPath.find(option: line.value(of: "--socket"))
             let daemon = try ControlClient(path: path, client: Eicectl.name, timeout: patience)
-            return Set(try question(daemon, line)).sorted()
+            return Set(try question(daemon, line)).filter(CompletionWord.isSafe).sorted()
         } catch {
             return []
         }
