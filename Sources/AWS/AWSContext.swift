@@ -94,14 +94,18 @@ public struct AWSContext: Sendable {
             logger: logger)
     }
 
-    /// Puts right what made AWS refuse a signature, so that whoever made it can sign again. The clock is warned about once.
+    /// Puts right what made an endpoint refuse a signature, so that the caller can sign again. The clock is warned about once.
+    /// - Parameter endpoint: its DNS name.
+    /// - Returns: what became of its time; `.known` where the clock is not the flaw.
     /// - Throws: for expired credentials whatever their source says; `.expiredCredentials` where it has no others.
     public func correct(
-        _ flaw: SignatureFlaw, of credentials: Credentials, profile: String?, why: String
-    ) async throws(Failure) {
+        _ flaw: SignatureFlaw, of credentials: Credentials, profile: String?, endpoint: String, why: String
+    ) async throws(Failure) -> SigningClock.Lesson {
         switch flaw {
-        case .clock(let time): clock.correct(by: time, logger)
-        case .credentials: _ = try await self.credentials.replace(credentials, profile: profile, why: why)
+        case .clock(let time): return clock.correct(by: time, from: .endpoint(endpoint), logger)
+        case .credentials:
+            _ = try await self.credentials.replace(credentials, profile: profile, why: why)
+            return .known
         }
     }
 

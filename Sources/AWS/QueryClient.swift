@@ -60,7 +60,8 @@ struct QueryClient: Sendable {
         _ excuses: inout Excuses
     ) async throws(Failure) -> Outcome {
         let credentials = try await credentials()
-        let signedAt = call.clock.now()
+        let party = SigningClock.Party.service(endpoint.address.authority)
+        let signedAt = call.clock.now(for: party)
         let response: HTTPResponse
         do throws(Failure) {
             response = try await send(body, to: endpoint, credentials, at: signedAt, purpose, secrets)
@@ -68,15 +69,21 @@ struct QueryClient: Sendable {
             guard RetryPolicy.isPassing(error) else { throw error }
             return .later(error)
         }
-        if response.status == 200 { return .answer(try parse(response, of: action, purpose)) }
+        if response.status == 200 {
+            let root = try parse(response, of: action, purpose)
+            if credentials != nil { call.clock.confirm(party) }
+            return .answer(root)
+        }
         let error = ServiceError(xml: response)
         let failure = error.failure("cannot \(purpose)", credentials: credentials)
         let serverTime = response.header("Date").flatMap { WallTime(httpDate: $0) }
         switch SignatureFlaw(error, signedAt: signedAt, serverTime: serverTime, credentials: credentials) {
         case .clock(let time) where excuses.clock && credentials != nil:
             excuses.clock = false
-            call.clock.correct(by: time, call.logger)
-            return .again
+            switch call.clock.correct(by: time, from: party, call.logger) {
+            case .learned, .known: return .again
+            case .implausible, .contradicted: break
+            }
         case .credentials where excuses.credentials:
             excuses.credentials = false
             guard case .chain(let chain, let profile) = authorization, let credentials else { throw failure }

@@ -54,9 +54,8 @@ struct AWSRouter: TunnelRouter {
         let renewals = renewals
         renewals.loop.submit { loop in renewals.get(on: loop).used(request, on: loop) }
         return { [clock = context.clock] route, maxDuration in
-            let now = clock.now()
-            guard !credentials.isExpired(at: now) else { return nil }
-            return Self.sign(route, maxDuration: maxDuration, with: credentials, at: now)
+            guard !credentials.isExpired(at: clock.now()) else { return nil }
+            return Self.sign(route, maxDuration: maxDuration, with: credentials, by: clock)
         }
     }
 
@@ -76,12 +75,13 @@ struct AWSRouter: TunnelRouter {
 
     func sign(_ route: Route, maxDuration: Int) async throws(Failure) -> SignedTunnel {
         let credentials = try await context.under(route.environment).credentials.credentials(profile: route.profile)
-        return Self.sign(route, maxDuration: maxDuration, with: credentials, at: context.clock.now())
+        return Self.sign(route, maxDuration: maxDuration, with: credentials, by: context.clock)
     }
 
     private static func sign(
-        _ route: Route, maxDuration: Int, with credentials: Credentials, at time: WallTime
+        _ route: Route, maxDuration: Int, with credentials: Credentials, by clock: SigningClock
     ) -> SignedTunnel {
+        let time = clock.now(for: .endpoint(route.endpoint.dnsName))
         let url = OpenTunnelURL(route: route, maxDuration: maxDuration, credentials: credentials, at: time)
         return SignedTunnel(url: url, credentials: credentials)
     }
@@ -90,9 +90,11 @@ struct AWSRouter: TunnelRouter {
         _ refusal: Refusal, of signed: SignedTunnel, for request: RouteRequest
     ) async throws(Failure) -> Bool {
         guard let flaw = refusal.flaw(of: signed.credentials, signedAt: signed.url.signedAt) else { return false }
-        try await context.under(request.environment).correct(
-            flaw, of: signed.credentials, profile: request.profile, why: refusal.summary)
-        return true
+        let lesson = try await context.under(request.environment).correct(
+            flaw, of: signed.credentials, profile: request.profile, endpoint: signed.url.host, why: refusal.summary)
+        // The API may have been right when it was asked and the clock have been set since: the next look-up asks it again.
+        if lesson == .contradicted { await discovery.forget(request) }
+        return lesson != .implausible
     }
 
     func awaitLogin(_ request: RouteRequest) async throws(Failure) {

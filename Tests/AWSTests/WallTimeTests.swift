@@ -40,16 +40,4 @@ import Testing
         #expect(WallTime(httpDate: "Sun, 06 Nov 1994 08:49:37 GMT")?.secondsSinceEpoch == 784_111_777)
         #expect(WallTime(httpDate: "yesterday") == nil)
     }
-
-    @Test func aClockThatIsFarOffIsCorrectedOnce() {
-        let clock = SigningClock { WallTime(secondsSinceEpoch: 1_000) }
-        #expect(!clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_030)))
-        #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 9_000)))
-        #expect(clock.now().secondsSinceEpoch == 9_000)
-        #expect(clock.correction == 8_000)
-        #expect(!clock.learn(serverTime: WallTime(secondsSinceEpoch: 9_001)))
-        // It was set right meanwhile: the correction is taken back.
-        #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_000)))
-        #expect(clock.correction == 0)
-    }
 }
