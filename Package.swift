@@ -189,7 +189,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ServiceManagerTests",
-            dependencies: ["CLinux", "ServiceManager", "SocketIO", "TestSupport"],
+            dependencies: ["CLinux", "Failures", "ServiceManager", "SocketIO", "TestSupport"],
             swiftSettings: strict),
 
         // Configuration and wiring.

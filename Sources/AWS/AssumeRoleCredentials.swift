@@ -77,7 +77,8 @@ public struct AssumeRoleCredentials: CredentialSource {
         case "ec2instancemetadata": source = metadataSource
         default:
             throw Failure(
-                .configuration, "credential_source of profile \(role.profile) is \"\(Text.excerpt(name, limit: 60))\"",
+                .configuration,
+                "credential_source of profile \(role.profile) is \"\(ForeignText.excerpt(name, limit: 60))\"",
                 why: "Environment, EcsContainer or Ec2InstanceMetadata is expected", hint: "correct \(place)")
         }
         context.notes.ask(source)

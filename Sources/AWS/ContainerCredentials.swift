@@ -61,7 +61,7 @@ public struct ContainerCredentials: CredentialSource {
     private static func summary(_ response: HTTPResponse) -> String {
         let document = CredentialDocument(response.body)
         let text = [document?.code, document?.message].compactMap { $0 }.joined(separator: ": ")
-        return Redaction.text("HTTP \(response.status) \(text)", limit: 300)
+        return Redaction.none.text("HTTP \(response.status) \(text)", limit: 300)
     }
 
     static func check(_ url: String) throws(Failure) {

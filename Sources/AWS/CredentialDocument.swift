@@ -51,5 +51,8 @@ struct CredentialDocument: Decodable {
                 mayOutliveEnd: mayOutliveEnd, origin: origin, renewal: renewal))
     }
 
+    /// What of it nobody may see.
+    var secrets: [String?] { [secretAccessKey, sessionToken, token, accessKeyID] }
+
     struct Missing: Error { let what: String }
 }

@@ -14,7 +14,7 @@ struct CurlFailure {
     let request: HTTPRequest
 
     var failure: Failure {
-        Failure(kind, "cannot \(request.purpose): \(what)", why: outsideTime?.reason ?? message, hint: hint)
+        Failure(kind, "cannot \(request.purpose): \(what)", why: outsideTime?.reason ?? words, hint: hint)
     }
 
     static func cancelled(_ request: HTTPRequest) -> Failure {
@@ -22,6 +22,11 @@ struct CurlFailure {
     }
 
     private var outsideTime: CertificateTime? { code == CURLE_PEER_FAILED_VERIFICATION ? certificateTime : nil }
+
+    /// libcurl's sentence may repeat what was sent and what came.
+    private var words: String {
+        Redaction(request.allSecrets + (request.proxy.map(ProxySettings.secrets) ?? [])).text(message, limit: 300)
+    }
 
     /// The proxy without its user name and password.
     private var proxy: String { request.proxy.map(ProxySettings.redact) ?? "the proxy" }

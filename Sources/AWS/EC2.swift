@@ -39,8 +39,8 @@ public struct EC2: Sendable {
         var parameters = ids.enumerated().map { ("InstanceId.\($0.offset + 1)", $0.element) } + Self.encode(filters)
         // EC2 refuses a page size beside ids.
         if ids.isEmpty { parameters.append(("MaxResults", "1000")) }
-        return try await pages("DescribeInstances", parameters, purpose: purpose) { page in
-            page.items("reservationSet").flatMap { $0.items("instancesSet") }.compactMap(Instance.init)
+        return try await pages("DescribeInstances", parameters, purpose: purpose) { page, reader in
+            page.items("reservationSet").flatMap { $0.items("instancesSet") }.compactMap { Instance($0, reader) }
         }
     }
 
@@ -50,13 +50,13 @@ public struct EC2: Sendable {
     ) async throws(Failure) -> [InstanceConnectEndpoint] {
         let parameters =
             ids.enumerated().map { ("InstanceConnectEndpointId.\($0.offset + 1)", $0.element) } + Self.encode(filters)
-        return try await pages("DescribeInstanceConnectEndpoints", parameters, purpose: purpose) { page in
-            page.items("instanceConnectEndpointSet").compactMap(InstanceConnectEndpoint.init)
+        return try await pages("DescribeInstanceConnectEndpoints", parameters, purpose: purpose) { page, reader in
+            page.items("instanceConnectEndpointSet").compactMap { InstanceConnectEndpoint($0, reader) }
         }
     }
 
     private func pages<Item: Sendable>(
-        _ action: String, _ parameters: [(String, String)], purpose: String, _ read: (XMLNode) -> [Item]
+        _ action: String, _ parameters: [(String, String)], purpose: String, _ read: (XMLNode, AnswerReader) -> [Item]
     ) async throws(Failure) -> [Item] {
         let client = QueryClient(
             call: try await context.call(profile: profile), service: .ec2, version: "2016-11-15", region: region,
@@ -66,8 +66,8 @@ public struct EC2: Sendable {
         for _ in 0..<Self.largestPageCount {
             let page = try await client.call(
                 action, parameters + (token.map { [("NextToken", $0)] } ?? []), purpose: purpose)
-            items += read(page)
-            guard let next = page.value("nextToken"), next != token else { return items }
+            items += read(page.root, AnswerReader(sent: page.sent))
+            guard let next = page.root.value("nextToken"), next != token else { return items }
             token = next
         }
         throw Failure(

@@ -53,8 +53,6 @@ public final class HTTPClient: Sendable {
             thread.cancel(ticket)
         }
         thread.forget(ticket)
-        let response = try outcome.get()
-        // A success may have a secret to give that was sent as well, as a token that goes on being good.
-        return (200..<300).contains(response.status) ? response : response.removing(request.allSecrets)
+        return try outcome.get().answering(request.allSecrets)
     }
 }

@@ -48,11 +48,17 @@ public struct HTTPRequest: Sendable {
         "authorization", "x-amz-security-token", "x-amz-sso_bearer_token", "x-aws-ec2-metadata-token",
     ]
 
-    /// Of an `Authorization` also what follows its scheme, and a signature alone.
+    /// What an answer must not repeat: of a signature (SigV4) the key's id and the signature alone, since everything else in that
+    /// header stands in many an error message; of other headers their values, with and without a scheme.
     var allSecrets: [String] {
         secrets
             + headers.filter { Self.secretHeaders.contains($0.0.lowercased()) }.flatMap { _, value in
-                [" ", "Signature="].compactMap { value.range(of: $0).map { String(value[$0.upperBound...]) } } + [value]
+                func part(after start: String) -> Substring? { value.range(of: start).map { value[$0.upperBound...] } }
+                let parts: [Substring?] =
+                    value.hasPrefix("AWS4-")
+                    ? [part(after: "Credential=")?.prefix { $0 != "/" }, part(after: "Signature=")]
+                    : [part(after: " "), value[...]]
+                return parts.compactMap { $0.map(String.init) }
             }
     }
 
@@ -69,6 +75,9 @@ public struct HTTPResponse: Sendable {
     /// In the order they came, trailers included; names as they were sent.
     public var headers: [(String, String)]
     public var body: [UInt8]
+    /// Knows what the request had of secrets, where they are still in the answer: a success may have one to give that was sent as
+    /// well, as a token that goes on being good.
+    var sent = Redaction.none
 
     public init(status: Int, headers: [(String, String)] = [], body: [UInt8] = []) {
         self.status = status
@@ -84,12 +93,18 @@ public struct HTTPResponse: Sendable {
 
     public var text: String { String(decoding: body, as: UTF8.self) }
 
-    /// The same without these, where it repeats them.
-    func removing(_ secrets: [String]) -> HTTPResponse {
-        HTTPResponse(
-            status: status,
-            headers: headers.map { (Redaction.removing(secrets, from: $0.0), Redaction.removing(secrets, from: $0.1)) },
-            body: Redaction.removing(secrets, from: body))
+    /// The answer to a request with these secrets: without them, where it is no success.
+    func answering(_ secrets: [String]) -> HTTPResponse {
+        let sent = Redaction(secrets)
+        guard !(200..<300).contains(status) else {
+            var copy = self
+            copy.sent = sent
+            return copy
+        }
+        let windows = sent.windows
+        return HTTPResponse(
+            status: status, headers: headers.map { (windows.removed(from: $0.0), windows.removed(from: $0.1)) },
+            body: windows.removed(from: body))
     }
 }
 

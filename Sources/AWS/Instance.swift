@@ -1,7 +1,7 @@
 /// An instance, as far as tunnels care (EC2 API Reference, `Instance`).
 public struct Instance: Sendable, Hashable {
     public let id: String
-    /// `pending`, `running`, `shutting-down`, `terminated`, `stopping` or `stopped`; kept verbatim.
+    /// `pending`, `running`, `shutting-down`, `terminated`, `stopping` or `stopped`.
     public let state: String
     public let vpcID: String?
     public let subnetID: String?
@@ -11,6 +11,7 @@ public struct Instance: Sendable, Hashable {
     public let privateDNSName: String?
     public let type: String?
     public let securityGroups: [String]
+    /// As messages may carry them.
     public let tags: [String: String]
 
     public var name: String? { tags["Name"] }
@@ -42,26 +43,26 @@ public struct Instance: Sendable, Hashable {
     }
 
     /// Nil for an item without an id.
-    init?(_ item: XMLNode) {
-        guard let id = item.value("instanceId") else { return nil }
+    init?(_ item: XMLNode, _ reader: AnswerReader) {
+        guard let id = reader.id(item, "instanceId", prefix: "i") else { return nil }
         self.init(
             id: id,
-            state: item["instanceState"]?.value("name") ?? "unknown",
-            vpcID: item.value("vpcId"),
-            subnetID: item.value("subnetId"),
-            zone: item["placement"]?.value("availabilityZone"),
-            privateAddress: item.value("privateIpAddress"),
-            ipv6Address: item.value("ipv6Address") ?? Self.interfaceAddress(item),
-            privateDNSName: item.value("privateDnsName"),
-            type: item.value("instanceType"),
-            securityGroups: item.items("groupSet").compactMap { $0.value("groupId") },
-            tags: item.tags)
+            state: item["instanceState"].flatMap { reader.word($0, "name") } ?? "unknown",
+            vpcID: reader.id(item, "vpcId", prefix: "vpc"),
+            subnetID: reader.id(item, "subnetId", prefix: "subnet"),
+            zone: item["placement"].flatMap { reader.word($0, "availabilityZone") },
+            privateAddress: reader.address(item, "privateIpAddress"),
+            ipv6Address: reader.address(item, "ipv6Address") ?? Self.interfaceAddress(item, reader),
+            privateDNSName: reader.hostName(item, "privateDnsName"),
+            type: reader.text(item, "instanceType", limit: 64),
+            securityGroups: item.items("groupSet").compactMap { reader.id($0, "groupId", prefix: "sg") },
+            tags: reader.tags(item))
     }
 
-    private static func interfaceAddress(_ item: XMLNode) -> String? {
+    private static func interfaceAddress(_ item: XMLNode, _ reader: AnswerReader) -> String? {
         for interface in item.items("networkInterfaceSet") {
             for address in interface.items("ipv6AddressesSet") {
-                if let text = address.value("ipv6Address") { return text }
+                if let text = reader.address(address, "ipv6Address") { return text }
             }
         }
         return nil
@@ -82,7 +83,7 @@ public struct InstanceConnectEndpoint: Sendable, Hashable {
     }
 
     public let id: String
-    /// `create-complete`, …; kept verbatim.
+    /// `create-complete`, …
     public let state: String
     public let stateMessage: String?
     public let names: Names
@@ -129,22 +130,23 @@ public struct InstanceConnectEndpoint: Sendable, Hashable {
     }
 
     /// Nil for an item without an id.
-    init?(_ item: XMLNode) {
-        guard let id = item.value("instanceConnectEndpointId") else { return nil }
+    init?(_ item: XMLNode, _ reader: AnswerReader) {
+        guard let id = reader.id(item, "instanceConnectEndpointId", prefix: "eice") else { return nil }
         self.init(
             id: id,
-            state: item.value("state") ?? "unknown",
-            stateMessage: item.value("stateMessage"),
-            names: Names(item),
-            publicIPv4: item["publicDnsNames"]?["ipv4"].map(Names.init),
-            publicDualStack: item["publicDnsNames"]?["dualstack"].map(Names.init),
-            vpcID: item.value("vpcId"),
-            subnetID: item.value("subnetId"),
-            zone: item.value("availabilityZone"),
+            state: reader.word(item, "state") ?? "unknown",
+            stateMessage: reader.text(item, "stateMessage", limit: 300),
+            names: Names(item, reader),
+            publicIPv4: item["publicDnsNames"]?["ipv4"].map { Names($0, reader) },
+            publicDualStack: item["publicDnsNames"]?["dualstack"].map { Names($0, reader) },
+            vpcID: reader.id(item, "vpcId", prefix: "vpc"),
+            subnetID: reader.id(item, "subnetId", prefix: "subnet"),
+            zone: reader.word(item, "availabilityZone"),
             preservesClientIP: item.value("preserveClientIp").map { $0 == "true" },
-            ipAddressType: item.value("ipAddressType"),
-            securityGroups: item.items("securityGroupIdSet").map { $0.text.trimmingWhitespace() },
-            tags: item.tags)
+            ipAddressType: reader.word(item, "ipAddressType"),
+            securityGroups: item.items("securityGroupIdSet").map { $0.text.trimmingWhitespace() }
+                .filter { Identifier.isResource($0, prefix: "sg") },
+            tags: reader.tags(item))
     }
 
     /// Whether tunnels can be opened through it in its state. The AWS CLI uses the same four.
@@ -164,17 +166,7 @@ public struct InstanceConnectEndpoint: Sendable, Hashable {
 }
 
 extension InstanceConnectEndpoint.Names {
-    fileprivate init(_ node: XMLNode) {
-        self.init(dnsName: node.value("dnsName"), fipsDNSName: node.value("fipsDnsName"))
-    }
-}
-
-extension XMLNode {
-    fileprivate var tags: [String: String] {
-        var tags: [String: String] = [:]
-        for item in items("tagSet") {
-            if let key = item.value("key") { tags[key] = item["value"]?.text ?? "" }
-        }
-        return tags
+    fileprivate init(_ node: XMLNode, _ reader: AnswerReader) {
+        self.init(dnsName: reader.hostName(node, "dnsName"), fipsDNSName: reader.hostName(node, "fipsDnsName"))
     }
 }

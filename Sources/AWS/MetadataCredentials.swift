@@ -24,7 +24,7 @@ public struct MetadataCredentials: CredentialSource {
         do throws(MetadataClient.Trouble) {
             role = try await client.get(Self.path)
             // One role is attached at most; a list of several has never been seen, the first would be it.
-            let first = role.split(separator: "\n").first.map(String.init) ?? ""
+            let first = role.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
             guard !first.isEmpty else {
                 context.notes.add("this instance has no role")
                 return nil
@@ -40,13 +40,13 @@ public struct MetadataCredentials: CredentialSource {
                 throw Failure(.helperFailed, "the instance metadata service gives no credentials", why: reason)
             }
         }
-        let what = "the instance metadata service gives no credentials for role \(Text.excerpt(role, limit: 80))"
+        let what = "the instance metadata service gives no credentials for role \(ForeignText.excerpt(role, limit: 80))"
         guard let document = CredentialDocument(Array(text.utf8)) else {
             throw Failure(.helperFailed, what, why: "its answer is no JSON object with credentials")
         }
         if let code = document.code, code != "Success" {
             throw Failure(
-                .helperFailed, what, why: Text.excerpt("\(code): \(document.message ?? "")", limit: 300))
+                .helperFailed, what, why: Redaction.none.text("\(code): \(document.message ?? "")", limit: 300))
         }
         switch document.credentials(
             origin: "the role of this instance", renewal: "check the instance's role", mayOutliveEnd: true)

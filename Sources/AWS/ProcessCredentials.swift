@@ -52,7 +52,10 @@ public struct ProcessCredentials: CredentialSource {
             }
         }
         guard output.status == 0 else {
-            let errors = Text.excerpt(String(decoding: output.errors, as: UTF8.self), limit: 500)
+            // It may have had credentials to print, and have printed them to the wrong place.
+            let printed = [output.output, output.errors].compactMap { CredentialDocument($0) }
+            let errors = Redaction(printed.flatMap(\.secrets))
+                .text(String(decoding: output.errors, as: UTF8.self), limit: 500)
             let end = output.status.map { "exit status \($0)" } ?? "it was killed"
             throw failed(errors.isEmpty ? end : "\(end): \(errors)")
         }

@@ -10,6 +10,7 @@ public struct ProxyServer: Sendable, Hashable {
     public let port: UInt16
     /// User name and password, decoded. Secret.
     private let authorization: String?
+    private let secrets: [String]
 
     /// Reads `[http[s]://][user[:password]@]host[:port]`. Without a scheme it is `http`; without a port 1080, as with curl, or
     /// 443 for `https`.
@@ -18,13 +19,14 @@ public struct ProxyServer: Sendable, Hashable {
         let shown = ProxySettings.redact(url)
         func refuse(_ why: String) -> Failure {
             Failure(
-                .configuration, "the proxy \(Text.excerpt(shown, limit: 200)) cannot be used", why: why,
+                .configuration, "the proxy \(ForeignText.excerpt(shown, limit: 200)) cannot be used", why: why,
                 hint: "HTTPS_PROXY=http://host:port, or NO_PROXY for what is reached directly")
         }
         let scheme = url.range(of: "://").map { url[..<$0.lowerBound].lowercased() } ?? "http"
         guard ["http", "https"].contains(scheme) else {
             throw refuse("tunnels go through http and https proxies only, not \(scheme)")
         }
+        secrets = ProxySettings.secrets(of: url)
         let rest = url.range(of: "://").map { url[$0.upperBound...] } ?? url[...]
         let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
         let at = authority.lastIndex(of: "@")
@@ -63,7 +65,13 @@ public struct ProxyServer: Sendable, Hashable {
             }
         return Failure(
             [401, 403, 407].contains(status) ? .accessDenied : .cannotConnect, "proxy \(self) refused \(host)",
-            why: "HTTP \(status) \(Text.excerpt(reason, limit: 100))", hint: hint)
+            why: ["HTTP \(status)", words(reason)].filter { !$0.isEmpty }.joined(separator: " "), hint: hint)
+    }
+
+    /// A reason phrase as messages may carry it. One that repeats a password too short to be told from other words is not shown.
+    private func words(_ reason: String) -> String {
+        let repeated = Redaction(secrets.map { $0 }).removing(from: reason)
+        return secrets.contains { repeated.contains($0) } ? "" : Redaction(secrets.map { $0 }).text(reason, limit: 100)
     }
 }
 

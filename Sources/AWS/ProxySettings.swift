@@ -65,6 +65,23 @@ public struct ProxySettings: Sendable, Hashable {
         return String(name.withoutFinalDot)
     }
 
+    /// What of a proxy's URL nobody may see: user name and password together, as they stand there, decoded and encoded as Basic
+    /// authentication sends them (RFC 7617), and the password alone.
+    static func secrets(of url: String) -> [String] {
+        guard let at = url.lastIndex(of: "@") else { return [] }
+        let start = url.range(of: "://")?.upperBound ?? url.startIndex
+        guard start <= at else { return [] }
+        let pair = url[start..<at]
+        let parts = pair.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        let decoded = parts.map { PercentEncoding.decode($0) }
+        let colon = [UInt8(ascii: ":")]
+        let sent = decoded[0] + colon + (decoded.count > 1 ? decoded[1] : [])
+        let password = decoded.count > 1 ? [parts[1], String(decoding: decoded[1], as: UTF8.self)] : []
+        return ([Base64.encode(sent), String(decoding: sent, as: UTF8.self), String(pair)] + password).filter {
+            !$0.isEmpty
+        }
+    }
+
     /// A proxy's URL as messages show it: without user name and password.
     public static func redact(_ url: String) -> String {
         guard let at = url.lastIndex(of: "@") else { return url }

@@ -21,10 +21,16 @@ struct QueryClient: Sendable {
     /// Parameters whose values nobody may see: what proves who one is.
     private static let secretParameters: Set = ["WebIdentityToken", "ExternalId"]
 
-    /// The root element of the answer. `purpose` completes "cannot …".
+    struct Answer {
+        let root: XMLNode
+        /// Knows what the request had of secrets, which the answer may repeat.
+        let sent: Redaction
+    }
+
+    /// `purpose` completes "cannot …".
     func call(
         _ action: String, _ parameters: [(String, String)], purpose: String
-    ) async throws(Failure) -> XMLNode {
+    ) async throws(Failure) -> Answer {
         let endpoint = try call.rules.endpoint(of: service, in: region)
         let body = PercentEncoding.form([("Action", action), ("Version", version)] + parameters)
         let secrets = parameters.filter { Self.secretParameters.contains($0.0) }.map(\.1)
@@ -32,7 +38,7 @@ struct QueryClient: Sendable {
         var attempt = 1
         while true {
             switch try await tryOnce(action, body, endpoint, purpose, secrets, &excuses) {
-            case .answer(let root): return root
+            case .answer(let answer): return answer
             case .again: continue
             case .later(let failure):
                 try await RetryPolicy().pause(after: attempt, giving: failure)
@@ -48,7 +54,7 @@ struct QueryClient: Sendable {
     }
 
     private enum Outcome {
-        case answer(XMLNode)
+        case answer(Answer)
         /// Something was put right: at once.
         case again
         /// The service or the network may recover.
@@ -72,7 +78,7 @@ struct QueryClient: Sendable {
         if response.status == 200 {
             let root = try parse(response, of: action, purpose)
             if credentials != nil { call.clock.confirm(party) }
-            return .answer(root)
+            return .answer(Answer(root: root, sent: response.sent))
         }
         let error = ServiceError(xml: response)
         let failure = error.failure("cannot \(purpose)", credentials: credentials)
@@ -131,7 +137,7 @@ struct QueryClient: Sendable {
             throw ForeignAnswer.failure(purpose, "it is not XML (line \(error.line): \(error.reason))")
         }
         guard root.name == "\(action)Response" else {
-            throw ForeignAnswer.failure(purpose, "its root element is \"\(Text.excerpt(root.name, limit: 40))\"")
+            throw ForeignAnswer.failure(purpose, "its root element is \"\(ForeignText.excerpt(root.name, limit: 40))\"")
         }
         return root
     }

@@ -31,7 +31,7 @@ public enum Region {
         let region = resolve(name).region
         guard isHostLabel(region) else {
             throw Failure(
-                .noRegion, "invalid region \"\(Text.excerpt(name, limit: 80))\"",
+                .noRegion, "invalid region \"\(ForeignText.excerpt(name, limit: 80))\"",
                 why: "expected letters, digits and hyphens", hint: "--region eu-west-1")
         }
         return region

@@ -17,14 +17,14 @@ struct STS: Sendable {
         _ arguments: [(String, String)], renewal: String, origin: String, purpose: String
     ) async throws(Failure) -> Credentials {
         let answer = try await client.call("AssumeRole", arguments, purpose: purpose)
-        return try Self.credentials(answer, renewal: renewal, origin: origin, purpose: purpose)
+        return try Self.credentials(answer.root, renewal: renewal, origin: origin, purpose: purpose)
     }
 
     func assumeRoleWithWebIdentity(
         _ arguments: [(String, String)], renewal: String, origin: String, purpose: String
     ) async throws(Failure) -> Credentials {
         let answer = try await client.call("AssumeRoleWithWebIdentity", arguments, purpose: purpose)
-        return try Self.credentials(answer, renewal: renewal, origin: origin, purpose: purpose)
+        return try Self.credentials(answer.root, renewal: renewal, origin: origin, purpose: purpose)
     }
 
     private static func credentials(

@@ -1,7 +1,7 @@
 import Failures
 import FoundationEssentials
 
-/// An error answer of an AWS API: what its body says, verbatim.
+/// An error answer of an AWS API: what its body says, verbatim but for what no message may carry.
 public struct ServiceError: Error, Sendable, Hashable {
     public let status: Int
     /// `UnauthorizedOperation`; empty where the body names none.
@@ -13,9 +13,9 @@ public struct ServiceError: Error, Sendable, Hashable {
 
     public init(status: Int, code: String, message: String, requestID: String?, isForeign: Bool = false) {
         self.status = status
-        self.code = code
-        self.message = message
-        self.requestID = requestID
+        self.code = Redaction.none.text(code, limit: 120)
+        self.message = Redaction.none.text(message)
+        self.requestID = Redaction.none.requestID(requestID)
         self.isForeign = isForeign
     }
 
@@ -31,7 +31,7 @@ public struct ServiceError: Error, Sendable, Hashable {
         self.init(
             status: response.status,
             code: error?.value("Code") ?? "",
-            message: error?.value("Message") ?? Text.excerpt(response.text),
+            message: error?.value("Message") ?? String(response.text.prefix(4_096)),
             requestID: root?.first("RequestID")?.text ?? root?.first("RequestId")?.text
                 ?? response.header("x-amzn-requestid"))
     }
@@ -135,9 +135,7 @@ public struct ServiceError: Error, Sendable, Hashable {
 
     /// `UnauthorizedOperation: You are not … (HTTP 403, request 4a6c…)`.
     public var summary: String {
-        let id = requestID.map { ", request \(Redaction.text($0, limit: 80))" } ?? ""
-        return [Redaction.text(code, limit: 120), Redaction.text(message)].filter { !$0.isEmpty }.joined(
-            separator: ": ")
-            + " (HTTP \(status)\(id))"
+        let id = requestID.map { ", request \($0)" } ?? ""
+        return [code, message].filter { !$0.isEmpty }.joined(separator: ": ") + " (HTTP \(status)\(id))"
     }
 }

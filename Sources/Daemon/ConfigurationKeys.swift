@@ -180,11 +180,7 @@ enum ConfigurationText {
         text.utf8.count <= longestID && consists(text, ofLettersAnd: "-", capitals: false)
     }
 
-    @Sendable static func isHostName(_ text: String) -> Bool {
-        consists(text, ofLettersAnd: "-.", capitals: true) && text.withoutFinalDot.utf8.count <= 253
-            && !text.hasPrefix(".")
-            && !text.contains("..")
-    }
+    @Sendable static func isHostName(_ text: String) -> Bool { Identifier.isHostName(text) }
 
     @Sendable static func isEndpointID(_ text: String) -> Bool {
         text.utf8.count <= longestID && Endpoint.isID(text)

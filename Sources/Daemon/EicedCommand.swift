@@ -225,7 +225,7 @@ public struct EicedCommand: ParsableCommand {
 
     private static func report(_ failure: Failure) {
         // A configuration may have several mistakes, each on a line of its own.
-        for line in failure.sentence.split(separator: "\n") { say("error: \(line)", .error) }
+        for line in failure.sentence.unicodeScalars.split(separator: "\n") { say("error: \(String(line))", .error) }
         if let hint = failure.hint { say("hint: \(hint)", .error) }
     }
 

@@ -124,7 +124,7 @@ struct RequestTranslation {
     static func checkEndpoint(_ options: TunnelOptions) throws(Failure) {
         if let name = options.endpointDNSName, !ConfigurationText.isHostName(name) {
             throw Failure(
-                .invalidRequest, "\"\(Text.excerpt(name, limit: 60))\" is no endpoint's DNS name",
+                .invalidRequest, "\"\(ForeignText.excerpt(name, limit: 60))\" is no endpoint's DNS name",
                 hint: "it is like eice-….ec2-instance-connect-endpoint.eu-west-1.amazonaws.com")
         }
         try check(options.endpoint, "endpoint", longest: ConfigurationText.longestID)
@@ -142,7 +142,7 @@ struct RequestTranslation {
     private static func check(_ text: String?, _ name: String, longest: Int) throws(Failure) {
         guard let text, text.utf8.count > longest else { return }
         throw Failure(
-            .invalidRequest, "invalid \(name) \"\(Text.excerpt(text, limit: 40))\"",
+            .invalidRequest, "invalid \(name) \"\(ForeignText.excerpt(text, limit: 40))\"",
             why: "it has \(text.utf8.count) bytes, and at most \(longest) are allowed")
     }
 
@@ -193,7 +193,7 @@ struct RequestTranslation {
     func checkName(_ name: String) throws(Failure) -> String {
         guard ForwardSpecification.isAcceptableName(name) else {
             throw Failure(
-                .invalidRequest, "invalid forward name \"\(Text.excerpt(name, limit: 80))\"",
+                .invalidRequest, "invalid forward name \"\(ForeignText.excerpt(name, limit: 80))\"",
                 why: ForwardSpecification.nameRule, hint: "--name web-1")
         }
         return name

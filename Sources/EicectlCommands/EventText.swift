@@ -1,4 +1,5 @@
 import ControlProtocol
+import Failures
 import Glibc
 
 /// An event in one line, for people.
@@ -7,7 +8,7 @@ enum EventText {
     static func line(_ event: ControlEvent) -> String {
         let kind = event.event.rawValue.split(separator: ".").joined(separator: " ")
         let padding = String(repeating: " ", count: max(1, 17 - kind.count))
-        return clean("\(local(event.time))  \(kind)\(padding)\(what(event))").trimmingTrailingBlanks() + "\n"
+        return ForeignText.line("\(local(event.time))  \(kind)\(padding)\(what(event))").trimmingTrailingBlanks() + "\n"
     }
 
     private static func what(_ event: ControlEvent) -> String {
@@ -64,11 +65,6 @@ enum EventText {
         let count = strftime(&text, text.count, "%Y-%m-%d %H:%M:%S", &parts)
         let fraction = String(time.milliseconds % 1_000 + 1_000).dropFirst()
         return String(decoding: text[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) + ".\(fraction)"
-    }
-
-    /// One line, and nothing that moves a terminal's cursor: names and reasons come from elsewhere.
-    private static func clean(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 32 || $0.value == 127 ? " " : $0 }))
     }
 }
 

@@ -7,17 +7,17 @@ enum Output {
     static func json(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(value), as: UTF8.self)
+        return String(decoding: ForeignText.json(Array(try encoder.encode(value))), as: UTF8.self)
     }
 
     /// The same in one line, for streams of values.
     static func jsonLine(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(value), as: UTF8.self) + "\n"
+        return String(decoding: ForeignText.json(Array(try encoder.encode(value))), as: UTF8.self) + "\n"
     }
 
-    static func lines(_ lines: [String]) -> String { lines.map { $0 + "\n" }.joined() }
+    static func lines(_ lines: [String]) -> String { lines.map { ForeignText.line($0) + "\n" }.joined() }
 
     static func added(_ forwards: [ForwardInfo]) -> String {
         lines(
@@ -106,12 +106,12 @@ enum Output {
         endpoints.compactMap { endpoint in
             guard let spares = endpoint.spares, let until = spares.pausedUntil else { return nil }
             let why = spares.why.map { ", since \($0)" } ?? ""
-            return "\(style.bad("no spares")) for \(endpoint.id) until \(until.clock)\(why)\n"
+            return style.bad("no spares") + lines([" for \(endpoint.id) until \(until.clock)\(why)"])
         }.joined()
     }
 
     static func status(_ status: StatusResult, at now: Timestamp, _ style: Style) -> String {
-        var text = "eiced \(status.version), pid \(status.pid), up \(shortly(status.uptime)), \(status.socket)\n"
+        var text = lines(["eiced \(status.version), pid \(status.pid), up \(shortly(status.uptime)), \(status.socket)"])
         text += notices(status, style)
         text += "\n" + forwards(status.forwards, style)
         text += "\n" + tunnels(status.tunnels, at: now, style)
@@ -125,8 +125,7 @@ enum Output {
         if !status.recentFailures.isEmpty {
             text += "\n" + style.heading("LATEST FAILURES") + "\n"
             for record in status.recentFailures {
-                text +=
-                    "\(shortly(seconds(from: record.when, to: now))) ago  \(record.subject.map { "\($0): " } ?? "")\(one(record.failure))\n"
+                text += latest(record, at: now) + "\n"
             }
         }
         return text
@@ -136,12 +135,13 @@ enum Output {
     static func notices(_ status: StatusResult, _ style: Style) -> String {
         var text = ""
         if status.version != EICEDVersion.current {
-            text +=
-                "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown --handover\n"
+            text += lines([
+                "eiced \(status.version) is running, \(EICEDVersion.current) is installed: eicectl shutdown --handover"
+            ])
         }
         let warnings = (status.warnings ?? []).map { style.bad("warning") + ": \(one($0.failure))" }
         let logins = status.needsLogin.map {
-            style.bad("login needed") + " for \($0.profile ?? "the default profile"): \($0.command)"
+            style.bad("login needed") + ForeignText.line(" for \($0.profile ?? "the default profile"): \($0.command)")
         }
         for line in ListText.brief(lines: warnings, of: "warnings") + ListText.brief(lines: logins, of: "logins needed")
         {
@@ -182,8 +182,9 @@ enum Output {
     }
 
     static func versions(_ versions: VersionCommand.Versions, _ reason: String) -> String {
-        "eicectl \(versions.eicectl)\n"
-            + (versions.eiced.map { "eiced \($0)\n" } ?? "eiced does not answer: \(reason)\n")
+        lines([
+            "eicectl \(versions.eicectl)", versions.eiced.map { "eiced \($0)" } ?? "eiced does not answer: \(reason)",
+        ])
     }
 
     /// Who waits, for what, and how long already.
@@ -230,13 +231,19 @@ enum Output {
 
     private static func failures(of things: [(String, FailureRecord?)], _ style: Style) -> String {
         things.compactMap { name, record in
-            record.map { "\(style.bad("last failure")) of \(name): \(one($0.failure))\n" }
+            record.map { style.bad("last failure") + lines([" of \(name): \(one($0.failure))"]) }
         }.joined()
+    }
+
+    /// `5s ago  web: cannot …`
+    static func latest(_ record: FailureRecord, at now: Timestamp) -> String {
+        let subject = record.subject.map { "\($0): " } ?? ""
+        return ForeignText.line("\(age(from: record.when, to: now)) ago  \(subject)\(one(record.failure))")
     }
 
     /// A failure in one line.
     static func one(_ failure: Failure) -> String {
-        failure.description.split(whereSeparator: \.isNewline).joined(separator: " ")
+        ForeignText.excerpt(failure.description, limit: ForeignText.longestLine)
     }
 
     static func seconds(from start: Timestamp, to end: Timestamp) -> Int {

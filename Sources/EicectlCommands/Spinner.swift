@@ -1,4 +1,5 @@
 import Descriptors
+import Failures
 import Glibc
 
 /// Shows on a terminal's stderr that something takes longer than half a second. On anything else it does nothing.
@@ -53,7 +54,7 @@ final class Spinner {
         guard poll(&wait, 1, patience) == 0 else { return }
         var frame = 0
         repeat {
-            draw("\r\(["|", "/", "-", "\\"][frame % 4]) \(stage.text)")
+            draw("\r\(["|", "/", "-", "\\"][frame % 4]) \(ForeignText.line(stage.text, limit: 200))")
             frame += 1
         } while poll(&wait, 1, step) == 0
         draw("\r\u{1B}[K")

@@ -1,4 +1,5 @@
 import ControlProtocol
+import Failures
 
 /// How fast tunnels move bytes, from one look to the next. Pure.
 struct TunnelRates {
@@ -37,8 +38,9 @@ enum StatusScreen {
         _ status: StatusResult, _ rates: TunnelRates, trouble: String?, at now: Timestamp, _ style: Style
     ) -> String {
         var text =
-            style.heading("eiced \(status.version)") + ", pid \(status.pid), up \(Output.shortly(status.uptime))\n"
-        if let trouble { text += style.bad(trouble) + "\n" }
+            style.heading("eiced \(ForeignText.line(status.version))")
+            + ", pid \(status.pid), up \(Output.shortly(status.uptime))\n"
+        if let trouble { text += style.bad(ForeignText.line(trouble)) + "\n" }
         text += Output.notices(status, style)
         text += "\n" + endpoints(status.endpoints, style) + Output.draining(status)
         text += Output.waiting(status, at: now, style)
@@ -49,9 +51,7 @@ enum StatusScreen {
             text += "\n\(style.bad("audit")): \(Output.one(record.failure))\n"
         }
         if let record = status.recentFailures.first {
-            let age = Output.age(from: record.when, to: now)
-            text +=
-                "\n\(style.heading("LATEST FAILURE")) \(age) ago  \(record.subject.map { "\($0): " } ?? "")\(Output.one(record.failure))\n"
+            text += "\n\(style.heading("LATEST FAILURE")) \(Output.latest(record, at: now))\n"
         }
         return text
     }

@@ -1,3 +1,5 @@
+import Failures
+
 /// A table for people: columns as wide as their longest cell, two blanks between, none at a line's end.
 struct Table {
     struct Cell {
@@ -20,16 +22,16 @@ struct Table {
     mutating func add(plain cells: [String]) { rows.append(cells.map { Cell($0) }) }
 
     func text(_ style: Style) -> String {
-        let all = [heads.map { Cell($0, style.heading) }] + rows
+        // Before the widths, which are those of what is shown.
+        let all = ([heads.map { Cell($0, style.heading) }] + rows).map { row in
+            row.map { Cell(ForeignText.line($0.text, limit: 1_000), $0.paint) }
+        }
         let widths = heads.indices.map { column in all.map { $0[column].text.count }.max() ?? 0 }
         return all.map { row in
             row.enumerated().map { column, cell in
-                // Control characters of a name must not reach the terminal.
-                let clean = String(
-                    cell.text.unicodeScalars.map { $0.value < 32 || $0.value == 127 ? "?" : Character($0) })
                 let isLast = column == row.count - 1
-                let padding = isLast ? "" : String(repeating: " ", count: max(0, widths[column] - clean.count) + 2)
-                return (cell.paint?(clean) ?? clean) + padding
+                let padding = isLast ? "" : String(repeating: " ", count: max(0, widths[column] - cell.text.count) + 2)
+                return (cell.paint?(cell.text) ?? cell.text) + padding
             }.joined() + "\n"
         }.joined()
     }

@@ -63,7 +63,7 @@ final class Terminal {
 
     /// Shows lines from the top; what stood below them goes. One write, so that nothing flickers.
     func draw(_ lines: [String]) {
-        write("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J")
+        write("\u{1B}[H" + lines.map { ForeignText.screen($0) + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J")
     }
 
     /// Waits for the time, a key or a signal.

@@ -2,14 +2,15 @@ import ControlProtocol
 import Failures
 import Glibc
 
-/// The answer goes to stdout, all else to stderr.
+/// The answer goes to stdout, all else to stderr. Whatever it is, nothing in it moves the terminal's cursor: names, reasons and
+/// failures come from elsewhere.
 public enum Report {
     public static func answer(_ text: String) {
         guard !text.isEmpty else { return }
-        write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO)
+        write(ForeignText.screen(text.utf8.last == 0xA ? text : text + "\n"), to: STDOUT_FILENO)
     }
 
-    public static func note(_ text: String) { write("eicectl: \(text)\n", to: STDERR_FILENO) }
+    public static func note(_ text: String) { write("eicectl: \(ForeignText.line(text))\n", to: STDERR_FILENO) }
 
     /// What somebody who waits for a tunnel is told meanwhile.
     public static func notice(_ notice: ConnectNotice) {
@@ -24,9 +25,10 @@ public enum Report {
 
     /// A message may have several lines; each says whose it is, since ssh mixes ours with its own.
     private static func prefixed(_ label: String, _ text: String) -> String {
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: true)
+        let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: true)
         return lines.enumerated().map { index, line in
-            "eicectl: \(index == 0 ? label : String(repeating: " ", count: label.count)) \(line)\n"
+            "eicectl: \(index == 0 ? label : String(repeating: " ", count: label.count)) "
+                + "\(ForeignText.line(String(line)))\n"
         }.joined()
     }
 

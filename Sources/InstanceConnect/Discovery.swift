@@ -174,6 +174,11 @@ public actor Discovery {
         _ id: String, _ request: RouteRequest, _ region: String, _ margin: Duration
     ) async throws(Failure) -> Pinned {
         if let name = request.endpointDNSName {
+            guard Identifier.isHostName(name) else {
+                throw Failure(
+                    .usage, "\"\(ForeignText.excerpt(name, limit: 60))\" is no endpoint's DNS name",
+                    hint: "it is like eice-….ec2-instance-connect-endpoint.eu-west-1.amazonaws.com")
+            }
             return Pinned(endpoint: Endpoint(id: id, dnsName: name, nearness: .pinned), description: nil)
         }
         let found = try await knownEndpoints(.id(id), request, region, margin)

@@ -50,7 +50,7 @@ struct EndpointChoice {
 
     static func unusable(_ endpoints: [InstanceConnectEndpoint], whose vpc: String) -> Failure {
         let states = endpoints.map { endpoint in
-            let message = endpoint.stateMessage.map { ": \(Text.excerpt($0, limit: 300))" } ?? ""
+            let message = endpoint.stateMessage.map { ": \(ForeignText.excerpt($0, limit: 300))" } ?? ""
             return "\(endpoint.id) is \(endpoint.state)\(message)"
         }
         return Failure(

@@ -9,10 +9,10 @@ public struct EndpointClose: Sendable, Hashable {
     /// On one line, without secrets.
     public let reason: String
 
-    /// - Parameter secrets: what was sent and must not be shown, should the reason repeat it.
-    public init(code: UInt16?, reason: String, secrets: [String] = []) {
+    /// - Parameter redaction: knows what was sent and must not be shown, should the reason repeat it.
+    public init(code: UInt16?, reason: String, redaction: Redaction = .none) {
         self.code = code
-        self.reason = Redaction.text(Redaction.removing(secrets, from: reason), limit: 200)
+        self.reason = redaction.text(reason, limit: 200)
     }
 
     /// Whether the endpoint could not reach the target: what is known of the target should be looked up anew.

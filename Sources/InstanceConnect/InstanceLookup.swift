@@ -34,7 +34,8 @@ struct InstanceLookup: Sendable {
         if exact.contains(where: { Self.isUp($0) }) { return try running(exact, target) }
         let alive = EC2.Filter("instance-state-name", "pending", "running", "stopping", "stopped")
         let all = try await ec2.describeInstances(filters: [EC2.Filter("tag-key", "Name"), alive], purpose: purpose)
-        let wanted = name.lowercased()
+        // Tags come as messages may carry them.
+        let wanted = ForeignText.line(name).lowercased()
         let alike = all.filter { $0.name?.lowercased() == wanted }
         return try running(alike.contains { Self.isUp($0) } || exact.isEmpty ? alike : exact, target)
     }

@@ -31,17 +31,14 @@ public struct Refusal: Sendable, Hashable {
     /// The service's clock, from the Date header.
     public let serverTime: WallTime?
 
-    /// - Parameter secrets: what was sent and must not be shown, should the answer repeat it.
-    public init(status: Int, headers: [(String, String)], body: [UInt8], secrets: [String] = []) {
-        func header(_ name: String) -> String? {
-            headers.first { $0.0.lowercased() == name }.map { Redaction.removing(secrets, from: $0.1) }
-        }
-        let body = Redaction.removing(secrets, from: body)
+    /// - Parameter redaction: knows what was sent and must not be shown, should the answer repeat it.
+    public init(status: Int, headers: [(String, String)], body: [UInt8], redaction: Redaction = .none) {
+        func header(_ name: String) -> String? { headers.first { $0.0.lowercased() == name }?.1 }
         let parsed = RefusalBody(body)
         self.status = status
-        code = Redaction.text(parsed?.code ?? Self.codeOfHeader(header("x-amzn-errortype")), limit: 120)
-        message = Redaction.text(parsed?.message ?? String(decoding: body.prefix(4_096), as: UTF8.self))
-        requestID = header("x-amzn-requestid").map { Redaction.text($0, limit: 80) }
+        code = redaction.text(parsed?.code ?? Self.codeOfHeader(header("x-amzn-errortype")), limit: 120)
+        message = redaction.text(parsed?.message ?? String(decoding: body.prefix(4_096), as: UTF8.self))
+        requestID = redaction.requestID(header("x-amzn-requestid"))
         serverTime = header("date").flatMap { WallTime(httpDate: $0) }
     }
 

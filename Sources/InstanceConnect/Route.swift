@@ -55,17 +55,8 @@ public struct Endpoint: Sendable, Hashable {
     /// The target's address that is asked for through it, where that is not the route's.
     public let targetAddress: String?
 
-    /// Whether this is how an endpoint's id is written: `eice-` and letters or digits.
-    public static func isID(_ text: String) -> Bool {
-        text.hasPrefix("eice-") && text.utf8.count > 5
-            && text.utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
-                    true
-                default: false
-                }
-            }
-    }
+    /// Whether this is how an endpoint's id is written.
+    public static func isID(_ text: String) -> Bool { Identifier.isResource(text, prefix: "eice") }
 
     public init(
         id: String,
@@ -90,7 +81,7 @@ extension Failure {
     /// The text is no endpoint's id.
     public static func noEndpointID(_ text: String) -> Failure {
         Failure(
-            .usage, "invalid endpoint \"\(Text.excerpt(text, limit: 60))\"",
+            .usage, "invalid endpoint \"\(ForeignText.excerpt(text, limit: 60))\"",
             why: "expected an id such as eice-0123456789abcdef0", hint: "eicectl endpoints lists them")
     }
 }

@@ -29,7 +29,7 @@ public struct Target: Sendable, Hashable, CustomStringConvertible {
             !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
         else {
             throw Failure(
-                .usage, "\"\(Text.excerpt(text, limit: 40))\" is no target",
+                .usage, "\"\(ForeignText.excerpt(text, limit: 40))\" is no target",
                 hint: "name an instance id, a private address or a Name tag")
         }
         description = text

@@ -1,3 +1,4 @@
+import Failures
 import Logging
 
 /// One entry of the journal as its fields (systemd.journal-fields(7)).
@@ -14,26 +15,14 @@ enum JournalEntry {
             (name: "SYSLOG_IDENTIFIER", value: "eiced"),
         ]
         if let kind = entry.kind, let id = LogKinds.ids[kind] { fields.append((name: "MESSAGE_ID", value: id)) }
-        fields += entry.fields.compactMap { field in name(field.name).map { (name: $0, value: field.value) } }
+        fields += entry.fields.compactMap { field in
+            name(field.name).map { (name: $0, value: ForeignText.line(field.value)) }
+        }
         return fields
     }
 
-    /// As the journal takes it: a line a field, and a length before a value that has lines itself.
-    static func bytes(_ entry: LogEntry) -> [UInt8] {
-        var bytes: [UInt8] = []
-        for (name, value) in fields(entry) {
-            bytes += Array(name.utf8)
-            if value.utf8.contains(UInt8(ascii: "\n")) {
-                bytes.append(UInt8(ascii: "\n"))
-                withUnsafeBytes(of: UInt64(value.utf8.count).littleEndian) { bytes += $0 }
-            } else {
-                bytes.append(UInt8(ascii: "="))
-            }
-            bytes += Array(value.utf8)
-            bytes.append(UInt8(ascii: "\n"))
-        }
-        return bytes
-    }
+    /// As the journal takes it: a line a field. No value has a line end of its own, so none needs its length before it.
+    static func bytes(_ entry: LogEntry) -> [UInt8] { fields(entry).flatMap { Array("\($0.name)=\($0.value)\n".utf8) } }
 
     /// syslog(3)'s numbers.
     static func priority(_ level: Logger.Level) -> Int {

@@ -1,3 +1,4 @@
+import Failures
 import Glibc
 import Logging
 
@@ -48,28 +49,9 @@ struct LogEntry {
         for field in fields {
             members.append((taken.contains(field.name) ? "\(field.name)_" : field.name, field.value))
         }
-        return "{" + members.map { "\(Self.quoted($0.0)):\(Self.quoted($0.1))" }.joined(separator: ",") + "}\n"
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            // Control characters, and the two that end a line for JavaScript.
-            case _
-            where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
-                || [0x2028, 0x2029].contains(scalar.value):
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
+        return "{"
+            + members.map { "\(ForeignText.jsonString($0.0)):\(ForeignText.jsonString($0.1))" }.joined(separator: ",")
+            + "}\n"
     }
 
     /// `2026-03-01T10:30:00.250Z`.

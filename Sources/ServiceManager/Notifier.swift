@@ -1,4 +1,5 @@
 import CSystemd
+import Failures
 import Glibc
 import SocketIO
 import Synchronization
@@ -96,12 +97,12 @@ enum Notification: Sendable, Hashable {
         case .extendTimeout(let time):
             "EXTEND_TIMEOUT_USEC=\(max(0, time.components.seconds) * 1_000_000 + time.components.attoseconds / 1_000_000_000_000)"
         case .watchdog: "WATCHDOG=1"
-        case .store(let name): "FDSTORE=1\nFDNAME=\(LogText.oneLine(name))"
-        case .removeStored(let name): "FDSTOREREMOVE=1\nFDNAME=\(LogText.oneLine(name))"
+        case .store(let name): "FDSTORE=1\nFDNAME=\(ForeignText.line(name))"
+        case .removeStored(let name): "FDSTOREREMOVE=1\nFDNAME=\(ForeignText.line(name))"
         case .mainProcess(let process): "MAINPID=\(process)"
         }
     }
 
     /// A status is one line: what it names comes from users, and another line would be another assignment.
-    private static func statusLine(_ status: String) -> String { "STATUS=\(LogText.oneLine(status))" }
+    private static func statusLine(_ status: String) -> String { "STATUS=\(ForeignText.line(status))" }
 }

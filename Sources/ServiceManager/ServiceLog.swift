@@ -1,3 +1,4 @@
+import Failures
 import Glibc
 import Logging
 import Synchronization
@@ -33,7 +34,7 @@ private func stderrLeadsToTheJournal() -> Bool {
 /// (sd-daemon(3)).
 public func sayWithoutLogger(_ line: String, _ level: Logger.Level) {
     let prefix = stderrLeadsToTheJournal() ? "<\(JournalEntry.priority(level))>" : ""
-    let bytes = Array("\(prefix)\(line)\n".utf8)
+    let bytes = Array("\(prefix)\(ForeignText.line(line))\n".utf8)
     _ = write(STDERR_FILENO, bytes, bytes.count)
 }
 

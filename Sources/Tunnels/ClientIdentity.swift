@@ -1,3 +1,4 @@
+import Failures
 import Glibc
 import SocketIO
 
@@ -35,13 +36,14 @@ public struct ClientIdentity: Hashable, Sendable {
         var bytes = [UInt8](repeating: 0, count: 64)
         let count = read(raw, &bytes, bytes.count)
         guard count > 0 else { return nil }
-        return String(decoding: bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+        let name = bytes[..<count].last == UInt8(ascii: "\n") ? bytes[..<(count - 1)] : bytes[..<count]
+        return ForeignText.line(String(decoding: name, as: UTF8.self))
     }
 
     private static func executable(of pid: Int32) -> String? {
         var characters = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/\(pid)/exe", &characters, characters.count)
         return count > 0
-            ? String(decoding: characters[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+            ? ForeignText.line(String(decoding: characters[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)) : nil
     }
 }

@@ -33,6 +33,14 @@ final class EndpointConnect {
         self.endpoint = endpoint
         self.onEvent = onEvent
         address = services.connectTo ?? HostAndPort(host: endpoint.dnsName, port: endpoint.port)
+        // Every way to a name checks it. It becomes part of what a proxy is asked, where a line end would be another header.
+        guard Identifier.isHostName(endpoint.dnsName) else {
+            let name = ForeignText.excerpt(endpoint.dnsName, limit: 60)
+            let failure = Failure(
+                .endpointUnusable, "endpoint \(endpoint.id) has no usable DNS name", why: "\"\(name)\" is no host name")
+            loop.soon { [weak self] in self?.finish(.failure(failure)) }
+            return
+        }
         do throws(Failure) {
             proxy = try services.proxies.server(forHost: address.host, port: Int(address.port))
         } catch {

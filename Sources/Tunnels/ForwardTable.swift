@@ -233,7 +233,7 @@ public final class ForwardTable {
         for name in names {
             guard ForwardSpecification.isValidName(name) else {
                 throw Failure(
-                    .invalidRequest, "invalid forward name \"\(Text.excerpt(name, limit: 80))\"",
+                    .invalidRequest, "invalid forward name \"\(ForeignText.excerpt(name, limit: 80))\"",
                     why: ForwardSpecification.nameRule)
             }
             guard forwards[name] == nil, !reserved.contains(name), seen.insert(name).inserted else {

@@ -50,7 +50,10 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     var route: Route?
     /// Whom the dial trusts, where that is another one than all dials do.
     var trust: TLSContext?
-    var signed: SignedTunnel?
+    var signed: SignedTunnel? { didSet { if let signed { redaction.add(signed.secrets) } } }
+    /// Knows the secrets of all requests that were signed for this tunnel, as long as it lives: the endpoint may repeat one in the
+    /// reason of a close that comes an hour later.
+    var redaction = Redaction.none
     /// Signs the first dial, as long as it comes soon.
     var signer: (sign: TunnelSigner, until: ContinuousClock.Instant)?
     /// What the endpoint said against the signature.

@@ -281,6 +281,7 @@ extension Tunnel {
     func remoteReached(_ phase: DialPhase, on loop: isolated Loop) { run(machine.reached(phase), on: loop) }
 
     func remoteUpgraded(requestID: String?, on loop: isolated Loop) {
+        let requestID = redaction.requestID(requestID)
         let expiry = WallTime.now().advanced(by: handle.request.maxDuration.components.seconds)
         handle.update {
             $0.requestID = requestID
@@ -303,7 +304,7 @@ extension Tunnel {
         guard let route, let signed else { return }
         let refusal = Refusal(
             status: head.status, headers: head.headers.fields.map { ($0.name, $0.value) }, body: body,
-            secrets: signed.secrets)
+            redaction: redaction)
         handle.update { $0.requestID = refusal.requestID }
         switch refusal.classification {
         case .full, .throttled:
@@ -327,7 +328,7 @@ extension Tunnel {
             run(machine.spareWasStale(), on: loop)
             return
         }
-        run(machine.failed(failure), on: loop)
+        run(machine.failed(redaction.failure(failure)), on: loop)
         deliverRest(on: loop)
     }
 
@@ -335,8 +336,7 @@ extension Tunnel {
     var isOnSilentSpare: Bool { usesSpare && machine.state == .dialing(.upgrade) && remote?.hasAnswered == false }
 
     func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
-        let close = EndpointClose(
-            code: close.code?.rawValue, reason: close.reason, secrets: signed?.secrets ?? [])
+        let close = EndpointClose(code: close.code?.rawValue, reason: close.reason, redaction: redaction)
         let failure = route.flatMap { close.failure(route: $0) }
         run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
     }

@@ -72,8 +72,8 @@ public struct SignedTunnel: Sendable {
         self.credentials = credentials
     }
 
-    /// What must not be shown of an answer that repeats the request.
-    var secrets: [String] { [credentials.sessionToken, url.signature].compactMap { $0 } }
+    /// What must not be shown of anything that repeats the request: the token, the signature and the key's id.
+    var secrets: [String?] { [credentials.sessionToken, url.signature, credentials.accessKeyID] }
 }
 
 /// What every tunnel needs. Made once by the daemon.

@@ -234,13 +234,15 @@ import Testing
         let request = HTTPRequest(
             url: "https://ann:pw@host.example:8443/path?q#f",
             headers: [
-                ("Authorization", "AWS4-HMAC-SHA256 Credential=A, Signature=abcdef"), ("X-Amz-Security-Token", "token"),
+                ("Authorization", "AWS4-HMAC-SHA256 Credential=A/20260101/x, SignedHeaders=host, Signature=abcdef"),
+                ("X-Amz-Security-Token", "token"),
                 ("x-amz-sso_bearer_token", "bearer"), ("X-aws-ec2-metadata-token", "imds"), ("Accept", "json"),
             ], purpose: "p", secrets: ["own"])
-        for secret in ["own", "abcdef", "token", "bearer", "imds", "Credential=A, Signature=abcdef"] {
+        for secret in ["own", "A", "abcdef", "token", "bearer", "imds"] {
             #expect(request.allSecrets.contains(secret), "\(secret)")
         }
-        #expect(!request.allSecrets.contains("json"))
+        // The rest of a signature stands in many an error message.
+        #expect(!request.allSecrets.contains { $0.contains("SignedHeaders") || $0 == "json" })
         #expect(request.authority == "host.example:8443")
         #expect(HTTPRequest(url: "http://h?q", purpose: "p").authority == "h")
         #expect(HTTPRequest(url: "http://h#f", purpose: "p").authority == "h")

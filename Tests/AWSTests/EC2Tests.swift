@@ -263,7 +263,76 @@ import Testing
     @Test func anErrorBodyThatIsNoXMLIsShownAsText() async throws {
         let stub = try HTTPStub { _ in .init(404, "not\u{1B}[31m here") }
         let failure = await #expect(throws: Failure.self) { try await ec2(stub).describeInstances(purpose: "look") }
-        #expect(failure?.why == "not\\u{1b}[31m here (HTTP 404)")
+        #expect(failure?.why == "not\\u{1B}[31m here (HTTP 404)")
+    }
+
+    @Test("what an instance says of itself is a name by its pattern, or text for messages")
+    func hostileInstance() async throws {
+        for bad in ["\n$(id)", "&#x85;", "&#x2028;", "&#x202E;", "%1b[2J", ";id", " x", "&#x9B;1m", "&#13;&#10;X: y"] {
+            let item = """
+                <item><instanceId>i-1</instanceId><instanceState><name>run\(bad)ning</name></instanceState>
+                <vpcId>vpc-\(bad)1</vpcId><subnetId>subnet-\(bad)1</subnetId><privateIpAddress>10.0.\(bad)0.1</privateIpAddress>
+                <placement><availabilityZone>eu-\(bad)west-1a</availabilityZone></placement>
+                <privateDnsName>a.\(bad)internal</privateDnsName><groupSet><item><groupId>sg-\(bad)1</groupId></item></groupSet>
+                <tagSet><item><key>Name</key><value>web\(bad)</value></item></tagSet></item>
+                <item><instanceId>i-\(bad)2</instanceId></item><item><instanceId>--option</instanceId></item>
+                """
+            let stub = try HTTPStub { _ in .init(200, Self.instances(item)) }
+            let found = try await ec2(stub).describeInstances(purpose: "look")
+            #expect(found.map(\.id) == ["i-1"])
+            let instance = try #require(found.first)
+            #expect(instance.state == "unknown" && instance.vpcID == nil && instance.subnetID == nil, "\(bad)")
+            #expect(instance.privateAddress == nil && instance.zone == nil && instance.securityGroups.isEmpty, "\(bad)")
+            #expect(instance.privateDNSName == nil, "\(bad)")
+            let name = try #require(instance.name)
+            #expect(name.hasPrefix("web") && !name.unicodeScalars.contains(where: ForeignText.isUnsafe), "\(name)")
+        }
+    }
+
+    @Test("an endpoint whose DNS name is none has none, whatever it would become part of")
+    func hostileEndpoint() async throws {
+        for bad in ["a.b&#13;&#10;X-Evil: 1", "a.b:443", "a b", "a/b", "a@b", ".a", "a&#0;", "a&#x202E;b", "é.example"]
+        {
+            let item = """
+                <item><instanceConnectEndpointId>eice-1</instanceConnectEndpointId><state>create-complete</state>
+                <dnsName>\(bad)</dnsName><fipsDnsName>\(bad)</fipsDnsName>
+                <stateMessage>why\nnot &#x9B;2J \(String(repeating: "x", count: 5_000))</stateMessage></item>
+                """
+            let stub = try HTTPStub { _ in .init(200, Self.endpoints(item.replacing("&#0;", with: "&#x1;"))) }
+            guard let found = try? await ec2(stub).describeInstanceConnectEndpoints(purpose: "look") else { continue }
+            let endpoint = try #require(found.first)
+            #expect(endpoint.host(usesFIPS: false, usesDualStack: false) == nil, "\(bad)")
+            #expect(endpoint.host(usesFIPS: true, usesDualStack: true) == nil, "\(bad)")
+            #expect(endpoint.stateMessage?.unicodeScalars.contains(where: ForeignText.isUnsafe) == false)
+            #expect(try #require(endpoint.stateMessage).unicodeScalars.count < 400)
+        }
+    }
+
+    @Test("an answer that repeats the request's secrets shows none of them") func parrotOfSecrets() async throws {
+        let token = "IQoJb3JpZ2luX2VjEPT+planted/token+of+the+caller=="
+        let stub = try HTTPStub { request in
+            let signature = request.header("authorization")?.split(separator: "Signature=").last.map(String.init) ?? ""
+            let text = "a \(token) b \(signature) c AKIDEXAMPLE-AND-LONGER d \(token.prefix(20))"
+            return .init(
+                200,
+                Self.instances(
+                    "<item><instanceId>i-1</instanceId><instanceState><name>running</name></instanceState><vpcId>vpc-\(signature.prefix(40))</vpcId><tagSet><item><key>Name</key><value>\(text)</value></item></tagSet></item>"
+                ))
+        }
+        let ec2 = EC2(
+            context: context(stub, ["AWS_SESSION_TOKEN": token, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE-AND-LONGER"]),
+            profile: nil, region: "eu-west-1")
+        let instance = try #require(try await ec2.describeInstances(purpose: "look").first)
+        #expect(instance.name == "a … b … c … d …")
+        #expect(instance.vpcID == nil)
+    }
+
+    @Test("a secret with a line end is not sent as two headers") func injectedHeaders() async throws {
+        let stub = try HTTPStub { _ in .init(200, Self.instances("")) }
+        let ec2 = EC2(
+            context: context(stub, ["AWS_SESSION_TOKEN": "a\r\nX-Evil: 1"]), profile: nil, region: "eu-west-1")
+        let failure = await #expect(throws: Failure.self) { try await ec2.describeInstances(purpose: "look") }
+        #expect(failure != nil && stub.requests.isEmpty)
     }
 
     @Test func filterValuesAreTakenLiterally() {

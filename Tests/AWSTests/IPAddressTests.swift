@@ -1,3 +1,4 @@
+import Failures
 import Testing
 
 @testable import AWS
@@ -79,16 +80,16 @@ import Testing
 @Suite struct TextTests {
     @Test("an excerpt has as many characters as its limit")
     func limit() {
-        #expect(Text.excerpt("abcd", limit: 4) == "abcd")
-        #expect(Text.excerpt("abcde", limit: 4) == "abcd…")
-        #expect(Text.excerpt("", limit: 0) == "")
+        #expect(ForeignText.excerpt("abcd", limit: 4) == "abcd")
+        #expect(ForeignText.excerpt("abcde", limit: 4) == "abcd…")
+        #expect(ForeignText.excerpt("", limit: 0) == "")
     }
 
     @Test("an excerpt is one line without characters that control a terminal")
     func control() {
         #expect(
-            Text.excerpt(" a\nb\tc\r\u{1B}[2J\u{7F}\u{202E}\u{2028}d ")
-                == "a b c\\u{d}\\u{1b}[2J\\u{7f}\\u{202e}\\u{2028}d")
+            ForeignText.excerpt(" a\nb\tc\r\u{1B}[2J\u{7F}\u{202E}\u{2028}d ")
+                == "a b c \\u{1B}[2J\\u{7F}\\u{202E}\\u{2028}d")
     }
 
     @Test(

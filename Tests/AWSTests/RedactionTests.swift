@@ -1,3 +1,4 @@
+import Failures
 import Testing
 
 @testable import AWS
@@ -14,23 +15,107 @@ import Testing
             "AWS4-HMAC-SHA256 SignedHeaders=host, Signature=…, more"
         ),
     ])
-    func whatFollowsTheNameOfASecretIsNotShown(text: String, shown: String) { #expect(Redaction.text(text) == shown) }
+    func whatFollowsTheNameOfASecretIsNotShown(text: String, shown: String) {
+        #expect(Redaction.none.text(text) == shown)
+    }
 
     @Test(arguments: [
         "The request signature we calculated does not match", "SignedHeaders=host;x-amz-security-token",
         "x-amz-signature",
         "SignatureDoesNotMatch",
     ])
-    func whatIsNoSecretStays(text: String) { #expect(Redaction.text(text) == text) }
+    func whatIsNoSecretStays(text: String) { #expect(Redaction.none.text(text) == text) }
 
     @Test func aSecretIsTakenOutInEachOfItsForms() {
         let text =
-            #"a/secret+of=ours a%2Fsecret%2Bof%3Dours a%252Fsecret%252Bof%253Dours a\/secret+of=ours a/secret+of"#
-        let shown = String(decoding: Redaction.removing(["a/secret+of=ours"], from: Array(text.utf8)), as: UTF8.self)
-        #expect(shown == "… … … … a/secret+of")
+            #"a/secret+of=ours a%2Fsecret%2Bof%3Dours a%252Fsecret%252Bof%253Dours a\/secret+of=ours A%2FSECRET%2bof%3dours"#
+        #expect(Redaction(["a/secret+of=ours"]).removing(from: text) == "… … … … …")
     }
 
     @Test func whatIsShortIsNoSecret() {
-        #expect(Redaction.removing(["", "1234567"], from: Array("1234567".utf8)) == Array("1234567".utf8))
+        #expect(Redaction(["", "1234567", nil]).removing(from: Array("1234567".utf8)) == Array("1234567".utf8))
+    }
+
+    private static let token =
+        "IQoJb3JpZ2luX2VjEPT//////////wEaCWV1LXdlc3QtMSJHMEUCIQ" + String(repeating: "kZ8+q/", count: 40)
+
+    @Test("a secret that was cut, broken over lines or changed in case is taken out as well")
+    func partsOfSecrets() {
+        let redaction = Redaction([Self.token])
+        for text in [
+            "said \(Self.token.prefix(100))", "said \(Self.token.suffix(30)).", "said \(Self.token.lowercased())",
+            "said \(Self.token.prefix(40))\r\n \(Self.token.dropFirst(40).prefix(60))",
+        ] {
+            let shown = redaction.text(text)
+            #expect(
+                shown.hasPrefix("said …") && !shown.contains("IQoJ") && !shown.lowercased().contains("kz8+q"),
+                "\(shown)")
+        }
+    }
+
+    @Test("the id of a request is an id, and no secret") func requestIDs() {
+        let signature = String(repeating: "0123456789abcdef", count: 4)
+        let redaction = Redaction([Self.token, signature, "AKIAIOSFODNN7EXAMPLE"])
+        for id in [
+            "8f7724cf-496f-496e-8fe3-0123abcd4567", "req-1", "VJ2A0GM7D0QTEO1DC8MQR6Q6V3VV4KQNSO5AEMVJF66Q9ASUAAJG",
+        ] {
+            #expect(redaction.requestID(" \(id) ") == id)
+        }
+        for text in [
+            nil, "", signature, "x\(signature.prefix(20))", "AKIAIOSFODNN7EXAMPLE", "akiaiosfodnn7example", Self.token,
+            String(Self.token.prefix(20)), "a b", "a\u{1B}[2J", "a\r\nb", "a\u{202E}",
+            String(repeating: "a", count: 16_384), "a…",
+        ] {
+            #expect(redaction.requestID(text) == nil, "\(text ?? "")")
+        }
+    }
+
+    @Test(
+        "a header or a setting that is repeated loses its value",
+        arguments: [
+            "Proxy-Authorization: Basic QW5uOnNlY3JldA==", "authorization=Bearer QW5uOnNlY3JldA==",
+            "aws_secret_access_key = QW5uOnNlY3JldA==", #"{"SecretAccessKey": "QW5uOnNlY3JldA=="}"#,
+            #"{\"SessionToken\":\"QW5uOnNlY3JldA==\"}"#, "AWS_SESSION_TOKEN=QW5uOnNlY3JldA==",
+            "x-amz-sso_bearer_token: QW5uOnNlY3JldA==", "X-Amz-Security-Token=QW5u\\/OnNlY3JldA==",
+        ])
+    func namedSecrets(text: String) {
+        let shown = Redaction.none.text(text)
+        #expect(!shown.contains("QW5u") && !shown.contains("NlY3") && shown.contains("…"), "\(shown)")
+    }
+
+    @Test("a failure is redacted in all its parts and stays on one line") func failures() {
+        let redaction = Redaction(["0123456789abcdef"])
+        let failure = redaction.failure(
+            Failure(.internal, "a 0123456789abcdef", why: "b\r\n0123456789abcdef", hint: "c \u{1B}[2J0123456789abcdef"))
+        #expect(failure == Failure(.internal, "a …", why: "b\\r\\n…", hint: "c \\u{1B}[2J…"))
+    }
+
+    @Test("descriptions of a redaction show no secret") func descriptions() {
+        let redaction = Redaction(["0123456789abcdef"])
+        #expect(!"\(redaction) \(String(reflecting: redaction))".contains("0123"))
+    }
+
+    @Test(
+        "what a proxy repeats of its user's name and password is not shown",
+        arguments: ["secret", "pa%2Fss%20word-that-is-long", "x"])
+    func proxies(password: String) throws {
+        let proxy = try ProxyServer(parsing: "http://ann:\(password)@proxy.corp:3128")
+        let request = String(decoding: proxy.connectRequest(toHost: "h", port: 443, userAgent: "u"), as: UTF8.self)
+        let sent = try #require(request.split(separator: "\r\n").first { $0.hasPrefix("Proxy-Auth") })
+        let basic = try #require(sent.split(separator: " ").last)
+        let decoded = String(decoding: PercentEncoding.decode(password), as: UTF8.self)
+        for reason in [
+            String(sent), "no: \(basic)", "no: ann:\(password)", "no: \(decoded)", "no: ann:\(decoded)",
+            "Basic \(basic)",
+            "\u{1B}]0;\(password)\u{7}", "a \(basic.prefix(10))", String(repeating: "\(password) ", count: 1_000),
+        ] {
+            let why = proxy.refusal(status: 407, reason: reason, toHost: "h").why
+            #expect(why.hasPrefix("HTTP 407") && why.unicodeScalars.count < 200, "\(why)")
+            for secret in [password, decoded, String(basic.prefix(10))] where secret.utf8.count > 1 {
+                #expect(!why.contains(secret), "\(why)")
+            }
+            #expect(!why.unicodeScalars.contains(where: ForeignText.isUnsafe))
+        }
+        #expect(proxy.refusal(status: 407, reason: "Not so", toHost: "h").why == "HTTP 407 Not so")
     }
 }

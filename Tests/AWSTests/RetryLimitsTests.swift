@@ -151,12 +151,13 @@ import Testing
     func tolerance() {
         for sign in [1, -1] as [Int64] {
             let clock = SigningClock { WallTime(secondsSinceEpoch: 1_000) }
-            #expect(!clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_000 + 30 * sign)))
+            let ec2 = SigningClock.Party.service("ec2")
+            #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_000 + 30 * sign), from: ec2) == .known)
             #expect(clock.correction == 0)
-            #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_000 + 31 * sign)))
+            #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_000 + 31 * sign), from: ec2) == .learned)
             #expect(clock.correction == 31 * sign)
             // From there on the corrected time is what is compared.
-            #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_000 + 62 * sign)))
+            #expect(clock.learn(serverTime: WallTime(secondsSinceEpoch: 1_000 + 62 * sign), from: ec2) == .learned)
             #expect(clock.correction == 62 * sign)
         }
     }

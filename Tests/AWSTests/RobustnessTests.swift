@@ -1,3 +1,4 @@
+import Failures
 import Testing
 
 @testable import AWS
@@ -69,7 +70,7 @@ import Testing
             _ = proxies.proxy(forHost: "10.0.0.1")
             _ = proxies.proxy(forHost: text)
             _ = Environment(["HOME": "/h"]).expand(path: text)
-            #expect(!Text.excerpt(text).unicodeScalars.contains { $0.properties.generalCategory == .control })
+            #expect(!ForeignText.excerpt(text).unicodeScalars.contains { $0.properties.generalCategory == .control })
         }
     }
 

@@ -65,7 +65,7 @@ import Testing
             $0.forward = ForwardInfo(
                 name: "a\u{1B}[2Jb\n", target: "i-1", remotePort: 22, addresses: ["/s"], maxDuration: 1)
         }
-        #expect(text == "forward added    a [2Jb : /s for i-1 port 22\n")
+        #expect(text == "forward added    a\\u{1B}[2Jb\\n: /s for i-1 port 22\n")
     }
 
     // MARK: The screen

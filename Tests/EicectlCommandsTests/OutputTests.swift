@@ -211,6 +211,43 @@ import Testing
     @Test func namesCannotControlTheTerminal() {
         var table = Table(["A", "B"])
         table.add(plain: ["x\u{1B}[2J", "y\n"])
-        #expect(table.text(.plain) == "A      B\nx?[2J  y?\n")
+        #expect(table.text(.plain) == "A           B\nx\\u{1B}[2J  y\\n\n")
+    }
+
+    /// A daemon of another release, or one that was fooled: nothing that it says moves the cursor or begins a line.
+    private static let hostile = [
+        "a\u{1B}[2Jb", "a\r\neiced ends", "a\u{85}b", "a\u{2028}b", "a\u{9B}2Jb", "a\u{202E}b", "a\tb",
+    ]
+
+    @Test("no text of the daemon controls the terminal or begins a line", arguments: hostile)
+    func foreignText(text: String) throws {
+        let failure = Failure(.internal, text, why: text, hint: text)
+        let record = FailureRecord(when: .init(milliseconds: 0), failure: failure, subject: text)
+        var forward = ForwardInfo(
+            name: text, target: text, remotePort: 22, addresses: [text], profile: text, region: text, endpoint: text,
+            maxDuration: 1)
+        forward.lastFailure = record
+        let endpoint = EndpointInfo(
+            id: text, dnsName: text, region: text, slots: .init(inUse: 1, cap: 2), lastFailure: record,
+            spares: .init(ready: 0, pausedUntil: .init(milliseconds: 0), why: text))
+        let harmless = Output.forwards(
+            [ForwardInfo(name: "a", target: "b", remotePort: 22, addresses: ["c"], maxDuration: 1)], .plain)
+        let texts = [
+            Output.forwards([forward], .plain), Output.endpoints([endpoint], .plain), Output.added([forward]),
+            Output.notices(
+                StatusResult(
+                    version: text, pid: 1, uptime: 1, socket: text, forwards: [], tunnels: [], endpoints: [],
+                    recentFailures: [], needsLogin: [NeededLogin(profile: text, command: text)], warnings: [record]),
+                .plain),
+        ]
+        for shown in texts {
+            #expect(!shown.unicodeScalars.contains { ForeignText.isUnsafe($0) && $0 != "\n" }, "\(shown)")
+            #expect(!shown.split(separator: "\n").contains { $0.hasPrefix("eiced ends") }, "\(shown)")
+        }
+        #expect(texts[0].split(separator: "\n").count == harmless.split(separator: "\n").count + 1)
+        for json in [try Output.json(forward), try Output.jsonLine(forward)] {
+            #expect(!json.unicodeScalars.contains { ForeignText.isUnsafe($0) && $0 != "\n" }, "\(json)")
+        }
+        #expect(!Report.lines(failure).unicodeScalars.contains { ForeignText.isUnsafe($0) && $0 != "\n" })
     }
 }

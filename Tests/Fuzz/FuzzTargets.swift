@@ -151,8 +151,9 @@ enum FuzzTargets {
 
     @Sendable private static func ec2(_ bytes: [UInt8]) {
         guard let page = try? XMLNode.parse(bytes) else { return }
-        for set in page.items("reservationSet") { _ = set.items("instancesSet").compactMap(Instance.init) }
-        _ = page.items("instanceConnectEndpointSet").compactMap(InstanceConnectEndpoint.init)
+        let reader = AnswerReader(sent: .none)
+        for set in page.items("reservationSet") { _ = set.items("instancesSet").compactMap { Instance($0, reader) } }
+        _ = page.items("instanceConnectEndpointSet").compactMap { InstanceConnectEndpoint($0, reader) }
         _ = page.first("Code")
     }
 

@@ -105,7 +105,7 @@ import Testing
         #expect(failure.sentence.contains("10.0.1.5"))
         #expect(failure.why.contains("1011 \"Unable to connect to target\""))
         #expect(EndpointClose(code: 1_000, reason: "bye").failure(route: route) == nil)
-        let parrot = EndpointClose(code: 1_008, reason: "no abcdefgh for you", secrets: ["abcdefgh"])
+        let parrot = EndpointClose(code: 1_008, reason: "no abcdefgh for you", redaction: Redaction(["abcdefgh"]))
         #expect(parrot.reason == "no … for you")
         #expect(EndpointClose(code: nil, reason: "").failure(route: route) == nil)
         #expect(EndpointClose(code: 1_008, reason: "odd").failure(route: route)?.kind == .connectionLost)

@@ -13,16 +13,15 @@ import Testing
         #expect(
             fields == [
                 "MESSAGE=refused forward=db reason=x\\ny request_id=\"a b\"", "PRIORITY=4", "SYSLOG_IDENTIFIER=eiced",
-                "MESSAGE_ID=0f1a1707eb3141e2b7ef0a71e8e936a3", "EICED_FORWARD=db", "EICED_REASON=x\ny",
+                "MESSAGE_ID=0f1a1707eb3141e2b7ef0a71e8e936a3", "EICED_FORWARD=db", "EICED_REASON=x\\ny",
                 "EICED_REQUEST_ID=a b",
             ])
     }
 
-    /// https://systemd.io/JOURNAL_NATIVE_PROTOCOL
-    @Test func aValueOfSeveralLinesHasItsLengthBeforeIt() {
-        let bytes = JournalEntry.bytes(LogEntry(.info, "m", ["reason": "x\ny"]))
-        let text = Array("MESSAGE=m reason=x\\ny\nPRIORITY=6\nSYSLOG_IDENTIFIER=eiced\nEICED_REASON\n".utf8)
-        #expect(bytes == text + [3, 0, 0, 0, 0, 0, 0, 0] + Array("x\ny\n".utf8))
+    @Test("no value has lines, so each field is one line of the journal's protocol") func eachFieldIsOneLine() {
+        let bytes = JournalEntry.bytes(LogEntry(.info, "m", ["reason": "x\r\ny\u{1B}\u{2028}"]))
+        let text = "MESSAGE=m reason=x\\r\\ny\\u{1B}\\u{2028}\nPRIORITY=6\nSYSLOG_IDENTIFIER=eiced\n"
+        #expect(String(decoding: bytes, as: UTF8.self) == text + "EICED_REASON=x\\r\\ny\\u{1B}\\u{2028}\n")
     }
 
     @Test(arguments: [

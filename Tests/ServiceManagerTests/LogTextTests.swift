@@ -1,3 +1,4 @@
+import Failures
 import Logging
 import Testing
 
@@ -27,7 +28,7 @@ import Testing
         ("Zürich 東京 🙂", "Zürich 東京 🙂"), ("C:\\x", "C:\\x"),
     ])
     func nothingBeginsAnotherLineOrMovesTheCursor(text: String, shown: String) {
-        #expect(LogText.oneLine(text) == shown)
+        #expect(ForeignText.line(text) == shown)
         #expect(entryLine("m", ["k\(text)": "v"]).hasPrefix("m k"))
         #expect(!entryLine(text, ["k\(text)": "\(text)"]).unicodeScalars.contains { $0.value < 0x20 })
     }

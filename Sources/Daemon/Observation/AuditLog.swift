@@ -78,7 +78,9 @@ final class AuditLog: Sendable {
         while true {
             let batch = state.withLock { $0.waiting }
             let lines = batch.map { record in
-                ((try? encoder.encode(record)).map(Array.init) ?? Array("{}".utf8)) + [UInt8(ascii: "\n")]
+                ForeignText.json((try? encoder.encode(record)).map(Array.init) ?? Array("{}".utf8)) + [
+                    UInt8(ascii: "\n")
+                ]
             }
             let outcome = file.append(lines)
             let (isOver, completions) = state.withLock { state in

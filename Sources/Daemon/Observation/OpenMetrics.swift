@@ -1,3 +1,5 @@
+import Failures
+
 /// Writes OpenMetrics text (OpenMetrics 1.0, section "Text format"): families with their kind, unit and help, then their
 /// samples, `# EOF` last.
 struct OpenMetrics {
@@ -60,12 +62,14 @@ struct OpenMetrics {
     /// Backslash, quote and line feed stand escaped, in labels and in help alike.
     private static func escape(_ text: String) -> String {
         var escaped = ""
-        for character in text.unicodeScalars {
-            switch character {
+        for scalar in text.unicodeScalars {
+            switch scalar {
             case "\\": escaped += "\\\\"
             case "\"": escaped += "\\\""
             case "\n": escaped += "\\n"
-            default: escaped.unicodeScalars.append(character)
+            // The format has no escape for these: shown as a log shows them.
+            case _ where ForeignText.isUnsafe(scalar): escaped += "\\\(scalar.escaped(asASCII: true))"
+            default: escaped.unicodeScalars.append(scalar)
             }
         }
         return escaped

@@ -140,7 +140,7 @@ struct SSHConfigCommand: ParsableCommand {
     static func program(environment: (String) -> String?) -> String {
         let own = CommandsProgram.eicectlPath ?? ""
         // A copy under another name is not found: which one that was is not known here.
-        guard access(own, X_OK) == 0, !own.contains("\n") else { return "eicectl" }
+        guard access(own, X_OK) == 0, !own.utf8.contains(0xA) else { return "eicectl" }
         for folder in (environment("PATH") ?? "").split(separator: ":") where folder.hasPrefix("/") {
             let candidate = "\(folder)/eicectl"
             guard access(candidate, X_OK) == 0 else { continue }
