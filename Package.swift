@@ -96,7 +96,7 @@ let package = Package(
         // Credentials, signing, EC2's API over libcurl and expat.
         .target(
             name: "AWS",
-            dependencies: ["Bounds", "CCurl", "CExpat", "CLinux", "Failures", "OpenSSL", logging],
+            dependencies: ["Bounds", "CCurl", "CExpat", "CLinux", "Descriptors", "Failures", "OpenSSL", logging],
             swiftSettings: strict),
         .testTarget(
             name: "AWSTests",
@@ -133,7 +133,7 @@ let package = Package(
             swiftSettings: strict),
 
         // The control protocol: its types, its two ends.
-        .target(name: "ControlProtocol", dependencies: ["Failures"], swiftSettings: strict),
+        .target(name: "ControlProtocol", dependencies: ["Descriptors", "Failures"], swiftSettings: strict),
         // Lines to values and back, by Foundation.
         .target(name: "ControlCodec", dependencies: ["ControlProtocol", "Failures"], swiftSettings: strict),
         .testTarget(
@@ -275,14 +275,15 @@ let package = Package(
         .testTarget(
             name: "WebSocketEchoTests", dependencies: ["WebSocketEcho", "WebSocket", "TestSupport"],
             swiftSettings: strict),
-        .executableTarget(name: "wsecho", dependencies: ["WebSocketEcho"], swiftSettings: strict),
+        .executableTarget(name: "wsecho", dependencies: ["Descriptors", "WebSocketEcho"], swiftSettings: strict),
 
         // The programs: each main under 30 lines.
         .executableTarget(name: "eiced", dependencies: ["Daemon"], swiftSettings: strict, linkerSettings: hardenedLink),
         .executableTarget(
-            name: "eicectl", dependencies: ["EicectlProxy"], swiftSettings: strict, linkerSettings: hardenedLink),
+            name: "eicectl", dependencies: ["Descriptors", "EicectlProxy"], swiftSettings: strict,
+            linkerSettings: hardenedLink),
         .executableTarget(
-            name: "eicectl-commands", dependencies: ["EicectlCommands"], swiftSettings: strict,
+            name: "eicectl-commands", dependencies: ["Descriptors", "EicectlCommands"], swiftSettings: strict,
             linkerSettings: hardenedLink),
         .executableTarget(
             name: "eice-emulator", dependencies: ["EICEEmulator"], swiftSettings: strict, linkerSettings: hardenedLink),

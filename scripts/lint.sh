@@ -43,6 +43,15 @@ users=$(grep -rlE '\b(SOCK|MSG|SHUT)_[A-Z]+\b' Sources Tests --include '*.swift'
     xargs grep -LE "${import}CLinux\$" || true)
 [ -z "$users" ] || complain "constants of <sys/socket.h> need CLinux imported beside Glibc:" "$users"
 
+# Paths are bytes: Descriptors has system calls that lose none of them, which the compiler prefers where it is imported.
+users=$(grep -rlE '(^|[^.a-zA-Z])(open|stat|lstat|access|mkdir|rmdir|unlink|rename|opendir|fnmatch|readlink|realpath)\(("|[a-zA-Z]+[,)])' \
+    Sources --include '*.swift' | grep -vE '^Sources/(Descriptors|SocketIO|Benchmark)/' |
+    xargs grep -LE "${import}(Descriptors|SocketIO)\$" || true)
+[ -z "$users" ] || complain "system calls with paths need Descriptors or SocketIO imported:" "$users"
+if grep -rnE 'CommandLine\.arguments|getenv\([^)]*\)\.map|readlink\(.*&' Sources --include '*.swift' | grep -v '^Sources/Descriptors/'; then
+    complain "arguments, variables and links come from ProcessStart and Descriptors, which lose no byte"
+fi
+
 # eicectl starts for each `ssh`: what it must not have comes in through a dependency, unnoticed.
 for program in eicectl eicectl-commands; do
     linked=$(ldd ".build/debug/$program")

@@ -1,5 +1,5 @@
+import Descriptors
 import Failures
-import Glibc
 
 /// The environment variables that AWS's settings are read from, as a value: taken once when the daemon starts, so
 /// that everything that depends on it can be tested without touching the process.
@@ -13,16 +13,14 @@ public struct Environment: Sendable, Hashable {
 
     public init(_ values: [String: String]) { self.values = values }
 
-    /// The process's own environment. Bytes that are not UTF-8 are replaced: no AWS setting has any.
+    /// The process's own environment, in which no byte is lost (see `String.systemBytes`).
     public static func current() -> Environment {
         var values: [String: String] = [:]
-        var entry: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = environ
-        while let pair = entry?.pointee {
-            let text = String(cString: pair)
-            if let equals = text.firstIndex(of: "=") {
-                values[String(text[..<equals])] = String(text[text.index(after: equals)...])
-            }
-            entry = entry?.advanced(by: 1)
+        for variable in ProcessStart.environment {
+            // By bytes: a value may begin with a combining character, which is one `Character` with the sign before it.
+            let bytes = variable.utf8
+            guard let equals = bytes.firstIndex(of: UInt8(ascii: "=")) else { continue }
+            values[String(variable[..<equals])] = String(variable[bytes.index(after: equals)...])
         }
         return Environment(values)
     }
@@ -55,17 +53,7 @@ public struct Environment: Sendable, Hashable {
     }
 
     /// The user's home folder: HOME, else what the user database says.
-    public var homeDirectory: String? {
-        if let home = self["HOME"] { return home }
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16_384) { buffer in
-            guard let base = buffer.baseAddress, getpwuid_r(getuid(), &entry, base, buffer.count, &found) == 0,
-                found != nil, let directory = entry.pw_dir
-            else { return nil }
-            return String(cString: directory)
-        }
-    }
+    public var homeDirectory: String? { self["HOME"] ?? AbsolutePath.accountHome }
 
     /// A path as botocore expands it (``PathText``).
     public func expand(path: String) -> String {

@@ -1,3 +1,4 @@
+import Descriptors
 import Glibc
 
 /// How a helper program is started: as a child, or, where eiced runs in its unit's sandbox, as a unit of its own, since a child

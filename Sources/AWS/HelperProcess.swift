@@ -1,5 +1,6 @@
 import Bounds
 import CLinux
+import Descriptors
 import Failures
 import Glibc
 import Synchronization
@@ -108,9 +109,9 @@ struct HelperProcess: Sendable {
     private func spawn(
         _ output: Int32, _ errors: Int32, _ cancellation: Cancellation, _ pid: inout pid_t
     ) -> Int32 {
-        var argumentList: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        var argumentList: [UnsafeMutablePointer<CChar>?] = arguments.map { $0.duplicateSystemString() } + [nil]
         var variables: [UnsafeMutablePointer<CChar>?] =
-            environment.values.map { strdup("\($0.key)=\($0.value)") } + [nil]
+            environment.values.map { "\($0.key)=\($0.value)".duplicateSystemString() } + [nil]
         defer { for text in argumentList + variables { free(text) } }
         return clinux_spawn_helper_within(
             &argumentList, &variables, output, errors, cancellation.descriptor, Int32(clamping: timeout.milliseconds),

@@ -1,4 +1,5 @@
 import Bounds
+import Descriptors
 import Failures
 import Glibc
 

@@ -1,4 +1,5 @@
 import Bounds
+import Descriptors
 import Failures
 import Glibc
 
@@ -43,7 +44,7 @@ final class LoginWatch: Sendable {
             defer { closedir(stream) }
             while let entry = readdir(stream) {
                 let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                    pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                    pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(systemString: $0) }
                 }
                 if name.hasSuffix(".json") { snapshot.marks["\(folder)/\(name)"] = Self.mark("\(folder)/\(name)") }
             }

@@ -5,7 +5,10 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 ssize_t clinux_send_descriptors(int socket, const void *bytes, size_t length, const int *descriptors, size_t count) {
     if (count > CLINUX_MAX_DESCRIPTORS) {
@@ -93,6 +96,26 @@ void clinux_tune_heap(int large) {
 
 void clinux_trim_heap(void) {
     malloc_trim(0);
+}
+
+int clinux_file_contains(int file, const void *bytes, size_t length, size_t limit) {
+    struct stat status;
+    if (fstat(file, &status) != 0) return -1;
+    if (status.st_size <= 0) return 0;
+    if ((size_t)status.st_size > limit) {
+        errno = EFBIG;
+        return -1;
+    }
+    void *content = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
+    if (content == MAP_FAILED) return -1;
+    int found = memmem(content, (size_t)status.st_size, bytes, length) != NULL;
+    munmap(content, (size_t)status.st_size);
+    return found;
+}
+
+int clinux_unread_by_peer(int socket) {
+    int unread = 0;
+    return ioctl(socket, SIOCOUTQ, &unread) == 0 ? unread : -1;
 }
 
 int clinux_memory_file(const char *name) {

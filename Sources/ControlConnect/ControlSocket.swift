@@ -43,10 +43,11 @@ package final class ControlSocket {
         let descriptor = FileDescriptor(takingOwnership: raw)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count <= SocketPath.maximumLength, !path.utf8.contains(0) else {
+        let bytes = path.systemBytes
+        guard bytes.count <= SocketPath.maximumLength, !bytes.contains(0) else {
             throw Failure(.configuration, "cannot use the control socket \(path)", why: "the path is too long")
         }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
         // On a Unix socket this bounds connect(2) too, which waits while the daemon's backlog is full.
         var limit = timeval(tv_sec: Int(timeout.components.seconds), tv_usec: 0)
         setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))

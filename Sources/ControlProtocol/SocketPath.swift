@@ -1,3 +1,4 @@
+import Descriptors
 import Failures
 import Glibc
 
@@ -12,18 +13,27 @@ public enum SocketPath {
     ///
     /// - Parameters:
     ///   - option: what `--socket` said.
-    ///   - environment: a variable's value; an empty one counts as not set, as the XDG base directory specification
-    ///     has it.
+    ///   - environment: a variable's value; an empty one counts as not set, and `XDG_RUNTIME_DIR` must be absolute, as the XDG
+    ///     base directory specification has it.
     ///   - ownsFolder: whether a path is a folder of this user.
+    ///   - folder: what a relative path is relative to; nil where that has no name.
+    /// - Returns: an absolute path. A `~` at the beginning is the home folder, since not only shells pass such paths.
     public static func find(
-        option: String?, environment: (String) -> String?, uid: UInt32, ownsFolder: (String) -> Bool
+        option: String?, environment: (String) -> String?, uid: UInt32, ownsFolder: (String) -> Bool,
+        folder current: () -> String? = currentFolder
     ) throws(Failure) -> String {
         func variable(_ name: String) -> String? {
             environment(name).flatMap { $0.isEmpty ? nil : $0 }
         }
-        if let option { return try checked(option, from: "--socket") }
-        if let path = variable("EICED_SOCKET") { return try checked(path, from: "$EICED_SOCKET") }
-        if let folder = variable("XDG_RUNTIME_DIR") {
+        func absolute(_ path: String, from source: String) throws(Failure) -> String {
+            guard !path.isEmpty else { return try checked(path, from: source) }
+            let whole = AbsolutePath.of(path, home: variable("HOME"), folder: current)
+            guard let whole else { throw unusable(source, "\"\(path)\" is relative to a folder that has no name") }
+            return try checked(whole, from: source)
+        }
+        if let option { return try absolute(option, from: "--socket") }
+        if let path = variable("EICED_SOCKET") { return try absolute(path, from: "$EICED_SOCKET") }
+        if let folder = variable("XDG_RUNTIME_DIR"), folder.hasPrefix("/") {
             return try checked("\(folder)/\(name)", from: "$XDG_RUNTIME_DIR")
         }
         let folder = "/run/user/\(uid)"
@@ -40,7 +50,7 @@ public enum SocketPath {
     public static func find(option: String?) throws(Failure) -> String {
         try find(
             option: option,
-            environment: { name in getenv(name).map { String(cString: $0) } },
+            environment: ProcessStart.variable,
             uid: getuid(),
             ownsFolder: { path in
                 var status = stat()
@@ -54,12 +64,16 @@ public enum SocketPath {
             why = "the path is empty"
         } else if path.utf8.contains(0) {
             why = "the path has a NUL in it"
-        } else if path.utf8.count > maximumLength {
-            why = "the path has \(path.utf8.count) bytes, and a Unix socket's has at most \(maximumLength)"
+        } else if path.systemBytes.count > maximumLength {
+            why = "the path has \(path.systemBytes.count) bytes, and a Unix socket's has at most \(maximumLength)"
         } else {
             return path
         }
-        throw Failure(
+        throw unusable(source, why)
+    }
+
+    private static func unusable(_ source: String, _ why: String) -> Failure {
+        Failure(
             .configuration, "cannot use the control socket of \(source)", why: why,
             hint: "choose a shorter path with --socket or EICED_SOCKET")
     }

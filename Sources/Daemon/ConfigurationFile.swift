@@ -16,7 +16,7 @@ extension Configuration {
     ///   - environment: a variable's value.
     /// - Returns: the configuration, and what a person should know though it is allowed.
     public static func load(
-        path: String?, environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }
+        path: String?, environment: (String) -> String? = ProcessStart.variable
     ) throws(InvalidConfiguration) -> (Configuration, warnings: [String]) {
         guard let file = path ?? defaultPath(environment: environment) else { return (Configuration(), []) }
         func unreadable(_ why: String) -> InvalidConfiguration {
@@ -40,7 +40,7 @@ extension Configuration {
     /// `$XDG_CONFIG_HOME/eiced/config.toml`, or `~/.config/eiced/config.toml` without that variable (XDG base directory
     /// specification; a path that is not absolute is to be ignored). Nil without a home.
     public static func defaultPath(
-        environment: (String) -> String? = { name in getenv(name).map { String(cString: $0) } }
+        environment: (String) -> String? = ProcessStart.variable
     ) -> String? {
         if let folder = environment("XDG_CONFIG_HOME"), folder.hasPrefix("/") { return "\(folder)/\(fileName)" }
         if let home = environment("HOME"), home.hasPrefix("/") { return "\(home)/.config/\(fileName)" }

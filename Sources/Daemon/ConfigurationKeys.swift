@@ -9,7 +9,7 @@ enum ConfigurationKeys {
     static let defaults: [ConfigurationSetting<Configuration.Defaults>] = [
         .text("profile", \.profile, "the name of an AWS profile", where: ConfigurationText.isName),
         .text("region", \.region, "an AWS region such as \"eu-west-1\"", where: ConfigurationText.isRegion),
-        .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isIPAddress),
+        .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isBindAddress),
         .maxDuration(\.maxDurationIfSet),
         .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
         .users("allow_users", \.allowUsers),
@@ -36,7 +36,7 @@ enum ConfigurationKeys {
             where: ConfigurationText.isName),
         .remotePort,
         .local,
-        .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isIPAddress),
+        .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isBindAddress),
         .boolean("allow_remote", \.allowRemote),
         .users("allow_users", \.allowUsers),
         .networks("allow_networks", \.allowNetworks),
@@ -186,7 +186,19 @@ enum ConfigurationText {
         text.utf8.count <= longestID && Endpoint.isID(text)
     }
 
-    @Sendable static func isIPAddress(_ text: String) -> Bool { SocketAddress(ip: text, port: 0) != nil }
+    @Sendable static func isBindAddress(_ text: String) -> Bool { bindAddress(text) != nil }
+
+    /// The address of a `bind`: an IP address, also in brackets. Empty for `localhost`, which is both loopback addresses; nil for
+    /// anything else.
+    static func bindAddress(_ text: String) -> String? {
+        if text.lowercased() == "localhost" { return "" }
+        let isBracketed = text.hasPrefix("[") && text.hasSuffix("]")
+        let address = isBracketed ? String(text.dropFirst().dropLast()) : text
+        guard let parsed = SocketAddress(ip: address, port: 0), !isBracketed || parsed.family == .ipv6 else {
+            return nil
+        }
+        return address
+    }
 
     private static func consists(_ text: String, ofLettersAnd others: String, capitals: Bool) -> Bool {
         !text.isEmpty

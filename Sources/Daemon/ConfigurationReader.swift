@@ -156,7 +156,10 @@ struct ConfigurationReader {
         forward.target = draft.target ?? ""
         forward.remotePort = draft.remotePort ?? 0
         forward.local = draft.local ?? .port(0)
-        if case .port = forward.local { forward.bind = draft.bind ?? defaults.bind }
+        if case .port = forward.local {
+            let address = (draft.bind ?? defaults.bind).flatMap(ConfigurationText.bindAddress) ?? ""
+            forward.bind = address.isEmpty ? nil : address
+        }
         forward.allowRemote = draft.allowRemote
         forward.allowUsers = draft.allowUsers ?? defaults.allowUsers ?? []
         forward.allowNetworks = draft.allowNetworks ?? defaults.allowNetworks

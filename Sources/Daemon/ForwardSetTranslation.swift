@@ -14,7 +14,9 @@ extension RequestTranslation {
         var new = old
         if let name = parameters.name, name != old.name { new.name = try checkName(name) }
         if let local = parameters.local { new.local = try place(local) }
-        new.bindAddress = parameters.bind ?? (unset.contains(.bind) ? configuration.defaults.bind : old.bindAddress)
+        if let bind = parameters.bind ?? (unset.contains(.bind) ? configuration.defaults.bind ?? "localhost" : nil) {
+            new.bindAddress = try Self.bindAddress(bind)
+        }
         new.allowsRemoteClients = try checkBind(
             new.bindAddress, allowRemote: parameters.allowRemote ?? old.allowsRemoteClients)
         new.isEphemeral = parameters.ephemeral ?? old.isEphemeral

@@ -19,7 +19,7 @@ struct RequestTranslation {
         guard !parameters.mappings.isEmpty else {
             throw Failure(.invalidRequest, "no remote port was given", hint: "eicectl add TARGET 22:2222")
         }
-        let bind = parameters.bind ?? configuration.defaults.bind
+        let bind = try Self.bindAddress(parameters.bind ?? configuration.defaults.bind)
         let allowsRemote = try checkBind(bind, allowRemote: parameters.allowRemote)
         var result: [ForwardSpecification] = []
         for mapping in parameters.mappings {
@@ -227,5 +227,16 @@ struct RequestTranslation {
 
     private static func isLoopback(_ address: String) -> Bool {
         SocketAddress(ip: address, port: 0)?.isLoopback ?? false
+    }
+
+    /// The address of a `bind`: as it is or in brackets, as in a URL. `localhost` is both loopback addresses, which is nil.
+    static func bindAddress(_ text: String?) throws(Failure) -> String? {
+        guard let text else { return nil }
+        guard let address = ConfigurationText.bindAddress(text) else {
+            throw Failure(
+                .usage, "invalid address \"\(Text.excerpt(text, limit: 60))\"",
+                why: "expected an IP address or localhost", hint: "leave it out for 127.0.0.1 and ::1")
+        }
+        return address.isEmpty ? nil : address
     }
 }

@@ -4,6 +4,7 @@ import Failures
 import Glibc
 import Logging
 import OpenSSL
+import SocketIO
 import Synchronization
 
 /// Whom tunnels trust, by the file that has the authorities: AWS's profiles may name one each. A file that has changed is read

@@ -130,14 +130,13 @@ public final class Emulator: Sendable {
             }
             return wanted
         }
-        let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        var template = Array("\(parent)/eice-emulator-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else {
+        let parent = ProcessStart.variable("TMPDIR") ?? "/tmp"
+        guard let folder = mkdtemp(in: parent, name: "eice-emulator-") else {
             throw Failure(
                 .stateNotSaved, "cannot make a folder in \(parent)", why: SystemError("make a directory").reason,
                 hint: "--directory names another place")
         }
-        return String(decoding: template.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return folder
     }
 }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Failures
 import Glibc
 import Logging
+import SocketIO
 
 /// The command line of `eice-emulator`.
 public struct EmulatorCommand: AsyncParsableCommand {
@@ -111,12 +112,35 @@ public struct EmulatorCommand: AsyncParsableCommand {
 
     public init() {}
 
+    /// The program: parses its command line and runs. Does not return.
+    public static func start() async -> Never {
+        do {
+            // Every byte of the arguments, and without /proc too; `CommandLine` has neither.
+            var command = try parseAsRoot(Array(ProcessStart.arguments.dropFirst()))
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            guard exitCode(for: error).isSuccess else { exit(withError: error) }
+            do throws(Failure) {
+                try StandardStream.answer(fullMessage(for: error) + "\n")
+            } catch {
+                StandardStream.write("eice-emulator: error: \(error.sentence)\n", to: STDERR_FILENO)
+                Glibc.exit(error.kind.exitCode)
+            }
+        }
+        Glibc.exit(0)
+    }
+
     public mutating func run() async throws {
         do throws(Failure) {
             if exampleInventory {
-                print(Inventory.example)
+                try StandardStream.answer(Inventory.example + "\n")
             } else if listFaults {
-                for kind in Fault.Kind.allCases { print("\(kind.rawValue): \(kind.explanation)") }
+                try StandardStream.answer(
+                    Fault.Kind.allCases.map { "\($0.rawValue): \($0.explanation)\n" }.joined())
             } else {
                 try await serve()
             }
@@ -138,7 +162,7 @@ public struct EmulatorCommand: AsyncParsableCommand {
             let environment = EmulatorEnvironment(emulator)
             if let envFile { try PrivateFile.write(environment.shell, to: envFile, mode: 0o600) }
             announce(emulator, options.log)
-            StandardStream.write(printJson ? environment.json : environment.shell, to: STDOUT_FILENO)
+            try StandardStream.answer(printJson ? environment.json : environment.shell)
             await stop.wait()
         } catch {
             await emulator.stop()

@@ -1,5 +1,6 @@
 import CLinux
 import Dispatch
+import Failures
 import Glibc
 import SocketIO
 
@@ -47,13 +48,14 @@ struct StopSignals: Sendable {
 
 enum StandardStream {
     /// Writes all of it in one call where the system allows, so that a reader sees all lines or none.
-    static func write(_ text: String, to descriptor: CInt) {
-        var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return }
-            rest = rest.dropFirst(count)
-        }
+    static func write(_ text: String, to descriptor: CInt) { _ = TextOutput.write(text, to: descriptor) }
+
+    /// Writes an answer to stdout.
+    ///
+    /// - Throws: when it cannot be written. A reader that is gone has had what it wanted.
+    static func answer(_ text: String) throws(Failure) {
+        signal(SIGPIPE, SIG_IGN)
+        guard let error = TextOutput.write(text, to: STDOUT_FILENO), error.code != EPIPE else { return }
+        throw Failure(.stateNotSaved, "cannot write to stdout", why: error.reason)
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import Descriptors
 import EicectlProxy
 import Failures
 

@@ -1,4 +1,5 @@
 import ControlProtocol
+import Descriptors
 import EicectlProxy
 import Failures
 
@@ -62,9 +63,10 @@ enum MappingText {
         guard text.contains("/") else {
             throw wrong(whole, "\"\(text)\" is neither a port nor the path of a Unix socket, which has a /")
         }
-        if text.hasPrefix("/") { return .path(String(text)) }
-        guard let folder = folder() else { throw wrong(whole, "the current folder has no name") }
-        return .path("\(folder)/\(text)")
+        guard let path = AbsolutePath.of(String(text), folder: folder) else {
+            throw wrong(whole, "the current folder has no name")
+        }
+        return .path(path)
     }
 
     private static func wrong(_ text: String, _ why: String) -> Failure {

@@ -1,3 +1,4 @@
+import Descriptors
 import Glibc
 
 /// What to say when forwards would not be there after the next log-in: eiced's unit is installed, and nobody enabled it.
@@ -40,7 +41,7 @@ struct ServiceHint {
     /// This process's own.
     static func current() -> ServiceHint {
         func variable(_ name: String) -> String? {
-            getenv(name).map { String(cString: $0) }.flatMap { $0.hasPrefix("/") ? $0 : nil }
+            ProcessStart.variable(name).flatMap { $0.hasPrefix("/") ? $0 : nil }
         }
         return ServiceHint(home: variable("HOME"), configuration: variable("XDG_CONFIG_HOME"))
     }

@@ -4,8 +4,6 @@ import Glibc
 
 /// `eicectl-commands`, which has all that `proxy` does without. It is `eicectl` to whoever runs it: only that starts it, in its
 /// own place.
-///
-/// Paths are bytes here, as the system has them: what is not UTF-8 is a path, too.
 public enum CommandsProgram {
     private static let name = "eicectl-commands"
     private static let folder = "/libexec/eiced"
@@ -15,57 +13,42 @@ public enum CommandsProgram {
     /// - Parameter words: its arguments, without a name.
     /// - Returns: why it could not.
     static func become(_ words: [String]) -> Failure {
-        guard let own = ownPath() else {
-            return Failure(.internal, "cannot tell where eicectl is", why: SystemError("readlink").reason)
+        guard let own = ProcessStart.executable else {
+            return Failure(
+                .internal, "cannot tell where eicectl is", why: SystemError("readlink").reason,
+                hint: "mount /proc, or start eicectl by its path")
         }
-        let path = path(of: own) { access(terminated($0), X_OK) == 0 }
-        var arguments = (["eicectl"] + words).map { strdup($0) }
+        let path = path(of: own) { access($0, X_OK) == 0 }
+        var arguments = (["eicectl"] + words).map { $0.duplicateSystemString() }
         defer { for argument in arguments { free(argument) } }
         arguments.append(nil)
-        execv(terminated(path), arguments)
+        _ = path.withSystemString { execv($0, arguments) }
         return Failure(
-            .internal, "cannot run \(String(decoding: path, as: UTF8.self))", why: SystemError("execv").reason,
+            .internal, "cannot run \(path)", why: SystemError("execv").reason,
             hint: "it belongs to eicectl and is installed with it: install eiced again")
     }
 
     /// The two lie in one folder, as they are built, or in `PREFIX/bin` and `PREFIX/libexec/eiced`, as they are installed.
     ///
     /// - Parameter eicectl: an absolute path.
-    static func path(of eicectl: [UInt8], isProgram: ([UInt8]) -> Bool) -> [UInt8] {
+    static func path(of eicectl: String, isProgram: (String) -> Bool) -> String {
         let own = parent(eicectl)
-        let installed = parent(own) + "\(folder)/\(name)".utf8
-        return own.ends(with: "/bin") && isProgram(installed) ? installed : own + "/\(name)".utf8
+        let installed = parent(own) + "\(folder)/\(name)"
+        return own.hasSuffix("/bin") && isProgram(installed) ? installed : own + "/\(name)"
     }
 
     /// The way back: the path of `eicectl`.
     ///
     /// - Parameter commands: an absolute path.
-    static func eicectl(of commands: [UInt8]) -> [UInt8] {
+    static func eicectl(of commands: String) -> String {
         let own = parent(commands)
-        return own.ends(with: folder) ? own.dropLast(folder.utf8.count) + "/bin/eicectl".utf8 : own + "/eicectl".utf8
+        return own.hasSuffix(folder) ? own.dropLast(folder.count) + "/bin/eicectl" : own + "/eicectl"
     }
 
     /// Where the `eicectl` is that became this process; nil where the system does not say.
-    public static var eicectlPath: String? {
-        ownPath().map { String(decoding: eicectl(of: $0), as: UTF8.self) }
+    public static var eicectlPath: String? { ProcessStart.executable.map { eicectl(of: $0) } }
+
+    private static func parent(_ path: String) -> String {
+        path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? ""
     }
-
-    /// The file that this process runs; nil where the system does not say. Where the file was replaced since, its path has a
-    /// note of that after it (proc_pid_exe(5)).
-    private static func ownPath() -> [UInt8]? {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        guard count > 0 else { return nil }
-        return buffer.prefix(count).map { UInt8(bitPattern: $0) }
-    }
-
-    private static func parent(_ path: [UInt8]) -> [UInt8] {
-        path.lastIndex(of: UInt8(ascii: "/")).map { Array(path[..<$0]) } ?? []
-    }
-
-    private static func terminated(_ path: [UInt8]) -> [CChar] { path.map { CChar(bitPattern: $0) } + [0] }
-}
-
-extension [UInt8] {
-    fileprivate func ends(with text: String) -> Bool { suffix(text.utf8.count).elementsEqual(text.utf8) }
 }

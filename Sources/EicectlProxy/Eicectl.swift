@@ -19,16 +19,7 @@ public enum Eicectl {
 
     /// What both programs begin with.
     public static func prepareProcess() {
-        openStandardDescriptors()
         // A reader that is gone is an error of write(2), and is handled where it happens.
         signal(SIGPIPE, SIG_IGN)
-    }
-
-    /// Whoever closed stdin or stdout must not find our control socket in its place.
-    private static func openStandardDescriptors() {
-        for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) == -1 {
-            // The lowest free number, which is this one.
-            _ = open("/dev/null", O_RDWR)
-        }
     }
 }

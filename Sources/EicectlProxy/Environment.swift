@@ -1,6 +1,6 @@
-import Glibc
+import Descriptors
 
 /// This process's environment.
 public func environmentVariable(_ name: String) -> String? {
-    getenv(name).map { String(cString: $0) }
+    ProcessStart.variable(name)
 }

@@ -1,4 +1,5 @@
 import ControlProtocol
+import Descriptors
 import Failures
 import Glibc
 
@@ -37,11 +38,21 @@ public enum Report {
         exit(failure.kind.exitCode)
     }
 
-    /// The exit code of a program that has said all: 0, or 74 when stdout could not take it.
-    public static func flush() -> Int32 { wasCutOff ? 74 : 0 }
+    /// The exit code of a program that has said all: 0, or 74 with a sentence when stdout could not take the answer.
+    public static func flush() -> Int32 {
+        guard let obstacle, let failure = unwritten(obstacle) else { return 0 }
+        _ = TextOutput.write(lines(failure), to: STDERR_FILENO)
+        return failure.kind.exitCode
+    }
 
     /// Whether nothing more can be answered.
-    public static var isOver: Bool { wasCutOff || readerIsGone }
+    public static var isOver: Bool { obstacle != nil || readerIsGone }
+
+    /// The failure behind a write to stdout that failed; nil where only the reader is gone: `eicectl ls | head -1` is no failure.
+    static func unwritten(_ error: SystemError) -> Failure? {
+        guard error.code != EPIPE, error.code != ECONNRESET else { return nil }
+        return Failure(.stateNotSaved, "cannot write to stdout", why: error.reason)
+    }
 
     /// Whether stdout is a pipe or a socket that nobody reads.
     public static var readerIsGone: Bool {
@@ -49,25 +60,11 @@ public enum Report {
         return poll(&polled, 1, 0) > 0 && polled.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
     }
 
-    /// Only the main thread writes the answer.
-    nonisolated(unsafe) private static var wasCutOff = false
+    /// What kept an answer from stdout. Only the main thread writes the answer.
+    nonisolated(unsafe) private static var obstacle: SystemError?
 
     private static func write(_ text: String, to descriptor: CInt) {
-        var bytes = Array(text.utf8)[...]
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            if count < 0 && errno == EAGAIN {
-                var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                poll(&wait, 1, -1)
-                continue
-            }
-            guard count > 0 else {
-                // `eicectl ls | head -1` is no failure; a full disk is.
-                if descriptor == STDOUT_FILENO && errno != EPIPE { wasCutOff = true }
-                return
-            }
-            bytes = bytes.dropFirst(count)
-        }
+        guard let error = TextOutput.write(text, to: descriptor), descriptor == STDOUT_FILENO else { return }
+        obstacle = obstacle ?? error
     }
 }

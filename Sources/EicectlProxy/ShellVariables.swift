@@ -1,4 +1,5 @@
 import ControlProtocol
+import Descriptors
 import Failures
 import Glibc
 
@@ -45,12 +46,4 @@ public struct ShellVariables {
         }
         return "\(folder)/\(path)"
     }
-}
-
-/// What relative paths of the command line and of variables are relative to; the daemon's own folder is another. Nil if it has
-/// no path any more.
-public func currentFolder() -> String? {
-    guard let name = getcwd(nil, 0) else { return nil }
-    defer { free(name) }
-    return String(cString: name)
 }

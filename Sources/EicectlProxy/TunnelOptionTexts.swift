@@ -1,4 +1,5 @@
 import ControlProtocol
+import Descriptors
 import Failures
 
 /// The options of a tunnel as they were typed, whoever parsed them: the argument parser, or `proxy` by hand.

@@ -1,6 +1,7 @@
 import Failures
 import Glibc
 import Logging
+import SocketIO
 import Synchronization
 
 private let threshold = LogThreshold(.info)
@@ -27,7 +28,7 @@ public func bootstrapLogging(level: Logger.Level, format: LogFormat? = nil) {
 
 private func stderrLeadsToTheJournal() -> Bool {
     JournalStream.isConnected(
-        descriptor: STDERR_FILENO, variable: getenv("JOURNAL_STREAM").map { String(cString: $0) })
+        descriptor: STDERR_FILENO, variable: ProcessStart.variable("JOURNAL_STREAM"))
 }
 
 /// Writes a line to stderr, for what must be said where there is no logger yet. The journal takes its priority from it

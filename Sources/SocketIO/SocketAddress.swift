@@ -47,7 +47,7 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// Nil when the path is empty, holds a NUL, or is longer than ``longestUnixPath`` bytes.
     public init?(unixPath path: String) {
-        let bytes = Array(path.utf8)
+        let bytes = path.systemBytes
         guard !bytes.isEmpty, bytes.count <= Self.longestUnixPath, !bytes.contains(0) else { return nil }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -178,6 +178,6 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     private var unixPath: String {
         let start = MemoryLayout<sockaddr_un>.offset(of: \.sun_path)!
         guard storage.count > start else { return "" }
-        return String(decoding: storage[start...].prefix { $0 != 0 }, as: UTF8.self)
+        return String(systemBytes: storage[start...].prefix { $0 != 0 })
     }
 }

@@ -37,13 +37,10 @@ public struct ClientIdentity: Hashable, Sendable {
         let count = read(raw, &bytes, bytes.count)
         guard count > 0 else { return nil }
         let name = bytes[..<count].last == UInt8(ascii: "\n") ? bytes[..<(count - 1)] : bytes[..<count]
-        return ForeignText.line(String(decoding: name, as: UTF8.self))
+        return ForeignText.line(String(systemBytes: name))
     }
 
     private static func executable(of pid: Int32) -> String? {
-        var characters = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/\(pid)/exe", &characters, characters.count)
-        return count > 0
-            ? ForeignText.line(String(decoding: characters[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)) : nil
+        readlink("/proc/\(pid)/exe").map { ForeignText.line($0) }
     }
 }

@@ -1,7 +1,8 @@
+import Descriptors
 import EicectlCommands
 
 @main enum Program {
     static func main() {
-        Commands.run(CommandLine.arguments)
+        Commands.run(ProcessStart.arguments)
     }
 }

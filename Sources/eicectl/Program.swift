@@ -1,7 +1,8 @@
+import Descriptors
 import EicectlProxy
 
 @main enum Program {
     static func main() {
-        Eicectl.run(CommandLine.arguments)
+        Eicectl.run(ProcessStart.arguments)
     }
 }

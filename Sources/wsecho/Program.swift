@@ -1,10 +1,11 @@
+import Descriptors
 import Glibc
 import WebSocketEcho
 
 /// `wsecho URL [CAFILE]`: echoes messages over ws or wss, for conformance suites. Docs: docs/contributing.md.
 @main enum Program {
     static func main() {
-        let arguments = CommandLine.arguments.dropFirst()
+        let arguments = ProcessStart.arguments.dropFirst()
         guard (1...2).contains(arguments.count), let url = EchoURL(arguments[1]) else {
             say("usage: wsecho ws://HOST[:PORT]/PATH [CAFILE]   (or wss://…)")
             exit(64)

@@ -24,6 +24,22 @@ import Testing
         #expect(try find(nil, ["EICED_SOCKET": "", "XDG_RUNTIME_DIR": ""]) == "/run/user/1000/eiced/control.sock")
     }
 
+    @Test("relative paths and a tilde become absolute, and a relative runtime folder is ignored") func absolutePaths()
+        throws
+    {
+        let environment = ["HOME": "/home/ann", "EICED_SOCKET": "~/e.sock", "XDG_RUNTIME_DIR": "run"]
+        func find(_ option: String?, _ environment: [String: String]) throws(Failure) -> String {
+            try SocketPath.find(
+                option: option, environment: { environment[$0] }, uid: 1000, ownsFolder: { _ in true },
+                folder: { "/work" })
+        }
+        #expect(try find(nil, environment) == "/home/ann/e.sock")
+        #expect(try find("s/c.sock", environment) == "/work/s/c.sock")
+        #expect(try find("~", environment) == "/home/ann")
+        #expect(try find("~x/c.sock", environment) == "/work/~x/c.sock")
+        #expect(try find(nil, ["XDG_RUNTIME_DIR": "run"]) == "/run/user/1000/eiced/control.sock")
+    }
+
     @Test func foreignRuntimeFolderIsNotUsed() throws {
         let failure = try #require(throws: Failure.self) { try find(owned: false) }
         #expect(failure.kind == .configuration)

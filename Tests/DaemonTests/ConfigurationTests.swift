@@ -155,7 +155,7 @@ import Testing
         ("[defaults]\nmax_duration = \"1500ms\"", "c.toml:2:16: defaults.max_duration: expected a length"),
         ("[defaults]\nmax_duration = -1", "c.toml:2:16: defaults.max_duration: expected a length"),
         ("[defaults]\nidle_timeout = 9223372036854775807", "c.toml:2:16: defaults.idle_timeout: expected a length"),
-        ("[defaults]\nbind = \"localhost\"", "c.toml:2:8: defaults.bind: expected an IP address"),
+        ("[defaults]\nbind = \"nohost\"", "c.toml:2:8: defaults.bind: expected an IP address"),
         ("[defaults]\nregion = \"EU\"", "c.toml:2:10: defaults.region: expected an AWS region"),
         ("[defaults]\nprofile = \"a\\nb\"", "c.toml:2:11: defaults.profile: expected the name of an AWS profile"),
         (

@@ -25,17 +25,17 @@ import Testing
         ("/home/a/bin/eicectl", "/home/a/libexec/eiced/eicectl-commands"),
         ("/opt/eiced/eicectl", "/opt/eiced/eicectl-commands"),
     ]) func commandsAreWhereTheyAreInstalledOrBuilt(_ own: String, _ expected: String) {
-        #expect(CommandsProgram.path(of: Array(own.utf8)) { _ in true } == Array(expected.utf8))
-        #expect(CommandsProgram.eicectl(of: Array(expected.utf8)) == Array(own.utf8))
+        #expect(CommandsProgram.path(of: own) { _ in true } == expected)
+        #expect(CommandsProgram.eicectl(of: expected) == own)
     }
 
     @Test func commandsBesideIsTakenWhereNoneIsInstalled() {
         #expect(
-            CommandsProgram.path(of: Array("/home/a/bin/eicectl".utf8)) { _ in false }
-                == Array("/home/a/bin/eicectl-commands".utf8))
+            CommandsProgram.path(of: "/home/a/bin/eicectl") { _ in false }
+                == "/home/a/bin/eicectl-commands")
         // Replaced while it runs.
         #expect(
-            CommandsProgram.path(of: Array("/usr/bin/eicectl (deleted)".utf8)) { _ in true }
-                == Array("/usr/libexec/eiced/eicectl-commands".utf8))
+            CommandsProgram.path(of: "/usr/bin/eicectl (deleted)") { _ in true }
+                == "/usr/libexec/eiced/eicectl-commands")
     }
 }

@@ -65,8 +65,23 @@ void clinux_tune_heap(int large);
 /// Gives the allocator's free memory back to the system (malloc_trim(3)). Takes milliseconds where the heap is large.
 void clinux_trim_heap(void);
 
+/// Whether the file has these bytes in it. 1 or 0; -1 with errno where it cannot be read, or has more than `limit` bytes (EFBIG).
+int clinux_file_contains(int file, const void *bytes, size_t length, size_t limit);
+
+/// Bytes and what the kernel needs for them that the peer of a Unix socket did not read yet (SIOCOUTQ); 0 when it read all. -1
+/// with errno.
+int clinux_unread_by_peer(int socket);
+
 /// memfd_create(2), close-on-exec. Returns what memfd_create(2) returns.
 int clinux_memory_file(const char *name);
+
+/// This process's arguments, its own name first, as the kernel passed them. Needs no /proc.
+int clinux_argument_count(void);
+char *const *clinux_arguments(void);
+
+/// The path with which this program was started, as execve(2) got it (AT_EXECFN of getauxval(3)): it may be relative. NULL where
+/// the kernel does not tell.
+const char *clinux_executable_name(void);
 
 /// Starts a program found in PATH of `environment`, in a process group of its own, with /dev/null as input and the two given
 /// descriptors as output and errors. All signals are as at log-in, and it gets SIGTERM when the thread that made this call

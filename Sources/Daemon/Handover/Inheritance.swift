@@ -18,7 +18,7 @@ struct Inheritance: Sendable {
 
     /// Where a process that was started to take over finds its channel. The variable is removed.
     static func channelFromEnvironment() -> FileDescriptor? {
-        guard let text = getenv(SuccessorProgram.variable).map({ String(cString: $0) }), let raw = CInt(text) else {
+        guard let text = ProcessStart.variable(SuccessorProgram.variable), let raw = CInt(text) else {
             return nil
         }
         unsetenv(SuccessorProgram.variable)

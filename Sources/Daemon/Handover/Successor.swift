@@ -21,18 +21,10 @@ struct SuccessorProgram: Sendable {
 
     /// This process's own program, environment and arguments. At the start, before the file can be replaced.
     static func current() -> SuccessorProgram? {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        guard count > 0 else { return nil }
-        var variables: [String] = []
-        var next = environ
-        while let variable = next.pointee {
-            variables.append(String(cString: variable))
-            next += 1
-        }
+        guard let path = ProcessStart.executable else { return nil }
         return SuccessorProgram(
-            path: String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self),
-            arguments: CommandLine.arguments.filter { $0 != "--replace" }, environment: variables)
+            path: path, arguments: ProcessStart.arguments.filter { $0 != "--replace" },
+            environment: ProcessStart.environment)
     }
 
     /// The environment of the next process; the number of a watchdog's is put in once it is known.
@@ -50,8 +42,10 @@ struct SuccessorProgram: Sendable {
         var process: pid_t = 0
         let code = Self.withCStrings(arguments) { arguments in
             Self.withCStrings(successorEnvironment) { environment in
-                clinux_start_successor(
-                    path, arguments, environment, watched ? 1 : 0, channel.raw, CInt(Self.descriptor), &process)
+                path.withSystemString {
+                    clinux_start_successor(
+                        $0, arguments, environment, watched ? 1 : 0, channel.raw, CInt(Self.descriptor), &process)
+                }
             }
         }
         guard code == 0 else { throw SystemError("start \(path)", code: code) }
@@ -61,7 +55,7 @@ struct SuccessorProgram: Sendable {
     private static func withCStrings<Value>(
         _ strings: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Value
     ) -> Value {
-        let copies = strings.map { strdup($0) }
+        let copies = strings.map { $0.duplicateSystemString() }
         defer { for copy in copies { free(copy) } }
         return body(copies + [nil])
     }

@@ -16,7 +16,7 @@ struct ReplacedFile {
     ///
     /// - Parameter mode: the permissions of a file that is made; one that exists keeps its own.
     init(_ path: String, mode: mode_t = 0o600) throws(SystemError) {
-        guard let real = realpath(path, nil) else {
+        guard let real = realpath(path) else {
             guard errno == ENOENT else { throw SystemError("find") }
             var status = stat()
             // A link to nothing has an end, but who made it had a reason that is not known here.
@@ -24,8 +24,7 @@ struct ReplacedFile {
             (self.path, content, self.mode) = (path, nil, mode)
             return
         }
-        defer { free(real) }
-        self.path = String(cString: real)
+        self.path = real
         let raw = open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard raw >= 0 else { throw SystemError("open") }
         let file = FileDescriptor(takingOwnership: raw)
@@ -50,17 +49,15 @@ struct ReplacedFile {
 
     /// Writes `bytes` beside the file, syncs them, and renames the result over it. Whatever goes wrong, the old file stays.
     func replace(with bytes: [UInt8]) throws(SystemError) {
-        var template = Array("\(path).XXXXXX".utf8CString)
-        let raw = mkstemp(&template)
-        guard raw >= 0 else { throw SystemError("write beside it") }
-        let file = FileDescriptor(takingOwnership: raw)
+        guard let fresh = mkstemp(beside: path) else { throw SystemError("write beside it") }
+        let file = FileDescriptor(takingOwnership: fresh.descriptor)
         do throws(SystemError) {
             try write(bytes, to: file)
             guard fchmod(file.raw, mode) == 0 else { throw SystemError("set the permissions") }
             guard fsync(file.raw) == 0 else { throw SystemError("sync") }
-            guard rename(template, path) == 0 else { throw SystemError("rename") }
+            guard rename(fresh.path, path) == 0 else { throw SystemError("rename") }
         } catch {
-            unlink(template)
+            unlink(fresh.path)
             throw error
         }
     }

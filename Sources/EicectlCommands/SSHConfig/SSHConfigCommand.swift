@@ -46,7 +46,9 @@ struct SSHConfigCommand: ParsableCommand {
 
     func run() throws {
         let text = SSHConfigText(
-            forwards: forwards(), program: Self.program(environment: environmentVariable), socket: common.socket)
+            forwards: forwards(), program: Self.program(environment: environmentVariable),
+            // ssh starts eicectl in whatever folder it is in itself.
+            socket: common.socket.map { AbsolutePath.of($0) ?? $0 })
         guard install else {
             Report.answer(
                 common.json ? try Output.json(Printed(text: text.block, hosts: text.hosts)) : text.block)
@@ -93,7 +95,7 @@ struct SSHConfigCommand: ParsableCommand {
                     .stateNotSaved, "\(include.path) is left alone", why: "it was not written by eicectl",
                     hint: "give that file another name, then run this again")
             }
-            let new = Array(text.file.utf8)
+            let new = text.file.systemBytes
             guard old != new else { return nil }
             changed = true
             return new

@@ -1,3 +1,4 @@
+import Descriptors
 import Glibc
 
 /// The user's own ssh_config, and the one line in it that is ours. Pure.
@@ -21,7 +22,7 @@ struct SSHConfigInclude {
     /// Whether our file is included for every host.
     private func includes(_ text: [UInt8]) -> Bool {
         for line in text.split(separator: UInt8(ascii: "\n")) {
-            var words = Self.words(String(decoding: line, as: UTF8.self))
+            var words = Self.words(String(systemBytes: line))
             guard !words.isEmpty else { continue }
             switch words.removeFirst().lowercased() {
             case "include": if words.contains(where: matches) { return true }
