@@ -8,7 +8,7 @@ requirements=$(dirname "$0")/../Tests/requirements.txt
 log=$folder.log
 
 # HOME is where some machines' Python has its packages.
-fits() { "$1" -c 'import boto3, botocore.session, moto.server, prometheus_client' >"$log" 2>&1; }
+fits() { "$1" -c 'import boto3, botocore.session, moto.server, prometheus_client, pylibsshext.session' >"$log" 2>&1; }
 
 mkdir -p "$(dirname "$folder")"
 for python in "$folder/bin/python3" "$(command -v python3 || true)"; do

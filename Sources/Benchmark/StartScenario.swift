@@ -53,7 +53,8 @@ struct StartScenario: Scenario {
         theirs.close()
         let length = try await onThread {
             guard let stream = try mine.receiveDescriptors().descriptors.first else {
-                throw TestFailure("nothing was handed over: \(child.standardError)")
+                // In ssh's words, by which eicectl knows ssh, and therefore takes this program for it (ProxyClient).
+                throw TestFailure("proxy dialer did not pass back a connection: \(child.standardError)")
             }
             let socket = LoopbackSocket(takingOwnership: stream.take())
             _ = try socket.read(exactly: 1)

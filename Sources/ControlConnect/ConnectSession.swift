@@ -40,11 +40,16 @@ public final class ConnectSession {
 
     /// Asks for a tunnel and waits as long as the daemon tries. To be called once.
     ///
-    /// - Parameter watching: a descriptor whose hang-up makes the tunnel pointless, and ends the wait.
+    /// - Parameters:
+    ///   - watching: a descriptor whose hang-up makes the tunnel pointless, and ends the wait.
+    ///   - meanwhile: called once, while the daemon works.
     /// - Returns: nil when the daemon says something else, of which nothing was taken from the socket.
-    public func open(_ parameters: ConnectParameters, watching: CInt? = nil) throws(Failure) -> OpenedTunnel? {
+    public func open(
+        _ parameters: ConnectParameters, watching: CInt? = nil, meanwhile: () -> Void = {}
+    ) throws(Failure) -> OpenedTunnel? {
         // Both in one write: a round trip less.
         try socket.write(QuickConnect.request(parameters, client: client), until: TimeLimit(after: timeout))
+        meanwhile()
         let isGreeted = try socket.takeLine(until: TimeLimit(after: timeout), if: QuickConnect.isResult) != nil
         guard isGreeted else { return nil }
         awaited = .connect

@@ -35,7 +35,7 @@ enum ContinuedProxy {
                 connected: FileDescriptor(takingOwnership: session), path: request.path, client: Eicectl.name)
             let tunnel = try client.resume(
                 request.parameters, awaiting: awaited, watching: STDOUT_FILENO, onNotice: Report.notice)
-            guard let outcome = try Proxy.deliver(tunnel.stream, request.parameters) else { return }
+            guard let outcome = try Proxy.deliver(tunnel.stream, request) else { return }
             try TunnelEnd(ofTunnelIn: tunnel.answer, for: request).check(outcome)
         }
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Descriptors
 import EicectlProxy
 
 /// Stands in the help only: ``Proxy`` does the work, past the argument parser.
@@ -11,8 +12,8 @@ struct ProxyCommand: ParsableCommand {
                 ProxyCommand eicectl proxy %h %p
                 ProxyUseFdpass yes
 
-            With ProxyUseFdpass the tunnel is handed to ssh, and no byte passes through this program. NAME.eice is the
-            instance whose Name tag is NAME.
+            With ProxyUseFdpass the tunnel is handed to ssh, and no byte passes through this program. Other programs that
+            read ssh's configuration, such as those with libssh, get its bytes. NAME.eice is the instance whose Name tag is NAME.
             """)
 
     @Argument(help: "An instance id, a private address, a Name tag or a private DNS name.", completion: .targets)
@@ -33,6 +34,6 @@ struct ProxyCommand: ParsableCommand {
     var socket: String?
 
     func run() throws {
-        Proxy.run(Array(CommandLine.arguments.drop { $0 != "proxy" }.dropFirst()))
+        Proxy.run(Array(ProcessStart.arguments.drop { $0 != "proxy" }.dropFirst()))
     }
 }

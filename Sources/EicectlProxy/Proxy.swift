@@ -22,48 +22,36 @@ public enum Proxy {
     /// - Returns: what is left to do.
     private static func serve(_ request: ProxyRequest) throws(Failure) -> ProxyContinuation? {
         let session = try ConnectSession(path: request.path, client: Eicectl.name)
-        guard let tunnel = try session.open(request.parameters, watching: STDOUT_FILENO) else {
+        var client: ProxyClient?
+        let opened = try session.open(request.parameters, watching: STDOUT_FILENO) {
+            // Takes a fraction of a millisecond, and the daemon has more than that to do.
+            client = request.client
+        }
+        guard let tunnel = opened else {
             return .replies(session.awaited, session: try session.leave())
         }
-        let outcome = try deliver(tunnel.stream, request.parameters)
+        let outcome = try deliver(tunnel.stream, request.parameters, to: client ?? request.client)
         return outcome.map { .ended($0, answer: String(decoding: tunnel.answer, as: UTF8.self)) }
     }
 
     /// Passes the stream on, or copies until it is over.
     ///
+    /// - Parameter client: who gets it.
     /// - Returns: how the tunnel ended, where that may need a word; nil where it is somebody else's now, or nobody reads it. The
     ///   stream is closed then.
-    public static func deliver(
-        _ stream: FileDescriptor, _ parameters: ConnectParameters
+    static func deliver(
+        _ stream: FileDescriptor, _ parameters: ConnectParameters, to client: ProxyClient
     ) throws(Failure) -> TunnelOutcome? {
-        parameters.handoff
-            ? try pass(stream, over: STDOUT_FILENO, parameters) : try copy(stream, parameters)
-    }
-
-    // MARK: How stdin and stdout look
-
-    /// ssh with ProxyUseFdpass gives one and the same Unix stream socket as both; without it, two pipes.
-    static func passesDescriptor(_ mode: ProxyArguments.Mode) -> Bool {
-        switch mode {
-        case .passDescriptor: true
-        case .copy: false
-        case .automatic: isOneUnixStream(STDIN_FILENO, STDOUT_FILENO)
+        switch client {
+        case .takesDescriptor: try pass(stream, over: STDOUT_FILENO, parameters)
+        case .reads: try copy(stream, parameters)
+        case .unknown: try offer(stream, over: STDOUT_FILENO, parameters)
         }
     }
 
-    static func isOneUnixStream(_ first: CInt, _ second: CInt) -> Bool {
-        var one = stat()
-        var other = stat()
-        guard fstat(first, &one) == 0, fstat(second, &other) == 0, one.st_mode & S_IFMT == S_IFSOCK,
-            one.st_dev == other.st_dev, one.st_ino == other.st_ino
-        else { return false }
-        return option(SO_DOMAIN, of: first) == AF_UNIX && option(SO_TYPE, of: first) == CInt(SOCK_STREAM.rawValue)
-    }
-
-    private static func option(_ name: CInt, of descriptor: CInt) -> CInt? {
-        var value: CInt = 0
-        var length = socklen_t(MemoryLayout<CInt>.size)
-        return getsockopt(descriptor, SOL_SOCKET, name, &value, &length) == 0 ? value : nil
+    /// The same for the client of this process.
+    public static func deliver(_ stream: FileDescriptor, _ request: ProxyRequest) throws(Failure) -> TunnelOutcome? {
+        try deliver(stream, request.parameters, to: request.client)
     }
 
     // MARK: Handing over
@@ -122,10 +110,33 @@ public enum Proxy {
         }
     }
 
+    // MARK: Both
+
+    private static func offer(
+        _ stream: FileDescriptor, over socket: CInt, _ parameters: ConnectParameters
+    ) throws(Failure) -> TunnelOutcome? {
+        let end: TunnelOffer.End
+        do throws(SystemError) {
+            var offer = try TunnelOffer(stream, over: socket)
+            end = offer.run()
+        } catch {
+            throw Failure(.internal, "cannot watch the tunnel", why: "\(error)")
+        }
+        switch end {
+        case .closed: return nil
+        case .reads: return try copy(stream, parameters, received: true)
+        case .failed(let error): return .failed(error.code)
+        case .ended(let received):
+            stream.close()
+            return received == 0 && speaksFirst(parameters) ? .silent : .ended
+        }
+    }
+
     // MARK: Copying
 
+    /// - Parameter received: whether bytes of the stream were delivered before.
     private static func copy(
-        _ stream: FileDescriptor, _ parameters: ConnectParameters
+        _ stream: FileDescriptor, _ parameters: ConnectParameters, received isSpoken: Bool = false
     ) throws(Failure) -> TunnelOutcome? {
         var relay: StreamCopy
         do throws(SystemError) {
@@ -135,8 +146,11 @@ public enum Proxy {
         }
         switch relay.run() {
         case .outputGone: return nil
-        case .streamEnded(let received): return received == 0 && speaksFirst(parameters) ? .silent : .ended
+        case .streamEnded(let received): return received == 0 && !isSpoken && speaksFirst(parameters) ? .silent : .ended
         case .streamFailed(let error): return .failed(error.code)
+        case .outputFailed(let error):
+            if let failure = Report.unwritten(error) { throw failure }
+            return nil
         }
     }
 }

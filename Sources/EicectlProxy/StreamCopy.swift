@@ -11,6 +11,8 @@ struct StreamCopy {
         /// The stream's end of file; all that came before it was written.
         case streamEnded(received: UInt64)
         case streamFailed(SystemError)
+        /// The output takes nothing more, as a full disk does not.
+        case outputFailed(SystemError)
     }
 
     /// One direction: bytes read and not yet written.
@@ -107,7 +109,9 @@ struct StreamCopy {
             if polled[2].revents & ~Int16(POLLOUT) != 0, down.isEmpty, !down.ended, let error = readStream() {
                 return .streamFailed(error)
             }
-            if polled[1].revents & Int16(POLLOUT) != 0 || !down.isEmpty, !writeOutput() { return .outputGone }
+            if polled[1].revents & Int16(POLLOUT) != 0 || !down.isEmpty, let error = writeOutput() {
+                return error.code == EPIPE || error.code == ECONNRESET ? .outputGone : .outputFailed(error)
+            }
             if polled[0].revents != 0, up.isEmpty { readInput() }
             if !up.isEmpty { writeStream() }
         }
@@ -139,8 +143,8 @@ struct StreamCopy {
         return nil
     }
 
-    /// - Returns: false when nobody reads any more.
-    private mutating func writeOutput() -> Bool {
+    /// - Returns: why the output takes nothing more.
+    private mutating func writeOutput() -> SystemError? {
         let (output, isSocket, chunk) = (output, outputIsSocket, outputChunk)
         while !down.isEmpty {
             let count = down.drain { bytes, length in
@@ -149,12 +153,12 @@ struct StreamCopy {
                     : write(output, bytes, min(length, chunk))
             }
             if count < 0 && errno == EINTR { continue }
-            if count < 0 && errno == EAGAIN { return true }
-            if count < 0 { return false }
+            if count < 0 && errno == EAGAIN { return nil }
+            if count < 0 { return SystemError("write") }
             // With a blocking pipe only what poll announced may be written.
-            if chunk < Half.capacity { return true }
+            if chunk < Half.capacity { return nil }
         }
-        return true
+        return nil
     }
 
     private mutating func readInput() {

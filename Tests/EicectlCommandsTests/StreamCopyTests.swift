@@ -177,24 +177,3 @@ import Testing
         fromOutput.close()
     }
 }
-
-@Suite struct ProxyModeTests {
-    @Test func oneUnixStreamSocketAsBothIsSSHWaitingForADescriptor() throws {
-        let (near, far) = try FileDescriptor.socketPair()
-        let copy = try near.duplicate()
-        #expect(Proxy.isOneUnixStream(near.raw, copy.raw))
-        #expect(!Proxy.isOneUnixStream(near.raw, far.raw))
-        let (reading, writing) = try StreamCopyTests.Bench.pipe()
-        #expect(!Proxy.isOneUnixStream(reading.raw, writing.raw))
-        #expect(!Proxy.isOneUnixStream(reading.raw, reading.raw))
-        let tcp = try FileDescriptor.socket(AF_INET)
-        #expect(!Proxy.isOneUnixStream(tcp.raw, tcp.raw))
-        let datagram = try FileDescriptor.socket(AF_UNIX, SOCK_DGRAM)
-        #expect(!Proxy.isOneUnixStream(datagram.raw, datagram.raw))
-    }
-
-    @Test func flagsDecideOtherwise() {
-        #expect(Proxy.passesDescriptor(.passDescriptor))
-        #expect(!Proxy.passesDescriptor(.copy))
-    }
-}

@@ -74,10 +74,11 @@ import Testing
             }
         }
         try await Scene.play(port: target.port) { scene in
-            // ssh's side of ProxyUseFdpass: one socket is the command's input and output.
+            // ssh's side of ProxyUseFdpass: one socket is the command's input and output. Other programs than ssh get bytes, so
+            // the option says that this one takes a descriptor.
             let (mine, theirs) = try makeSocketPair()
             let proxy = try scene.daemon.startEicectl(
-                ["proxy", Scene.web, "22"], input: .descriptor(theirs), output: .descriptor(theirs))
+                ["proxy", Scene.web, "22", "--pass-fd"], input: .descriptor(theirs), output: .descriptor(theirs))
             theirs.close()
             let (bytes, passed) = try await onThread { try mine.receiveDescriptors() }
             #expect(bytes == 1)
@@ -106,7 +107,7 @@ import Testing
             try await scene.daemon.waitForTunnels(open: 1)
             let (mine, theirs) = try makeSocketPair()
             let second = try scene.daemon.startEicectl(
-                ["proxy", Scene.web, "22"], input: .descriptor(theirs), output: .descriptor(theirs))
+                ["proxy", Scene.web, "22", "--pass-fd"], input: .descriptor(theirs), output: .descriptor(theirs))
             theirs.close()
             try await eventually("it is told that it waits") {
                 second.standardError.hasPrefix("eicectl: waiting: all slots are taken")
