@@ -5,11 +5,11 @@ import SocketIO
 
 /// The control socket's listening end, and the claim to its path.
 public final class ControlListener {
-    public let descriptor: FileDescriptor
+    public private(set) var descriptor: FileDescriptor
     public let path: String
     /// Held for as long as the path is ours; nil for an adopted socket, whose path is somebody else's.
-    public let lock: FileDescriptor?
-    private let file: FileIdentity?
+    public private(set) var lock: FileDescriptor?
+    private var file: FileIdentity?
 
     /// Which file a path meant when it was bound.
     private struct FileIdentity: Equatable {
@@ -19,6 +19,20 @@ public final class ControlListener {
         init?(_ path: String) {
             var status = stat()
             guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
+            device = status.st_dev
+            inode = status.st_ino
+        }
+
+        init?(_ descriptor: FileDescriptor) {
+            var status = stat()
+            guard fstat(descriptor.raw, &status) == 0 else { return nil }
+            device = status.st_dev
+            inode = status.st_ino
+        }
+
+        init?(of file: String) {
+            var status = stat()
+            guard lstat(file, &status) == 0 else { return nil }
             device = status.st_dev
             inode = status.st_ino
         }
@@ -59,6 +73,26 @@ public final class ControlListener {
         return ControlListener(descriptor, path: path, lock: claim, file: file)
     }
 
+    /// Whether clients that use the path reach this socket. An adopted one is taken to be reachable.
+    public var isReachable: Bool { file == nil || file == FileIdentity(path) }
+
+    /// Listens on the path again, where somebody removed the socket's file or its folder. The old descriptor stays open, and is
+    /// the caller's to close.
+    ///
+    /// - Throws: as ``binding(_:)``; then all is as it was.
+    func rebind() throws(Failure) {
+        guard let lock else { return }
+        // The lock counts only as long as another daemon would open the same file.
+        let isClaimed = FileIdentity(of: path + ".lock") == FileIdentity(lock)
+        let fresh = try Self.binding(path, lock: isClaimed ? lock : nil)
+        if let claim = fresh.lock, !isClaimed {
+            self.lock = claim
+            lock.close()
+        }
+        descriptor = fresh.descriptor
+        file = fresh.file
+    }
+
     /// Notes this process as the one that serves, for the message that another one would get.
     public func sign() {
         if let lock { Self.sign(lock) }
@@ -76,7 +110,10 @@ public final class ControlListener {
     /// on: of two daemons that start at once, one gets it.
     ///
     /// - Throws: `.daemonRunning` when another process has the socket; `.cannotListen`, `.configuration`.
-    public static func binding(_ path: String) throws(Failure) -> ControlListener {
+    public static func binding(_ path: String) throws(Failure) -> ControlListener { try binding(path, lock: nil) }
+
+    /// - Parameter lock: the claim to the path, where it is ours already.
+    private static func binding(_ path: String, lock: FileDescriptor?) throws(Failure) -> ControlListener {
         guard let address = SocketAddress(unixPath: path) else {
             throw Failure(
                 .configuration, "cannot listen on \(path)",
@@ -84,13 +121,14 @@ public final class ControlListener {
                 hint: "choose a shorter path with --socket or EICED_SOCKET")
         }
         try makeFolder(of: path)
-        let lock = try takeLock(path)
+        let claim: FileDescriptor
+        if let lock { claim = lock } else { claim = try takeLock(path) }
         try removeStale(path, address)
         do throws(SystemError) {
             let socket = try FileDescriptor.socket(address.domain)
             try socket.bind(to: address)
             guard listen(socket.raw, 128) == 0 else { throw SystemError("listen") }
-            return ControlListener(socket, path: path, lock: lock, file: FileIdentity(path))
+            return ControlListener(socket, path: path, lock: claim, file: FileIdentity(path))
         } catch {
             throw Failure(.cannotListen, "cannot listen on \(path)", why: error.reason)
         }
@@ -144,6 +182,15 @@ public final class ControlListener {
         guard isOurs else { throw running(path, pid: holder(lock)) }
         sign(lock)
         return lock
+    }
+
+    /// Whether a process has the claim to the path now.
+    public static func isClaimed(_ path: String) -> Bool {
+        let number = open(path + ".lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard number >= 0 else { return false }
+        defer { close(number) }
+        // Ends with the descriptor, where it is granted.
+        return flock(number, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
     }
 
     private static func holder(_ lock: FileDescriptor) -> Int32? {

@@ -53,6 +53,28 @@ public final class ControlServer {
             onAccept: { [weak self] in self?.accept($0, on: loop) })
     }
 
+    /// Whether new sessions are taken.
+    public var isAccepting: Bool { listener != nil }
+
+    /// Listens on the socket's path again where clients cannot reach the socket by it any more. Open sessions go on.
+    ///
+    /// - Returns: whether that had to be done.
+    /// - Throws: why it cannot be done now.
+    public func restore(on loop: isolated Loop) throws(Failure) -> Bool {
+        guard let old = listener, !socket.isReachable else { return false }
+        try socket.rebind()
+        // Who found the old one just before is served.
+        old.takeWaiting(on: loop)
+        old.close(on: loop)
+        listener = nil
+        do throws(SystemError) {
+            try begin(on: loop)
+        } catch {
+            throw Failure(.cannotListen, "cannot listen on \(socket.path)", why: error.reason)
+        }
+        return true
+    }
+
     /// The socket's path, for `status`.
     public var path: String { socket.path }
 

@@ -45,6 +45,7 @@ final class Daemon {
     private let requests: ControlRequests
     private let server: ControlServer
     private let socket: ControlListener
+    private var place: ControlPlace?
     private let kept: DescriptorStore
     private let predecessors: Predecessors
     private var handingOver: HandingOver?
@@ -146,6 +147,7 @@ final class Daemon {
         }
         kept.dropUnclaimed()
         kept.settle()
+        place = ControlPlace(server, socket, notifier: notifier, logger: logger, on: loop)
         logger.notice("eiced \(EICEDVersion.current) listens on \(server.path)", metadata: ["event": "started"])
         notifier.ready(status: status.line)
     }
@@ -183,6 +185,7 @@ final class Daemon {
             exit(Failure.Kind.cannotListen.exitCode)
         }
         socket.sign()
+        settings.saved.disk.sign()
         forwards.release(on: loop)
         serve(on: loop)
         predecessors.adopt(channel.socket, on: loop)
@@ -199,7 +202,12 @@ final class Daemon {
         let settle = { [weak self] (outcome: Result<pid_t, Failure>) in
             completion(outcome)
             guard let self else { return }
-            if case .success = outcome { begin(.handedOver, on: loop) } else { self.handingOver = nil }
+            if case .success = outcome {
+                place?.leave(on: loop)
+                begin(.handedOver, on: loop)
+            } else {
+                self.handingOver = nil
+            }
         }
         if let path {
             handingOver.begin(at: path, on: loop, completion: settle)
@@ -328,8 +336,13 @@ final class Daemon {
 
     private func received(_ signal: CInt, on loop: isolated Loop) {
         switch signal {
-        // Why it fails stands in the log; there is nobody else to tell.
-        case SIGHUP: reload(on: loop) { _ in }
+        case SIGHUP:
+            // One that ends, or has handed over, has nothing to read a configuration for.
+            guard shutdown == nil else { return }
+            // A later eiced that cannot reach this one asks for it so.
+            place?.check(on: loop)
+            // Why it fails stands in the log; there is nobody else to tell.
+            reload(on: loop) { _ in }
         case Signals.restart: begin(.restart(drain: configuration.timeouts.restartDrain), on: loop)
         default: begin(.stop(drain: configuration.timeouts.shutdownDrain), on: loop)
         }

@@ -48,14 +48,28 @@ public struct EicedCommand: ParsableCommand {
     /// The program: parses its command line and runs. Does not return.
     public static func start() {
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(Array(ProcessStart.arguments.dropFirst()))
             try command.run()
         } catch {
             if exitCode(for: error) == .validationFailure {
                 FailedStart.answer(Failure(.usage, message(for: error), hint: "systemctl --user cat eiced.service"))
             }
-            exit(withError: error)
+            guard exitCode(for: error).isSuccess else { exit(withError: error) }
+            answer(fullMessage(for: error))
+            Glibc.exit(0)
         }
+    }
+
+    /// Writes the answer to a question to stdout. Ends the process when it cannot be written.
+    private static func answer(_ text: String) {
+        // A reader that is gone has had what it wanted.
+        signal(SIGPIPE, SIG_IGN)
+        guard let error = TextOutput.write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO),
+            error.code != EPIPE
+        else { return }
+        let failure = Failure(.stateNotSaved, "cannot write to stdout", why: error.reason)
+        report(failure)
+        Glibc.exit(failure.kind.exitCode)
     }
 
     public func run() throws {
@@ -96,7 +110,7 @@ public struct EicedCommand: ParsableCommand {
             for objection in service.objections(to: configuration, of: geteuid()) {
                 Self.say("warning: as a service eiced refuses this: \(objection)", .warning)
             }
-            print("the configuration is good")
+            Self.answer("the configuration is good")
             return
         }
         bootstrapLogging(level: level, format: try format())
@@ -105,6 +119,11 @@ public struct EicedCommand: ParsableCommand {
         let environment = Environment.current()
         let connectTo = try Self.connectTo(environment)
         var inheritance = passed
+        if passed == nil, ProcessStart.variable("LISTEN_FDS") == nil {
+            // A socket of the service manager's is reachable, or its unit is at fault.
+            try UnreachableDaemon.wake(
+                folder: Self.stateFolder(environment), path: try SocketPath.find(option: socket))
+        }
         if replace, passed == nil { inheritance = try Replacing.ask(at: try SocketPath.find(option: socket)) }
         do throws(Failure) {
             try serve(
@@ -125,9 +144,8 @@ public struct EicedCommand: ParsableCommand {
         let listener = try Self.controlListener(option: socket, &service)
         // Not before it is sure that no other daemon serves this socket.
         let disk = ForwardsDisk(
-            folderPath: StateFolder.path(
-                stateHome: environment["XDG_STATE_HOME"], home: environment.homeDirectory),
-            lock: service.adopted.remove(named: HandoverName.forwardsLock).first)
+            folderPath: Self.stateFolder(environment),
+            lock: service.adopted.remove(named: HandoverName.forwardsLock).first, controlPath: listener.path)
         let saved = try SlowStart.announcing("reading \(disk.path)") { () throws(Failure) in disk.load(at: .now()) }
         let context = AWSContext(environment: environment, logger: logger)
         let check = StartCheck(
@@ -165,6 +183,10 @@ public struct EicedCommand: ParsableCommand {
         // Not dispatchMain(): its thread waits with every signal unblocked, so that SIGTERM would end the process there and
         // then instead of reaching `Signals`.
         while true { pause() }
+    }
+
+    private static func stateFolder(_ environment: Environment) -> String? {
+        StateFolder.path(stateHome: environment["XDG_STATE_HOME"], home: environment.homeDirectory)
     }
 
     /// The daemon lives until `exit`.

@@ -1,4 +1,5 @@
 import Glibc
+import SocketIO
 import TestSupport
 import Testing
 

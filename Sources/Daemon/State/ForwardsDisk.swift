@@ -31,12 +31,48 @@ final class ForwardsDisk: Sendable {
     private let state = Mutex(State())
 
     private static let lockName = "forwards.lock"
+    /// Where the daemon is found that has the lock.
+    private let controlPath: String
 
-    /// - Parameter lock: the claim to the folder, where another process passed it on.
-    init(folderPath: String?, lock: FileDescriptor? = nil, sync: DiskSync = DiskSync()) {
+    /// - Parameters:
+    ///   - lock: the claim to the folder, where another process passed it on.
+    ///   - controlPath: the control socket's path, which is noted in the lock.
+    init(
+        folderPath: String?, lock: FileDescriptor? = nil, controlPath: String = "", sync: DiskSync = DiskSync()
+    ) {
         self.folderPath = folderPath
+        self.controlPath = controlPath
         self.sync = sync
         state.withLock { $0.lock = lock }
+    }
+
+    /// Notes this process as the one that has the lock, where another one passed it on. Where nothing can be written, nothing is
+    /// noted.
+    func sign() { state.withLock { sign($0.lock) } }
+
+    private func sign(_ lock: FileDescriptor?) {
+        guard let lock else { return }
+        let text = Array("\(getpid())\n".utf8) + controlPath.systemBytes + Array("\n".utf8)
+        _ = ftruncate(lock.raw, 0)
+        _ = pwrite(lock.raw, text, text.count, 0)
+    }
+
+    /// The process that has the lock of the folder at `path`, if its control socket is at `controlPath`. Nil where nobody has it,
+    /// or it is not known who. Blocks, and changes nothing.
+    static func holder(of path: String, servingAt controlPath: String) -> pid_t? {
+        let flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+        let raw = "\(path)/\(lockName)".withSystemString { Glibc.open($0, flags) }
+        guard raw >= 0 else { return nil }
+        let file = FileDescriptor(takingOwnership: raw)
+        // One that can be locked is left by a daemon that has ended; this lock ends with the descriptor.
+        guard flock(raw, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK else { return nil }
+        var bytes = [UInt8](repeating: 0, count: 4_096)
+        let count = pread(file.raw, &bytes, bytes.count, 0)
+        let lines = bytes.prefix(max(0, count)).split(separator: UInt8(ascii: "\n"), maxSplits: 1)
+        guard lines.count == 2, let pid = pid_t(String(systemBytes: lines[0])), pid > 0,
+            lines[1].dropLast().elementsEqual(controlPath.systemBytes)
+        else { return nil }
+        return pid
     }
 
     /// The claim to the folder, for the process that takes over.
@@ -133,7 +169,10 @@ final class ForwardsDisk: Sendable {
         }
         do throws(SystemError) {
             if state.folder == nil { state.folder = try StateFolder(opening: folderPath, sync: sync) }
-            if state.lock == nil { state.lock = try state.folder?.lock(Self.lockName) }
+            if state.lock == nil {
+                state.lock = try state.folder?.lock(Self.lockName)
+                sign(state.lock)
+            }
         } catch {
             throw notSaved("\(error)", hint: "look at the folder \(folderPath)")
         }

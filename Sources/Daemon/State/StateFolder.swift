@@ -58,7 +58,7 @@ struct StateFolder: Sendable {
 
     private static func makeFolders(_ path: String) throws(SystemError) {
         if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
-        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
+        guard errno == ENOENT, let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")), slash != path.startIndex else {
             throw SystemError("make the folder")
         }
         try makeFolders(String(path[..<slash]))
