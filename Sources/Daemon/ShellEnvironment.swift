@@ -62,17 +62,17 @@ struct ShellEnvironment {
     private mutating func replaceBesideProfile() {
         for group in [AWSVariable.Group.legacyFile, .container, .metadata] { replace(group) }
         // The shell's own files do not go with keys of the daemon (`credential_source` can name these).
-        guard differs(.files) else { return }
+        guard namesOtherFiles else { return }
         for group in [AWSVariable.Group.keys, .container] where values(of: group).isEmpty { drop(group) }
     }
 
     private mutating func replaceIdentity() {
-        guard namesIdentity || differs(.files) else {
+        guard namesIdentity || namesOtherFiles else {
             // A role alone: it changes what the daemon's own way leads to.
             for variable in Self.members(of: .webIdentity) { replace(variable) }
             return
         }
-        guard differs(.files) || Self.identity.contains(where: differs) else { return }
+        guard namesOtherFiles || Self.identity.contains(where: differs) else { return }
         for group in Self.identity {
             if values(of: group).isEmpty { drop(group) } else { replace(group) }
         }
@@ -95,6 +95,9 @@ struct ShellEnvironment {
             variable.name == "AWS_PROFILE" ? own.first(of: "AWS_PROFILE", "AWS_DEFAULT_PROFILE") : own[variable.name]
         return variable.isPath ? value.map { own.expand(path: $0) } : value
     }
+
+    /// A shell that names no files means the daemon's.
+    private var namesOtherFiles: Bool { !values(of: .files).isEmpty && differs(.files) }
 
     private func differs(_ group: AWSVariable.Group) -> Bool {
         let members = Self.members(of: group)

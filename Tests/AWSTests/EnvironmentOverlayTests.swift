@@ -12,7 +12,9 @@ import Testing
     init() throws { house = try Household() }
 
     private func context(_ more: [String: String] = [:]) -> AWSContext {
-        AWSContext(environment: house.variables(more), logger: Logger(label: "test"))
+        let services = house.services
+        return AWSContext(
+            environment: house.variables(more), clock: SigningClock { services.now }, logger: Logger(label: "test"))
     }
 
     private func keys(_ id: String) -> String { "[default]\naws_access_key_id = \(id)\naws_secret_access_key = s\n" }

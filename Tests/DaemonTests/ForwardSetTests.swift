@@ -40,6 +40,7 @@ import Tunnels
     @Test func eachSettingCanBeChanged() throws {
         var expected = try ForwardSpecification.sample("bastion", bare: true)
         expected.route.remotePort = 23
+        expected.route.environment = try ForwardSpecification.sample("web").route.environment
         expected.route.profile = "p"
         expected.route.region = "r"
         expected.route.endpointID = "eice-1"

@@ -113,7 +113,7 @@ import Tunnels
         #expect(contents(of: file) == text)
         unlink(file)
         try disk.save(saved("a"))
-        #expect(contents(of: file)?.contains("\"version\" : 1") == true)
+        #expect(contents(of: file)?.contains("\"version\" : 2") == true)
     }
 
     @Test func aLinkInPlaceOfTheFileIsNotFollowed() throws {

@@ -45,7 +45,7 @@ import Testing
         let greeter = try LoopbackServer.greeter()
         let person = try IdentityScene()
         let environment = person.environment.merging(daemonsOwn) { $1 }
-        try await Scene.play(port: greeter.port, environment: environment) { scene in
+        try await Scene.play(port: greeter.port, emulator: ["--session-token"], environment: environment) { scene in
             try person.moveIn(with: scene.emulator.environment)
             try await body(scene, person, greeter)
         }
@@ -101,8 +101,8 @@ import Testing
             #expect(try await scene.daemon.forwards().first?.environment == forward.environment)
             #expect(try await Self.greets(forward))
 
-            scene.daemon.process.kill()
-            try await scene.daemon.process.exit()
+            _ = try await scene.daemon.eicectl("shutdown", "--drain", "0s")
+            #expect(try await scene.daemon.process.exit() == .code(0))
             let next = try await EicedDaemon.start(
                 environment: scene.daemon.environment, configuration: Scene.table(of: [:]), in: scene.daemon.directory)
             let saved = try #require(try await next.forwards().first)
