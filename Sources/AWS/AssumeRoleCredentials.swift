@@ -85,7 +85,8 @@ public struct AssumeRoleCredentials: CredentialSource {
         // Named expressly, so the profile does not turn the environment off.
         let inner = SourceContext(
             identity: Identity(profile: nil), call: context.call, visited: context.visited, notes: context.notes)
-        let key = "\(source.name) \(context.profile.name)"
+        let key = LastKnownCredentials.Key(
+            source: source.name, profile: context.profile.name, environment: context.environment)
         do throws(Failure) {
             if let credentials = try await source.checkedCredentials(in: inner) {
                 lastKnown.keep(credentials, as: key)

@@ -209,6 +209,21 @@ import Testing
         }
     }
 
+    @Test("the last credentials of one shell's container are not used for another shell's")
+    func rolesOfTwoShells() async throws {
+        let house = try Household()
+        try house.config("[profile p]\nrole_arn = arn:a\ncredential_source = EcsContainer")
+        let failing = try HTTPStub { _ in .init(400, #"{"Code":"Down"}"#) }
+        let sources = CredentialChain.standardSources
+        let mine = ["AWS_CONTAINER_CREDENTIALS_FULL_URI": "\(house.services.stub.url)/creds"]
+        let other = ["AWS_CONTAINER_CREDENTIALS_FULL_URI": "\(failing.url)/creds"]
+        _ = try await house.chain(mine, sources: sources).credentials(profile: "p")
+        let failure = await #expect(throws: Failure.self) {
+            try await house.chain(other, sources: sources).credentials(profile: "p")
+        }
+        #expect(failure?.kind == .helperFailed)
+    }
+
     @Test("credentials of a program are not used past their end")
     func otherSources() async throws {
         let house = try Household()
