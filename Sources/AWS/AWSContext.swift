@@ -11,16 +11,18 @@ public struct AWSContext: Sendable {
     public let credentials: CredentialChain
     public let proxies: ProxySettings
     public let logger: Logger
-    private let sources: [any CredentialSource]
+    private let sources: [any CredentialSource]?
     private let onLoginChange: CredentialChain.LoginObserver?
     private let derived = DerivedContexts()
     private let ownRegion = ExpiringCache<String, String>(timeToLive: .seconds(3_600))
 
+    /// - Parameter sources: nil for the standard ones. The context of a shell then gets its own, since sources remember
+    ///   credentials.
     public init(
         environment: Environment,
         http: HTTPClient = HTTPClient(),
         clock: SigningClock = SigningClock(),
-        sources: [any CredentialSource] = CredentialChain.standardSources,
+        sources: [any CredentialSource]? = nil,
         onLoginChange: CredentialChain.LoginObserver? = nil,
         logger: Logger
     ) {
@@ -33,8 +35,8 @@ public struct AWSContext: Sendable {
         files = SharedConfigFiles(environment: environment)
         proxies = ProxySettings(environment: environment)
         credentials = CredentialChain(
-            environment: environment, files: files, http: http, clock: clock, sources: sources,
-            onLoginChange: onLoginChange, logger: logger)
+            environment: environment, files: files, http: http, clock: clock,
+            sources: sources ?? CredentialChain.standardSources, onLoginChange: onLoginChange, logger: logger)
     }
 
     /// The context of a request whose shell says something about AWS: with files, credentials and trust of its own, which no
