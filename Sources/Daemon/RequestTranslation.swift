@@ -234,7 +234,7 @@ struct RequestTranslation {
         guard let text else { return nil }
         guard let address = ConfigurationText.bindAddress(text) else {
             throw Failure(
-                .usage, "invalid address \"\(Text.excerpt(text, limit: 60))\"",
+                .usage, "invalid address \"\(ForeignText.excerpt(text, limit: 60))\"",
                 why: "expected an IP address or localhost", hint: "leave it out for 127.0.0.1 and ::1")
         }
         return address.isEmpty ? nil : address
