@@ -6,7 +6,12 @@ public enum TextOutput {
     ///
     /// - Returns: why not all of it was written; nil when it was.
     public static func write(_ text: String, to descriptor: CInt) -> SystemError? {
-        var bytes = text.systemBytes[...]
+        write(Array(text.utf8), to: descriptor)
+    }
+
+    /// The same for bytes.
+    public static func write(_ bytes: [UInt8], to descriptor: CInt) -> SystemError? {
+        var bytes = bytes[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }

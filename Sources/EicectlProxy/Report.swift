@@ -11,6 +11,12 @@ public enum Report {
         write(ForeignText.screen(text.utf8.last == 0xA ? text : text + "\n"), to: STDOUT_FILENO)
     }
 
+    /// An answer that is a file: paths in it have the bytes that the system has.
+    public static func answer(file text: String) {
+        guard !text.isEmpty else { return }
+        write(ForeignText.screen(text).systemBytes, to: STDOUT_FILENO)
+    }
+
     public static func note(_ text: String) { write("eicectl: \(ForeignText.line(text))\n", to: STDERR_FILENO) }
 
     /// What somebody who waits for a tunnel is told meanwhile.
@@ -63,8 +69,10 @@ public enum Report {
     /// What kept an answer from stdout. Only the main thread writes the answer.
     nonisolated(unsafe) private static var obstacle: SystemError?
 
-    private static func write(_ text: String, to descriptor: CInt) {
-        guard let error = TextOutput.write(text, to: descriptor), descriptor == STDOUT_FILENO else { return }
+    private static func write(_ text: String, to descriptor: CInt) { write(Array(text.utf8), to: descriptor) }
+
+    private static func write(_ bytes: [UInt8], to descriptor: CInt) {
+        guard let error = TextOutput.write(bytes, to: descriptor), descriptor == STDOUT_FILENO else { return }
         obstacle = obstacle ?? error
     }
 }

@@ -50,9 +50,8 @@ struct SSHConfigCommand: ParsableCommand {
             // ssh starts eicectl in whatever folder it is in itself.
             socket: common.socket.map { AbsolutePath.of($0) ?? $0 })
         guard install else {
-            Report.answer(
-                common.json ? try Output.json(Printed(text: text.block, hosts: text.hosts)) : text.block)
-            return
+            guard common.json else { return Report.answer(file: text.block) }
+            return Report.answer(try Output.json(Printed(text: text.block, hosts: text.hosts)))
         }
         guard let home = environmentVariable("HOME"), home.hasPrefix("/") else {
             throw Failure(.configuration, "there is no home folder", hint: "set HOME")
