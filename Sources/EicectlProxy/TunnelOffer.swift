@@ -51,11 +51,9 @@ struct TunnelOffer {
         var available = 0
         while true {
             if let end = clientsEnd() { return end }
-            if sent < available {
-                guard send(upTo: available) else { return .closed }
-            } else if hasEnded, available < buffer.count {
-                return .ended(received: available)
-            }
+            if sent < available, !send(upTo: available) { return .closed }
+            // The end is reported once, possibly together with the bytes that were just sent.
+            if hasEnded, sent == available, available < buffer.count { return .ended(received: available) }
             let isFull = sent == buffer.count
             if isFull, hasReadAll { return take() }
             var polled = [

@@ -66,8 +66,9 @@ import Testing
             #expect(isTaken { $0.warm = count } == isAllowed, "warm \(count)")
         }
         #expect(!isTaken { $0.mappings = [Mapping(remotePort: 0)] })
-        // What is no address at all could be one that others can reach.
-        #expect(!isTaken { $0.bind = "localhost" })
+        // A name that is not an address could lead anywhere; `localhost` means the loopback addresses (RFC 6761, section 6.3).
+        #expect(!isTaken { $0.bind = "nohost" })
+        #expect(isTaken { $0.bind = "localhost" })
     }
 
     @Test("a made-up name is as long as a name may be, and keeps its port")

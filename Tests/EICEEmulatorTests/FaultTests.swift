@@ -49,7 +49,8 @@ import class EICEEmulator.Emulator
         (.certificateWrongName, "TLS: the certificate is for another name"),
     ])
     func beforeTLSIsDone(kind: Fault.Kind, expected: String) async throws {
-        #expect(try await outcome(of: kind) == expected)
+        // The client names the certificate's time and its own clock behind it.
+        #expect(try await outcome(of: kind).hasPrefix(expected))
     }
 
     @Test func garbageAndImpostorsAreNoTLS() async throws {
