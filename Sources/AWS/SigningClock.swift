@@ -5,7 +5,7 @@ import Synchronization
 /// The time that requests are signed with: the wall clock, corrected by what AWS's answers say where the machine's clock is
 /// wrong. AWS refuses signed calls that are more than five minutes off, and presigned addresses that are older than their life.
 ///
-/// Each party's `Date` corrects the signatures for that party alone, and by no more than a clock can plausibly be off (decision 22).
+/// Each party's `Date` corrects the signatures for that party alone, and by no more than a clock can plausibly be off (decision 23).
 /// An endpoint is believed only as far as AWS's API, where it was asked, agrees.
 public final class SigningClock: Sendable {
     /// Who refuses signatures and says what time it is.

@@ -151,19 +151,24 @@ public struct EicedCommand: ParsableCommand {
         let check = StartCheck(
             awaited: { context.files.hanging ?? environment["AWS_CA_BUNDLE"] },
             check: { () throws(Failure) in try await TrustStore.check(context, logger) })
+        let socket = listener.descriptor
+        // The service manager's socket is taken by now, so its clients are answered here.
+        func refused(_ failure: Failure) -> Failure {
+            if inheritance == nil { FailedStart.answer(failure, at: socket) }
+            return failure
+        }
+        let hasChecked: Bool
+        do throws(Failure) { hasChecked = try check.wait() } catch { throw refused(error) }
         let settings = Daemon.Settings(
             configurationPath: config, configuration: configuration, logLevel: logLevel,
             environment: environment, connectTo: connectTo,
             saved: (disk, saved), service: service, inheritance: inheritance, program: program,
-            startCheck: try check.wait() ? nil : check)
-        let socket = listener.descriptor
+            startCheck: hasChecked ? nil : check)
         let loop: Loop
         do throws(SystemError) {
             loop = try Loop(label: "eiced.control")
         } catch {
-            let failure = Failure(.internal, "cannot start the control loop", why: error.description)
-            if inheritance == nil { FailedStart.answer(failure, at: socket) }
-            throw failure
+            throw refused(Failure(.internal, "cannot start the control loop", why: error.description))
         }
         let handover = Handover(listener)
         loop.submit { loop in

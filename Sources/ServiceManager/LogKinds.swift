@@ -24,5 +24,8 @@ public enum LogKinds {
         "endpoint-full": "7c1c234445774a4ea828b8fec628b668",
         "login-needed": "deb99c5fb01d491f9e25313e17350a11",
         "log-lost": "320e331f49864db3b645d05818324e75",
+        "socket-gone": "03fb923066884b8f897fc2b2ea75ddac",
+        "listens-again": "534fddea64a84ddd8500f80afb2734a6",
+        "start-waits": "3e0bb99fcb57464ca5e2744a9b6a9cec",
     ]
 }

@@ -253,8 +253,12 @@ import Testing
 
     /// A line may have grown by what every name has in common, and by nothing that a shell takes for more than a word.
     private func expectHarmless(_ shown: String, _ typed: String) {
-        #expect(shown.hasPrefix(typed), "\(shown)")
-        let added = shown.dropFirst(typed.count).trimmingSuffix { $0.isWhitespace }
+        // fish replaces a word that stands inside of a name by the whole name.
+        let word = String(typed.split(separator: " ", omittingEmptySubsequences: false).last ?? "")
+        let before = typed.dropLast(word.count)
+        #expect(shown.hasPrefix(before), "\(shown)")
+        let whole = shown.dropFirst(before.count).trimmingSuffix { $0.isWhitespace }
+        let added = whole.hasPrefix(word) ? whole.dropFirst(word.count) : whole
         #expect(added.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-._/".contains($0)) }, "\(shown)")
     }
 

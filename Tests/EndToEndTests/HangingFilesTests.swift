@@ -44,7 +44,8 @@ import Testing
         let person = try IdentityScene()
         try person.home.makeDirectory("far")
         try await Scene.play(
-            port: greeter.port, emulator: ["--session-token"], environment: person.environment, timeouts: timeouts
+            port: greeter.port, emulator: ["--session-token"], environment: person.environment, timeouts: timeouts,
+            trustsByProfile: true
         ) { scene in
             try person.moveIn(with: scene.emulator.environment)
             try person.add(profile: "far-token", "")
@@ -98,8 +99,15 @@ import Testing
         try await Self.play { scene, person in
             let folder = try HangingFolder(over: person.home(place.folder))
             defer { folder.release() }
-            // The helper is known by its profile, since the program hangs and not a file that is read.
-            try await Self.checkOthers(scene, place, place == .helper ? "credential_process" : person.home(place.file))
+            let named =
+                switch place {
+                // The helper is known by its profile, since the program hangs and not a file that is read.
+                case .helper: "credential_process"
+                // Both files are in the folder that hangs, and this one is read first.
+                case .credentials: person.home(Place.config.file)
+                default: person.home(place.file)
+                }
+            try await Self.checkOthers(scene, place, named)
             if place != .config, place != .credentials {
                 let other = try await Self.proxy(scene, "keys").result(of: "a dial that needs no such file")
                 #expect(other.code == 0, "\(other)")

@@ -61,7 +61,7 @@ import Testing
                 printf '[default]\ncredential_process = helper\n' >"$H/.aws/config"
                 unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN XDG_CONFIG_HOME XDG_STATE_HOME AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE
                 export HOME="$H" XDG_RUNTIME_DIR="$H/run" AWS_CA_BUNDLE="$H/ca.pem" PATH="$H/bin:$PATH"
-                "$2" 2>"$1/log" </dev/null & trap 'kill $! 2>/dev/null' EXIT
+                "$2" 2>"$1/log" </dev/null & trap '"$3" shutdown --drain 0s >/dev/null 2>&1 || :; kill $! 2>/dev/null || :' EXIT
                 n=0; until "$3" status >/dev/null 2>&1; do n=$((n + 1)); [ $n -lt 600 ] || { cat "$1/log"; exit 1; }; sleep 0.1; done
                 "$3" add "$4" "22:$H/f.sock" --name web; [ -S "$H/f.sock" ]
                 "$3" proxy "$4" 22 --stdio </dev/null

@@ -49,12 +49,14 @@ struct Scene: Sendable {
     static func play(
         port: UInt16, emulator options: [String] = [], environment: [String: String?] = [:],
         timeouts: [String: String] = [:], pool: String = "spares = 0", configuration: String = "",
-        arguments: [String] = [], trusting authority: String? = nil, wrapper: [String] = [],
-        _ body: @Sendable (Scene) async throws -> Void
+        arguments: [String] = [], trusting authority: String? = nil, trustsByProfile: Bool = false,
+        wrapper: [String] = [], _ body: @Sendable (Scene) async throws -> Void
     ) async throws {
         try await stage.pass {
             let emulator = try await Emulator.start(inventory: inventory(port: port), options: options)
             var variables = emulator.environment
+            // AWS_CA_BUNDLE counts for more than a profile's ca_bundle, and SSL_CERT_FILE for less.
+            if trustsByProfile { variables["SSL_CERT_FILE"] = variables.removeValue(forKey: "AWS_CA_BUNDLE") }
             for (name, value) in environment { variables[name] = value }
             let folder = try TemporaryDirectory()
             if let authority {
