@@ -3,6 +3,7 @@
 #include "CLinux.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/auxv.h>
 
 static int argument_count;
@@ -40,6 +41,13 @@ static void reset_signals(void) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+// Without /proc a program with Swift's runtime in it aborts in an initializer: it asks for the path of its crash reporter, which it
+// derives from /proc/self/exe, also where nothing asked for crash reports (stdlib/public/runtime/Backtrace.cpp and Paths.cpp). It
+// does not ask where the environment names a path. This runs before that initializer, which has the default priority.
+__attribute__((constructor(101))) static void name_a_crash_reporter(void) {
+    if (access("/proc/self/exe", F_OK) != 0) setenv("SWIFT_BACKTRACE", "enable=no,swift-backtrace=/nonexistent", 0);
 }
 
 // glibc calls constructors with main's arguments (sysdeps/x86/elf/start.S, csu/libc-start.c: call_init), also without /proc, from
