@@ -2,7 +2,7 @@
 # make demo      the main job for all to see, against the emulator: ssh and scp into a "private instance"
 # make test      installs what it needs, builds, passes every test (FILTER=Name runs some of them)
 # make sanitize  all tests and the programs they run under the thread and the address sanitizer (SANITIZERS=thread for one, FILTER=Name,
-#                SKIP=Name)
+#                SKIP=Name, BUILD_ONLY=1)
 # make fuzz      SECONDS=600   the parsers under libFuzzer and the address sanitizer (TARGET=frames for one of them)
 # make soak      SECONDS=1800   mixed traffic with a fault every ten seconds, and what became of each session
 # make trust     all that tries what may go wrong, and a line a figure (two hours and a half)
@@ -20,6 +20,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FILTER ?=
 SKIP ?=
+BUILD_ONLY ?=
 SCENARIO ?=
 JSON ?=
 
@@ -39,7 +40,7 @@ STATIC_EICECTL := $(CURDIR)/$(STATIC_SCRATCH)/release/eicectl
 RELEASE := $(CURDIR)/.build/release
 STRIPPED := $(CURDIR)/.build/stripped
 
-.PHONY: build build-daemon build-eicectl test sanitize fuzz soak trust autobahn bench lint demo install deb deps clean
+.PHONY: build build-daemon build-eicectl build-tests test sanitize fuzz soak trust autobahn bench lint demo install deb deps clean
 .NOTPARALLEL:
 
 build: build-daemon build-eicectl
@@ -57,9 +58,11 @@ build-eicectl: deps
 	done
 	scripts/hardening.sh $(STATIC_EICECTL) $(STATIC_EICECTL)-commands
 
+build-tests: deps
+	$(SWIFT_BUILD) --build-tests
+
 # The tests raise their own limits (Tests/CTestProcess), so that a plain `swift test` works too.
-test: deps build-eicectl
-	swift build $(SWIFT_FLAGS) --build-tests
+test: deps build-eicectl build-tests
 	code=0; EICED_TEST_EICECTL=$(STATIC_EICECTL) \
 	    EICED_TEST_PYTHON="$$(scripts/test-python.sh $(CURDIR)/.build/test-python)" \
 	    EICED_TEST_PACKAGE=$(PACKAGE) \
@@ -70,7 +73,7 @@ test: deps build-eicectl
 
 # Each sanitizer has a scratch path of its own; a report of any process fails the run.
 sanitize: deps
-	FILTER='$(FILTER)' SKIP='$(SKIP)' scripts/sanitize.sh $(or $(SANITIZERS),thread address)
+	BUILD_ONLY='$(BUILD_ONLY)' FILTER='$(FILTER)' SKIP='$(SKIP)' scripts/sanitize.sh $(or $(SANITIZERS),thread address)
 
 # Each target of Tests/Fuzz for so many seconds under the address sanitizer.
 fuzz: deps

@@ -38,6 +38,8 @@ awk -v maintainer="$maintainer" -v date="$(date -R -d "$date")" '
         }
         print line
     }
+    # What no release has yet has no version.
+    /^## Unreleased/ { next }
     /^## / { finish(); version = $2; printf "%seiced (%s) unstable; urgency=medium\n\n", (n++ ? "\n" : ""), version; next }
     version && /^- / { wrapped(substr($0, 3)) }
     END { finish() }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # sanitize.sh SANITIZER…: the tests, and the programs that they run, under `thread` or `address`, one after another.
-# With $FILTER some of them, with $SKIP all others. Prints one line each: tsan_reports=0, asan_reports=0. A report of any process fails the run: each
-# writes its own to a file of the scratch path, and at the end there must be none.
+# With $FILTER some of them, with $SKIP all others; with $BUILD_ONLY it only builds. Prints one line each: tsan_reports=0, asan_reports=0.
+# A report of any process fails the run: each writes its own to a file of the scratch path, and at the end there must be none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,6 @@ declare -A options=(
     [address]=detect_leaks=1:handle_segv=2:handle_sigbus=2:handle_sigfpe=2
 )
 
-python=$(scripts/test-python.sh "$PWD/.build/test-python")
 failed=0
 for sanitizer in "$@"; do
     name=${short[$sanitizer]:?}
@@ -30,6 +29,8 @@ for sanitizer in "$@"; do
         }
     done
     built=$SECONDS
+    [ -z "${BUILD_ONLY:-}" ] || continue
+    python=$(scripts/test-python.sh "$PWD/.build/test-python")
 
     rm -rf "$reports"
     mkdir -p "$reports"
