@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "CTestProcess.h"
 
@@ -16,4 +17,8 @@ __attribute__((constructor)) static void prepare_test_process(void) {
     // Eight tests at a time. Without a bound hundreds start at once and take the processor from each other until limits are
     // missed that have nothing to do with what is tested.
     setenv("SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH", "8", 0);
+}
+
+pid_t test_fork(void) {
+    return fork();
 }
