@@ -73,7 +73,7 @@ let package = Package(
         // Descriptors and failed system calls, for programs without an event loop too.
         .target(name: "Descriptors", dependencies: ["CLinux"], swiftSettings: strict),
 
-        // What bounds the daemon in time: threads for work that blocks, and what is forgotten when nobody uses it.
+        // Bounds in time: threads for work that blocks, and caches that drop entries after a day without use.
         .target(name: "Bounds", swiftSettings: strict),
         .testTarget(name: "BoundsTests", dependencies: ["Bounds", "TestSupport"], swiftSettings: strict),
 
@@ -189,7 +189,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ServiceManagerTests",
-            dependencies: ["CLinux", "Failures", "ServiceManager", "SocketIO", "TestSupport"],
+            dependencies: ["CLinux", "CTestProcess", "Failures", "ServiceManager", "SocketIO", "TestSupport"],
             swiftSettings: strict),
 
         // Configuration and wiring.
