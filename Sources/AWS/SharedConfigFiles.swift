@@ -78,9 +78,12 @@ public final class SharedConfigFiles: Sendable {
         let result = Result { () throws(Failure) in
             try check(fingerprints[0], configPath, of: "AWS_CONFIG_FILE")
             try check(fingerprints[1], credentialsPath, of: "AWS_SHARED_CREDENTIALS_FILE")
+            let config = try read(configPath)
+            let credentials = try read(credentialsPath)
+            readings.cannotHangAnyMore(Both())
             return SharedConfig(
-                config: try parse(configPath), configPath: configPath, credentials: try parse(credentialsPath),
-                credentialsPath: credentialsPath)
+                config: try parse(config, configPath), configPath: configPath,
+                credentials: try parse(credentials, credentialsPath), credentialsPath: credentialsPath)
         }
         // To write to a pipe changes its times, and what was read of it cannot be read again.
         for (index, path) in [configPath, credentialsPath].enumerated() where fingerprints[index]?.isPlain == false {
@@ -100,9 +103,13 @@ public final class SharedConfigFiles: Sendable {
         )
     }
 
-    private func parse(_ path: String) throws(Failure) -> ProfileFile? {
+    private func read(_ path: String) throws(Failure) -> [UInt8]? {
         current.withLock { $0 = path }
-        guard let bytes = try LocalFile.readBlocking(path, limit: Self.largestFile) else { return nil }
+        return try LocalFile.readBlocking(path, limit: Self.largestFile)
+    }
+
+    private func parse(_ bytes: [UInt8]?, _ path: String) throws(Failure) -> ProfileFile? {
+        guard let bytes else { return nil }
         do {
             return try ProfileFile(parsing: bytes)
         } catch {

@@ -16,7 +16,14 @@ public final class BlockingFlights<Key: Hashable & Sendable, Value: Sendable>: S
 
     private struct Waiter {
         let continuation: CheckedContinuation<Outcome, Never>
+        let limit: Duration
         let deadline: ContinuousClock.Instant
+
+        init(_ continuation: CheckedContinuation<Outcome, Never>, _ limit: Duration) {
+            self.continuation = continuation
+            self.limit = limit
+            deadline = .now + limit
+        }
     }
 
     private struct Flight {
@@ -25,6 +32,8 @@ public final class BlockingFlights<Key: Hashable & Sendable, Value: Sendable>: S
         /// Those of the next call, and its work.
         var next: [UInt64: Waiter] = [:]
         var work: (@Sendable () -> Value)?
+        /// Nothing in the call can hang any more, so none of its callers is late, nor one of the next call.
+        var cannotHang = false
     }
 
     private struct State {
@@ -57,7 +66,7 @@ public final class BlockingFlights<Key: Hashable & Sendable, Value: Sendable>: S
         }
         let outcome: Outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let waiter = Waiter(continuation: continuation, deadline: .now + limit)
+                let waiter = Waiter(continuation, limit)
                 if !board(key, number, waiter, work) { continuation.resume(returning: .cancelled) }
             }
         } onCancel: {
@@ -67,10 +76,16 @@ public final class BlockingFlights<Key: Hashable & Sendable, Value: Sendable>: S
         return outcome
     }
 
-    /// The keys whose call has run for at least this long.
+    /// Lifts the limit of the callers of the call that runs. Its work calls this when only computation is left: a limit is for a thing
+    /// that hangs, and a busy machine must not look like one.
+    public func cannotHangAnyMore(_ key: Key) { state.withLock { $0.flights[key]?.cannotHang = true } }
+
+    /// The keys whose call has run for at least this long and may hang.
     public func underWay(for length: Duration) -> [Key] {
         let now = ContinuousClock.now
-        return state.withLock { state in state.flights.filter { now - $0.value.began >= length }.map(\.key) }
+        return state.withLock { state in
+            state.flights.filter { !$0.value.cannotHang && now - $0.value.began >= length }.map(\.key)
+        }
     }
 
     /// How many callers wait.
@@ -108,7 +123,11 @@ public final class BlockingFlights<Key: Hashable & Sendable, Value: Sendable>: S
         let (waiters, work) = state.withLock { state -> ([Waiter], (@Sendable () -> Value)?) in
             guard let flight = state.flights.removeValue(forKey: key) else { return ([], nil) }
             guard !flight.next.isEmpty, let work = flight.work else { return (Array(flight.waiters.values), nil) }
-            state.flights[key] = Flight(began: .now, waiters: flight.next)
+            var next = flight.next
+            if flight.cannotHang {
+                next = next.mapValues { Waiter($0.continuation, $0.limit) }
+            }
+            state.flights[key] = Flight(began: .now, waiters: next)
             return (Array(flight.waiters.values), work)
         }
         if let work { start(key, work) }
@@ -131,7 +150,7 @@ public final class BlockingFlights<Key: Hashable & Sendable, Value: Sendable>: S
             let now = ContinuousClock.now
             let (late, continues) = self.state.withLock { state -> ([Waiter], Bool) in
                 var late: [Waiter] = []
-                for key in state.flights.keys {
+                for (key, flight) in state.flights where !flight.cannotHang {
                     late += state.flights[key]?.waiters.extract { $0.deadline <= now } ?? []
                     late += state.flights[key]?.next.extract { $0.deadline <= now } ?? []
                 }

@@ -58,7 +58,9 @@ final class TrustStore: Sendable {
             if let known = state.withLock({ $0.entries.use(path, at: .now) }), known.mark == mark {
                 return known.context
             }
-            let context = try TLSContext(trusting: try Self.certificates(path), of: path)
+            let certificates = try Self.certificates(path)
+            readings.cannotHangAnyMore(path)
+            let context = try TLSContext(trusting: certificates, of: path)
             state.withLock { $0.entries.set(Entry(mark: mark, context: context), for: path, at: .now) }
             return context
         } catch {

@@ -60,6 +60,32 @@ import Testing
         #expect(work.begun.load(ordering: .relaxed) == 1)
     }
 
+    @Test("no caller is late once only computation is left, and one of the next call has its whole limit")
+    func computation() async throws {
+        let flights = BlockingFlights<String, Int>(pool: BlockingPool(limit: 8))
+        let work = Work()
+        let limit = Duration.milliseconds(1)
+        let first = Task {
+            value(
+                await flights.run("a", within: limit) {
+                    flights.cannotHangAnyMore("a")
+                    return work()
+                })
+        }
+        try await eventually("it has begun") { work.begun.load(ordering: .relaxed) == 1 }
+        let second = Task { value(await flights.run("a", within: .seconds(600)) { 7 }) }
+        try await eventually("both wait") { flights.waiting == 2 }
+        #expect(flights.underWay(for: .zero).isEmpty)
+        // Late callers are looked for each quarter of a second. This one is late, so the first would have been, too.
+        let hanging = Task { await flights.run("b", within: limit, work.callAsFunction) }
+        guard case .late = await hanging.value else { throw TestFailure("it did not hang") }
+        #expect(flights.waiting == 2)
+        work.gate.signal()
+        work.gate.signal()
+        #expect(await first.value == 1)
+        #expect(await second.value == 7)
+    }
+
     @Test("a caller that is cancelled leaves at once")
     func cancellation() async throws {
         let flights = BlockingFlights<String, Int>(pool: BlockingPool(limit: 8))

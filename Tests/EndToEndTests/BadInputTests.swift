@@ -102,7 +102,7 @@ import Testing
         environment["AWS_ENDPOINT_URL_STS"] = .some(nil)
         try await Scene.play(
             port: greeter.port, emulator: ["--session-token"], environment: environment,
-            timeouts: ["resolve": "5s"]
+            timeouts: ["resolve": Scene.limit(5)]
         ) { scene in
             for example in Self.cases {
                 try Self.prepare(person, example, scene.emulator.environment)

@@ -151,7 +151,7 @@ import Testing
 
     @Test func aHangingSourceCostsItsDeadlineAndNobodyElsesTime() async throws {
         let greeter = try LoopbackServer.greeter()
-        try await Self.play(port: greeter.port, timeouts: ["resolve": "5s"]) { scene, person in
+        try await Self.play(port: greeter.port, timeouts: ["resolve": Scene.limit(5)]) { scene, person in
             person.set(.hangs)
             let hanging = try ["hanging", "sso", "role", "web"].map { ($0, try Self.proxy(scene, $0)) }
             for _ in 0..<3 {

@@ -51,7 +51,7 @@ import Testing
         let rogue = try RogueEndpoint { _ in }
         var environment = rogue.environment
         environment["EICED_CONNECT_TO"] = nil
-        try await Scene.alone(environment: environment, timeouts: ["resolve": "10s"]) { daemon in
+        try await Scene.alone(environment: environment, timeouts: ["resolve": Scene.limit(10)]) { daemon in
             // RFC 6761: `invalid` never resolves.
             let result = try await daemon.eicectl(
                 "proxy", RogueEndpoint.address, "22", "--stdio", "--endpoint", RogueEndpoint.id, "--endpoint-dns",
@@ -127,7 +127,7 @@ import Testing
         let echo = try LoopbackServer.echo()
         // The first connection of the tunnels hangs, the others do not.
         let hang = ["--fault", "stall-upgrade"]
-        try await Scene.play(port: echo.port, emulator: hang, timeouts: ["upgrade": "5s"]) { scene in
+        try await Scene.play(port: echo.port, emulator: hang, timeouts: ["upgrade": Scene.limit(5)]) { scene in
             let forward = try await scene.add()
             let hanging = try await Scene.connect(forward)
             try await eventually("it is dialing") {

@@ -96,7 +96,16 @@ struct Scene: Sendable {
     }
 
     /// A `proxy` whose input is empty half-closes at once; without a shorter drain each would take ten seconds.
-    static let timeouts = ["drain": "500ms"]
+    ///
+    /// A step that a test is not about may take several times what it may take a user, on a machine that has other work.
+    static let timeouts = ["drain": "500ms"].merging(
+        ["resolve": 20, "connect": 10, "proxy": 10, "tls": 8, "upgrade": 10, "dial": 25, "queue": 30].mapValues {
+            limit($0)
+        }
+    ) { $1 }
+
+    /// A time limit of the daemon that is met while other work has to succeed.
+    static func limit(_ seconds: Int) -> String { "\(seconds * Patience.factor)s" }
 
     static func table(of changes: [String: String], pool: String = "spares = 0") -> String {
         let lines = timeouts.merging(changes) { $1 }.map { "\($0.key) = \"\($0.value)\"\n" }
