@@ -2,7 +2,7 @@
 # make demo      the main job for all to see, against the emulator: ssh and scp into a "private instance"
 # make test      installs what it needs, builds, passes every test (FILTER=Name runs some of them)
 # make sanitize  all tests and the programs they run under the thread and the address sanitizer (SANITIZERS=thread for one, FILTER=Name,
-#                SKIP=Name, BUILD_ONLY=1)
+#                UNIT_TESTS=1 for those that run no program, BUILD_ONLY=1)
 # make fuzz      SECONDS=600   the parsers under libFuzzer and the address sanitizer (TARGET=frames for one of them)
 # make soak      SECONDS=1800   mixed traffic with a fault every ten seconds, and what became of each session
 # make trust     all that tries what may go wrong, and a line a figure (two hours and a half)
@@ -19,7 +19,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
 FILTER ?=
-SKIP ?=
+UNIT_TESTS ?=
 BUILD_ONLY ?=
 SCENARIO ?=
 JSON ?=
@@ -73,7 +73,7 @@ test: deps build-eicectl build-tests
 
 # Each sanitizer has a scratch path of its own; a report of any process fails the run.
 sanitize: deps
-	BUILD_ONLY='$(BUILD_ONLY)' FILTER='$(FILTER)' SKIP='$(SKIP)' scripts/sanitize.sh $(or $(SANITIZERS),thread address)
+	BUILD_ONLY='$(BUILD_ONLY)' FILTER='$(FILTER)' UNIT_TESTS='$(UNIT_TESTS)' scripts/sanitize.sh $(or $(SANITIZERS),thread address)
 
 # Each target of Tests/Fuzz for so many seconds under the address sanitizer.
 fuzz: deps
@@ -81,7 +81,7 @@ fuzz: deps
 
 # Release builds, as they are installed.
 soak: build
-	$(SWIFT_RELEASE) --product eiced-soak
+	EICED_BENCHMARKS=1 $(SWIFT_RELEASE) --product eiced-soak
 	EICED_TEST_EICECTL=$(STATIC_EICECTL) $(RELEASE)/eiced-soak --seconds $(or $(SECONDS),1800)
 
 trust: deps
@@ -95,13 +95,13 @@ autobahn: deps
 # eicectl stripped, as it is installed.
 bench: build
 	scripts/install-dependencies.sh bench
-	$(SWIFT_RELEASE) --product eiced-bench
+	EICED_BENCHMARKS=1 $(SWIFT_RELEASE) --product eiced-bench
 	mkdir -p $(STRIPPED)
 	for program in eicectl eicectl-commands; do strip -o $(STRIPPED)/$$program $(dir $(STATIC_EICECTL))$$program; done
 	EICED_TEST_EICECTL=$(STRIPPED)/eicectl $(RELEASE)/eiced-bench $(if $(JSON),--json) $(SCENARIO)
 
 lint: deps
-	swift format lint --strict --configuration .swift-format -r Package.swift Sources Tests
+	swift format lint --strict --configuration .swift-format -r Package.swift Sources Benchmarks Tests
 	$(SWIFT_BUILD)
 	scripts/lint.sh
 

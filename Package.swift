@@ -288,34 +288,6 @@ let package = Package(
         .executableTarget(
             name: "eice-emulator", dependencies: ["EICEEmulator"], swiftSettings: strict, linkerSettings: hardenedLink),
 
-        // The benchmarks (`make bench`), which run the programs as the end-to-end tests do.
-        .target(
-            name: "Benchmark",
-            dependencies: [
-                "AWS",
-                "CLinux",
-                "ControlClient",
-                "ControlProtocol",
-                "Failures",
-                "InstanceConnect",
-                "OpenSSL",
-                "SocketIO",
-                "TestSupport",
-                "Tunnels",
-                argumentParser,
-            ],
-            swiftSettings: strict),
-        .testTarget(name: "BenchmarkTests", dependencies: ["Benchmark"], swiftSettings: strict),
-        .executableTarget(name: "eiced-bench", dependencies: ["Benchmark"], swiftSettings: strict),
-
-        // The soak (`make soak`): traffic and faults for as long as one likes, and what became of it.
-        .target(
-            name: "Soak",
-            dependencies: ["CLinux", "ControlProtocol", "Failures", "SocketIO", "TestSupport", argumentParser],
-            swiftSettings: strict),
-        .testTarget(name: "SoakTests", dependencies: ["Soak", "TestSupport"], swiftSettings: strict),
-        .executableTarget(name: "eiced-soak", dependencies: ["Soak"], swiftSettings: strict),
-
         // What the tests share, and the tests that run the built programs.
         .target(name: "CTestProcess", path: "Tests/CTestProcess"),
         .target(
@@ -336,6 +308,48 @@ let package = Package(
     ],
     cxxLanguageStandard: .cxx17
 )
+
+// The benchmarks (`make bench`) and the soak (`make soak`), which run the programs as the end-to-end tests do.
+if Context.environment["EICED_BENCHMARKS"] != nil {
+    package.targets += [
+        .target(
+            name: "Benchmark",
+            dependencies: [
+                "AWS",
+                "CLinux",
+                "ControlClient",
+                "ControlProtocol",
+                "Failures",
+                "InstanceConnect",
+                "OpenSSL",
+                "SocketIO",
+                "TestSupport",
+                "Tunnels",
+                "WebSocket",
+                argumentParser,
+            ],
+            path: "Benchmarks/Benchmark", swiftSettings: strict),
+        .testTarget(
+            name: "BenchmarkTests", dependencies: ["Benchmark"], path: "Benchmarks/BenchmarkTests",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "eiced-bench", dependencies: ["Benchmark"], path: "Benchmarks/eiced-bench", swiftSettings: strict),
+        .target(
+            name: "Soak",
+            dependencies: ["CLinux", "ControlProtocol", "Failures", "SocketIO", "TestSupport", argumentParser],
+            path: "Benchmarks/Soak", swiftSettings: strict),
+        .testTarget(
+            name: "SoakTests", dependencies: ["Soak", "TestSupport"], path: "Benchmarks/SoakTests",
+            swiftSettings: strict),
+        .executableTarget(
+            name: "eiced-soak", dependencies: ["Soak"], path: "Benchmarks/eiced-soak", swiftSettings: strict),
+    ]
+}
+
+// A sanitizer doubles what a build costs, so one over the unit tests alone builds no other tests (scripts/sanitize.sh).
+if Context.environment["EICED_UNIT_TESTS"] != nil {
+    package.targets.removeAll { $0.name == "EndToEndTests" }
+}
 
 if isFuzzed {
     package.products.append(.executable(name: "fuzz-targets", targets: ["fuzz-targets"]))

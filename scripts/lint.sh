@@ -45,7 +45,7 @@ users=$(grep -rlE '\b(SOCK|MSG|SHUT)_[A-Z]+\b' Sources Tests --include '*.swift'
 
 # Paths are bytes: Descriptors has system calls that lose none of them, which the compiler prefers where it is imported.
 users=$(grep -rlE '(^|[^.a-zA-Z])(open|stat|lstat|access|mkdir|rmdir|unlink|rename|opendir|fnmatch|readlink|realpath)\(("|[a-zA-Z]+[,)])' \
-    Sources --include '*.swift' | grep -vE '^Sources/(Descriptors|SocketIO|Benchmark)/' |
+    Sources --include '*.swift' | grep -vE '^Sources/(Descriptors|SocketIO)/' |
     xargs grep -LE "${import}(Descriptors|SocketIO)\$" || true)
 [ -z "$users" ] || complain "system calls with paths need Descriptors or SocketIO imported:" "$users"
 if grep -rnE 'CommandLine\.arguments|getenv\([^)]*\)\.map|readlink\(.*&' Sources --include '*.swift' | grep -v '^Sources/Descriptors/'; then
