@@ -1,6 +1,6 @@
 // swift-tools-version: 6.2
-// A section a target, leaves first, each with its tests. Arrows between targets run one way; the build
-// holds them with `--explicit-target-dependency-import-check error` (see the Makefile).
+// A section for each target, leaves first, each with its tests. A target declares exactly what it imports: `make lint` checks
+// both ways (scripts/lint-targets.sh), and the build fails for an import that nothing brings in.
 
 import PackageDescription
 
@@ -52,8 +52,8 @@ let package = Package(
         .executable(name: "eice-emulator", targets: ["eice-emulator"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     ],
     targets: [
         // C libraries of the system, and what Swift's Glibc module does not import.
@@ -68,7 +68,7 @@ let package = Package(
 
         // The error every part reports with.
         .target(name: "Failures", swiftSettings: strict),
-        .testTarget(name: "FailuresTests", dependencies: ["Failures"], swiftSettings: strict),
+        .testTarget(name: "FailuresTests", dependencies: ["Failures", "TestSupport"], swiftSettings: strict),
 
         // Descriptors and failed system calls, for programs without an event loop too.
         .target(name: "Descriptors", dependencies: ["CLinux"], swiftSettings: strict),
@@ -84,13 +84,13 @@ let package = Package(
 
         // The only importer of COpenSSL, with its tests.
         .target(name: "OpenSSL", dependencies: ["COpenSSL"], swiftSettings: strict),
-        .testTarget(name: "OpenSSLTests", dependencies: ["COpenSSL", "OpenSSL", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "OpenSSLTests", dependencies: ["COpenSSL", "OpenSSL"], swiftSettings: strict),
 
         // RFC 6455, both roles; no I/O, no clock.
         .target(name: "WebSocket", dependencies: ["OpenSSL"], swiftSettings: strict),
         .testTarget(
             name: "WebSocketTests",
-            dependencies: ["WebSocket", "OpenSSL", "TestSupport"],
+            dependencies: ["WebSocket", "TestSupport"],
             swiftSettings: strict),
 
         // Credentials, signing, EC2's API over libcurl and expat.
@@ -104,7 +104,7 @@ let package = Package(
             swiftSettings: strict),
 
         // What is special to EC2 Instance Connect Endpoints.
-        .target(name: "InstanceConnect", dependencies: ["AWS", "Failures", "OpenSSL", logging], swiftSettings: strict),
+        .target(name: "InstanceConnect", dependencies: ["AWS", "Failures"], swiftSettings: strict),
         .testTarget(
             name: "InstanceConnectTests",
             dependencies: ["InstanceConnect", "AWS", "Failures", "TestSupport", logging],
@@ -116,6 +116,7 @@ let package = Package(
             dependencies: [
                 "AWS",
                 "Bounds",
+                "CLinux",
                 "Failures",
                 "InstanceConnect",
                 "OpenSSL",
@@ -189,7 +190,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ServiceManagerTests",
-            dependencies: ["CLinux", "CTestProcess", "Failures", "ServiceManager", "SocketIO", "TestSupport"],
+            dependencies: ["CLinux", "CTestProcess", "Failures", "ServiceManager", "SocketIO", "TestSupport", logging],
             swiftSettings: strict),
 
         // Configuration and wiring.
@@ -217,7 +218,7 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "AWS", "Bounds", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
+                "Daemon", "AWS", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
                 "ServiceManager", "SocketIO", "Tunnels", "TestSupport", logging,
             ],
             swiftSettings: strict),
@@ -246,8 +247,8 @@ let package = Package(
         .testTarget(
             name: "EicectlCommandsTests",
             dependencies: [
-                "CLinux", "ControlClient", "ControlCodec", "ControlConnect", "ControlProtocol", "ControlServer",
-                "EicectlCommands", "EicectlProxy", "Failures", "SocketIO", "TestSupport", argumentParser, logging,
+                "CLinux", "ControlCodec", "ControlConnect", "ControlProtocol", "ControlServer", "EicectlCommands",
+                "EicectlProxy", "Failures", "SocketIO", "TestSupport", argumentParser, logging,
             ],
             swiftSettings: strict),
 
@@ -292,7 +293,7 @@ let package = Package(
         .target(name: "CTestProcess", path: "Tests/CTestProcess"),
         .target(
             name: "TestSupport",
-            dependencies: ["CLinux", "CTestProcess", "ControlClient", "ControlProtocol", "Failures", "SocketIO"],
+            dependencies: ["CLinux", "CTestProcess", "ControlClient", "ControlProtocol", "SocketIO"],
             path: "Tests/TestSupport",
             swiftSettings: strict),
         // TLS servers that must be refused, made of OpenSSL itself.
@@ -317,7 +318,6 @@ if Context.environment["EICED_BENCHMARKS"] != nil {
             dependencies: [
                 "AWS",
                 "CLinux",
-                "ControlClient",
                 "ControlProtocol",
                 "Failures",
                 "InstanceConnect",
@@ -336,7 +336,7 @@ if Context.environment["EICED_BENCHMARKS"] != nil {
             name: "eiced-bench", dependencies: ["Benchmark"], path: "Benchmarks/eiced-bench", swiftSettings: strict),
         .target(
             name: "Soak",
-            dependencies: ["CLinux", "ControlProtocol", "Failures", "SocketIO", "TestSupport", argumentParser],
+            dependencies: ["ControlProtocol", "Failures", "SocketIO", "TestSupport", argumentParser],
             path: "Benchmarks/Soak", swiftSettings: strict),
         .testTarget(
             name: "SoakTests", dependencies: ["Soak", "TestSupport"], path: "Benchmarks/SoakTests",

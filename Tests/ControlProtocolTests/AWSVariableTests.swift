@@ -101,9 +101,7 @@ import Testing
 
     @Test("docs/credentials.md has a row for each variable that is sent, secret or the machine's")
     func documentation() throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let page = String(decoding: try Data(contentsOf: root.appending(path: "docs/credentials.md")), as: UTF8.self)
+        let page = try Repository.text("docs/credentials.md")
         let rows = page.split(separator: "\n").filter { $0.hasPrefix("| `") }
         for variable in AWSVariable.all where variable.treatment != .ignored {
             #expect(rows.contains { $0.contains("`\(variable.name)`") }, "\(variable.name)")

@@ -10,9 +10,7 @@ import Testing
     let schema: JSONSchema
 
     init() throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let text = try Data(contentsOf: root.appending(path: "docs/control-protocol.schema.json"))
+        let text = Data(try Repository.text("docs/control-protocol.schema.json").utf8)
         schema = JSONSchema(root: try JSONDecoder().decode(JSONValue.self, from: text))
     }
 

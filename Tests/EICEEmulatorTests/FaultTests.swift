@@ -173,7 +173,7 @@ import class EICEEmulator.Emulator
 
 @Suite struct DocumentationTests {
     @Test func theManualNamesEveryFaultAndEveryKeyOfTheInventory() throws {
-        let manual = try #require(contents(of: repositoryFile("docs/emulator.md")))
+        let manual = try Repository.text("docs/emulator.md")
         for kind in Fault.Kind.allCases { #expect(manual.contains("`\(kind.rawValue)`"), "\(kind.rawValue)") }
         let keys =
             Inventory.CodingKeys.allCases.map(\.rawValue) + Endpoint.CodingKeys.allCases.map(\.rawValue)
@@ -182,10 +182,5 @@ import class EICEEmulator.Emulator
             let isNamed = ["`\(key)`", "`.\(key)`", "`\(key)[].", "].\(key)`"].contains { manual.contains($0) }
             #expect(isNamed, "\(key)")
         }
-    }
-
-    /// A file of the repository that this test was built from.
-    private func repositoryFile(_ path: String, here: String = #filePath) -> String {
-        here.split(separator: "/").dropLast(3).reduce("") { "\($0)/\($1)" } + "/\(path)"
     }
 }

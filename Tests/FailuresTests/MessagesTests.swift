@@ -1,17 +1,11 @@
 import Failures
 import FoundationEssentials
+import TestSupport
 import Testing
 
 /// `docs/messages.md` has every message that the sources can print, and nothing else.
 @Suite struct MessagesTests {
-    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-
-    private static func text(_ path: String) throws -> String {
-        String(decoding: try Data(contentsOf: root.appending(path: path)), as: UTF8.self)
-    }
-
-    private func page() throws -> String { try Self.text("docs/messages.md") }
+    private func page() throws -> String { try Repository.text("docs/messages.md") }
 
     /// A kind (its word, or nil for several) and a message, in which `…` stands for what differs.
     private struct Message: Hashable, CustomStringConvertible {
@@ -45,7 +39,7 @@ import Testing
     @Test func everyWarningOfTheLogIsExplainedAndNoOther() throws {
         var logged: Set<Message> = []
         for file in try Self.sources() where !file.contains("/EICEEmulator/") {
-            for call in FailureCalls.logged(in: try Self.text(file)) where call != "…" {
+            for call in FailureCalls.logged(in: try Repository.text(file)) where call != "…" {
                 logged.insert(Message(kind: Self.log, text: call))
             }
         }
@@ -57,7 +51,7 @@ import Testing
     /// The names of kinds in Swift, and their words.
     private static func kinds() throws -> [String: Failure.Kind] {
         var kinds: [String: Failure.Kind] = [:]
-        for match in try text("Sources/Failures/Kinds.swift").matches(
+        for match in try Repository.text("Sources/Failures/Kinds.swift").matches(
             of: #/let `?(\w+)`? = Self\(rawValue: "([^"]+)"\)/#)
         {
             kinds[String(match.output.1)] = Failure.Kind(rawValue: String(match.output.2))
@@ -69,7 +63,7 @@ import Testing
         let kinds = try Self.kinds()
         var printed: Set<Message> = []
         for file in try Self.sources() {
-            for call in FailureCalls.all(in: try Self.text(file)) {
+            for call in FailureCalls.all(in: try Repository.text(file)) {
                 // A word behind a dot may be something else than a kind; where none is one, the code decides elsewhere.
                 let words = call.names.compactMap { kinds[$0]?.rawValue }
                 for kind in words.isEmpty ? [nil] : words.map(Optional.some) {
@@ -105,7 +99,7 @@ import Testing
 
     /// All but the benchmark, which is no program that people install.
     private static func sources() throws -> [String] {
-        try FileManager.default.subpathsOfDirectory(atPath: root.appending(path: "Sources").path)
+        try FileManager.default.subpathsOfDirectory(atPath: "\(Repository.root)/Sources")
             .filter { $0.hasSuffix(".swift") && !$0.hasPrefix("Failures/") && !$0.lowercased().contains("bench") }
             .map { "Sources/\($0)" }.sorted()
     }

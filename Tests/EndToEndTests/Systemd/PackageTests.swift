@@ -4,9 +4,6 @@ import Glibc
 import TestSupport
 import Testing
 
-private let repository = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
-    .joined(separator: "/")
-
 private let packagePath = getenv("EICED_TEST_PACKAGE").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
 
 /// What `make install` and the package bring.
@@ -14,7 +11,7 @@ private let packagePath = getenv("EICED_TEST_PACKAGE").map { String(cString: $0)
     @Test func everythingIsBelowThePrefixAndNamesIt() async throws {
         let folder = try TemporaryDirectory()
         let result = try await ChildProcess.run(
-            "\(repository)/scripts/install.sh",
+            "\(Repository.root)/scripts/install.sh",
             [BuiltProducts.eiced, BuiltProducts.eicectl, BuiltProducts.emulator, "/opt/tools", folder("root")])
         #expect(result.code == 0, "\(result)")
         let found = try await ChildProcess.run("/usr/bin/find", [folder("root"), "-type", "f", "-printf", "%P\n"])
@@ -33,7 +30,7 @@ private let packagePath = getenv("EICED_TEST_PACKAGE").map { String(cString: $0)
         }
         // Whatever stands in systemd/ is installed: drop-ins, too.
         let units = try await ChildProcess.run(
-            "/usr/bin/find", ["\(repository)/systemd", "-type", "f", "!", "-name", "*.catalog", "-printf", "%P\n"])
+            "/usr/bin/find", ["\(Repository.root)/systemd", "-type", "f", "!", "-name", "*.catalog", "-printf", "%P\n"])
         for unit in units.output.split(separator: "\n") {
             let text = try #require(contents(of: folder("root/opt/tools/lib/systemd/user/\(unit)")), "\(unit)")
             #expect(!text.contains("=/usr/bin/"), "\(text)")
@@ -41,7 +38,7 @@ private let packagePath = getenv("EICED_TEST_PACKAGE").map { String(cString: $0)
         let version = try await ChildProcess.run(folder("root/opt/tools/bin/eicectl"), ["--version"])
         #expect(version.output == "\(EICEDVersion.current)\n", "\(version)")
         // The release stands in one place, which scripts read as well.
-        let script = try await ChildProcess.run("\(repository)/scripts/version.sh")
+        let script = try await ChildProcess.run("\(Repository.root)/scripts/version.sh")
         #expect(script.output == version.output, "\(script)")
     }
 
@@ -75,7 +72,7 @@ private let packagePath = getenv("EICED_TEST_PACKAGE").map { String(cString: $0)
     @Test func whatIsNotBuiltIsNotInstalled() async throws {
         let folder = try TemporaryDirectory()
         let result = try await ChildProcess.run(
-            "\(repository)/scripts/install.sh",
+            "\(Repository.root)/scripts/install.sh",
             [folder("eiced"), BuiltProducts.eicectl, BuiltProducts.emulator, "/usr", folder("root")])
         #expect(result.code == 1 && result.errors.contains("hint: make build"), "\(result)")
         #expect(access(folder("root"), F_OK) != 0)
@@ -87,12 +84,12 @@ private struct DebianRoot {
     let directory: TemporaryDirectory
     var path: String { directory("root") }
 
-    private static let original = "\(repository)/.build/debian-root"
+    private static let original = "\(Repository.root)/.build/debian-root"
 
     /// Whether there is an original now. What is neither "made" nor "not here" is a mistake of ours.
     private static let isThere = Task { () throws -> Bool in
         let made = try await ChildProcess.run(
-            "\(repository)/scripts/debian-root.sh", [original], environment: environment, within: .seconds(600))
+            "\(Repository.root)/scripts/debian-root.sh", [original], environment: environment, within: .seconds(600))
         guard made.code == 0 || made.code == 77 else { throw TestFailure(made.description) }
         return made.code == 0
     }
@@ -208,7 +205,7 @@ struct PackageTests {
         #expect(unpacked.code == 0, "\(unpacked)")
         let programs = ["bin/eiced", "bin/eicectl", "bin/eice-emulator", "libexec/eiced/eicectl-commands"]
             .map { folder("usr/\($0)") }
-        let result = try await ChildProcess.run("\(repository)/scripts/hardening.sh", ["--stripped"] + programs)
+        let result = try await ChildProcess.run("\(Repository.root)/scripts/hardening.sh", ["--stripped"] + programs)
         #expect(result.code == 0 && result.errors.isEmpty, "\(result)")
     }
 

@@ -7,7 +7,7 @@ import Testing
     private static let isStatic = getenv("EICED_TEST_EICECTL") != nil
 
     private func check(_ program: String) async throws -> CommandResult {
-        try await ChildProcess.run("\(SystemdBox.repository)/scripts/hardening.sh", [program])
+        try await ChildProcess.run("\(Repository.root)/scripts/hardening.sh", [program])
     }
 
     @Test(.enabled(if: isStatic, "eicectl beside the tests is not the one that is installed"))

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import Daemon
@@ -8,13 +9,8 @@ import Testing
     private let example: String
 
     init() throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        func text(_ path: String) throws -> String {
-            String(decoding: try Data(contentsOf: root.appending(path: path)), as: UTF8.self)
-        }
-        document = try text("docs/configuration.md")
-        example = try text("docs/config.example.toml")
+        document = try Repository.text("docs/configuration.md")
+        example = try Repository.text("docs/config.example.toml")
     }
 
     private func section(_ heading: String) -> String? {

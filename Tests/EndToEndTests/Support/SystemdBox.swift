@@ -18,10 +18,7 @@ struct SystemdBox: Sendable {
     private let directory: TemporaryDirectory
     private let process: ChildProcess
 
-    private static var script: String { "\(repository)/scripts/systemd-box.sh" }
-    static var repository: String {
-        #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
-    }
+    private static var script: String { "\(Repository.root)/scripts/systemd-box.sh" }
 
     /// Why this machine can have no box; nil where it can. Boots one to find out.
     static let obstacle = Task { () throws -> String? in
@@ -95,7 +92,7 @@ struct SystemdBox: Sendable {
             }
             let units = "/usr/lib/systemd/user"
             for unit in ["eiced.service", "eiced.socket", "eiced.service.d/sandbox.conf"] {
-                try tree.copy("\(Self.repository)/systemd/\(unit)", to: "\(units)/\(unit)")
+                try tree.copy("\(Repository.root)/systemd/\(unit)", to: "\(units)/\(unit)")
             }
         }
         // A certificate that the emulator made and a folder that the box does not see.
@@ -215,12 +212,6 @@ struct SystemdBox: Sendable {
             try? JSONDecoder().decode([String: String].self, from: Data($0.utf8))
         }
     }
-}
-
-/// A file of this repository.
-func repositoryFile(_ path: String) throws -> String {
-    guard let text = contents(of: "\(SystemdBox.repository)/\(path)") else { throw TestFailure("there is no \(path)") }
-    return text
 }
 
 /// Files that are copied over a box's root. Those of a home belong to its user.

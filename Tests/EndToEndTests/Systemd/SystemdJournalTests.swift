@@ -37,7 +37,7 @@ struct SystemdJournalTests {
 
     @Test func theCatalogExplainsThem() async throws {
         try await SystemdBox.play(files: [
-            "/usr/lib/systemd/catalog/eiced.catalog": try repositoryFile("systemd/eiced.catalog")
+            "/usr/lib/systemd/catalog/eiced.catalog": try Repository.text("systemd/eiced.catalog")
         ]) {
             box in
             let made = try await box.run(.root, "journalctl", "--update-catalog")
@@ -78,18 +78,18 @@ struct SystemdJournalTests {
 
     /// Every kind that the sources name has an id, every id its explanation, and nothing is explained that there is not.
     @Test func theKindsOfTheSourcesAreThoseOfTheCatalog() throws {
-        let kinds = try repositoryFile("Sources/ServiceManager/LogKinds.swift")
+        let kinds = try Repository.text("Sources/ServiceManager/LogKinds.swift")
         let table = kinds.matches(of: #/"([a-z-]+)": "([0-9a-f]{32})"/#)
         let ids = Set(table.map { "\($0.2)" })
-        let explained = try repositoryFile("systemd/eiced.catalog").matches(of: #/(?m)^-- ([0-9a-f]{32})$/#).map {
+        let explained = try Repository.text("systemd/eiced.catalog").matches(of: #/(?m)^-- ([0-9a-f]{32})$/#).map {
             "\($0.1)"
         }
         #expect(Set(explained) == ids && explained.count == ids.count && !ids.isEmpty)
 
         var named: Set<String> = []
-        let sources = "\(SystemdBox.repository)/Sources"
+        let sources = "\(Repository.root)/Sources"
         for path in try FileManager.default.subpathsOfDirectory(atPath: sources) where path.hasSuffix(".swift") {
-            let text = try repositoryFile("Sources/\(path)")
+            let text = try Repository.text("Sources/\(path)")
             named.formUnion(text.matches(of: #/(?:"event": |as: )"([a-z]+-?[a-z-]+)"/#).map { "\($0.1)" })
         }
         named.remove("starts")
