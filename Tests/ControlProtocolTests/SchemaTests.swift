@@ -1,6 +1,7 @@
 import ControlCodec
 import Failures
 import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import ControlProtocol
