@@ -104,4 +104,14 @@ import Testing
         plan.failed("web", at: at(900))
         #expect(plan.next == nil)
     }
+
+    @Test("answers are renewed in the last quarter of their life, with a third of that as the margin")
+    func times() {
+        let times = RenewalTimes(timeToLive: .seconds(60))
+        #expect(times.lead == .seconds(15))
+        #expect(times.interval == .seconds(45))
+        #expect(times.margin == .seconds(20))
+        #expect(times.firstPause == .seconds(10))
+        #expect(RenewalTimes().margin == times.margin, "the default is for answers that live a minute")
+    }
 }

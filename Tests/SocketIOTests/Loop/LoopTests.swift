@@ -204,6 +204,24 @@ import Testing
         #expect(reports.withLock { $0 } == 1)
     }
 
+    @Test("handlers that wait for a quiet loop are told at once when there are more than 64")
+    func quiet() async throws {
+        let loop = try Loop(label: "test")
+        let pairs = try (0..<65).map { _ in try FileDescriptor.socketPair() }
+        let told: (before: Int, after: Int) = await withCheckedContinuation { continuation in
+            loop.submit { loop in
+                let handlers = pairs.compactMap { try? Quiet($0.0, on: loop) }
+                for handler in handlers.dropLast() { handler.ask(on: loop) }
+                let before = handlers.count { $0.isTold }
+                handlers.last?.ask(on: loop)
+                continuation.resume(returning: (before, handlers.count { $0.isTold }))
+                for handler in handlers { handler.close(on: loop) }
+            }
+        }
+        #expect(told == (0, 64))
+        for (_, far) in pairs { far.close() }
+    }
+
     @Test func anIdleLoopUsesNoProcessorTime() async throws {
         let loop = try Loop(label: "test")
         let (near, far) = try FileDescriptor.socketPair()
@@ -289,4 +307,19 @@ private final class Reader: StreamSocketOwner {
 /// The owner of a socket that is only written to.
 private final class Nobody: StreamSocketOwner {
     func isReady(_ socket: StreamSocket, on loop: isolated Loop) {}
+}
+
+/// Asks to be told when its loop is quiet.
+private final class Quiet: StreamSocketOwner {
+    private var socket: StreamSocket?
+    private(set) var isTold = false
+
+    init(_ descriptor: FileDescriptor, on loop: isolated Loop) throws {
+        socket = try StreamSocket(descriptor, owner: self, on: loop)
+    }
+
+    func ask(on loop: isolated Loop) { socket?.tellWhenQuiet(on: loop) }
+    func close(on loop: isolated Loop) { socket?.close(on: loop) }
+    func isReady(_ socket: StreamSocket, on loop: isolated Loop) {}
+    func isQuiet(_ socket: StreamSocket, on loop: isolated Loop) { isTold = true }
 }

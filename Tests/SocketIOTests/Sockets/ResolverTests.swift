@@ -132,4 +132,32 @@ import Testing
         try await eventually("the name was looked up again") { answers.withLock { $0 } == 6 }
         #expect(asked.withLock { $0 } == 2)
     }
+
+    @Test("a renewal that is under way is not begun again, and those who ask meanwhile are served")
+    func renewalUnderWay() async throws {
+        let asked = Mutex(0)
+        let gate = DispatchSemaphore(value: 0)
+        let seconds = Mutex(0)
+        let start = ContinuousClock.now
+        let resolver = Resolver(
+            now: { start + .seconds(seconds.withLock { $0 }) },
+            asking: { _ in
+                let number = asked.withLock { asked in
+                    asked += 1
+                    return asked
+                }
+                if number > 1 { gate.wait() }
+                return .success([SocketAddress(ip: "127.0.0.\(number)", port: 0)].compactMap { $0 })
+            })
+        #expect(await addresses(resolver, "a.example") == "127.0.0.1:443")
+        seconds.withLock { $0 = 45 }
+        resolver.renew("a.example", leaving: .seconds(50))
+        // The answer has ended, so this caller joins the renewal.
+        seconds.withLock { $0 = 61 }
+        let joined = Task { await addresses(resolver, "a.example") }
+        for _ in 0..<5 { resolver.renew("a.example", leaving: .seconds(50)) }
+        for _ in 0..<7 { gate.signal() }
+        #expect(await joined.value == "127.0.0.2:443")
+        #expect(asked.withLock { $0 } == 2)
+    }
 }

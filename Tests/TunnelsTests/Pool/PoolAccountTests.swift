@@ -246,4 +246,33 @@ import Testing
         for client in clients { client.close() }
         #expect(try await bench.ends(2).allSatisfy { $0 == .localClosed })
     }
+
+    @Test("where all endpoints failed lately, a tunnel tries each of them once")
+    func allCoolingDown() async throws {
+        let requests = Mutex(0)
+        let endpoint = try ScriptedEndpoint { connection in
+            try connection.handshake()
+            let request = try connection.request()
+            let number = requests.withLock { requests in
+                requests += 1
+                return requests
+            }
+            // Both endpoints fail the first tunnel, and the first one fails the second tunnel.
+            if number <= 3 { return try connection.sendCloseNotify() }
+            try connection.accept(request)
+            try connection.echo()
+        }
+        var script = ScriptedRouter.Script()
+        script.alternatives = [Endpoint(id: "eice-4567", dnsName: TestCertificates.name, nearness: .sameZone)]
+        let bench = try await Bench(endpoint, router: ScriptedRouter(script))
+        let port = try await bench.forward()
+        let first = try await onThread { try LoopbackSocket.connect(port: port) }
+        #expect(try await bench.end().failure != nil)
+        let second = try await onThread { try LoopbackSocket.connect(port: port) }
+        try await bench.waitForStates([.open])
+        #expect(await bench.handles().map(\.snapshot.route?.endpoint.id) == ["eice-4567"])
+        #expect(requests.withLock { $0 } == 4)
+        first.close()
+        second.close()
+    }
 }
