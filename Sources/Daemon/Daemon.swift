@@ -89,7 +89,7 @@ final class Daemon {
         var services = TunnelServices(
             router: router, resolver: resolver, tls: trust.system,
             connectTo: settings.connectTo, proxies: context.proxies,
-            timeouts: settings.configuration.tunnelTimeouts, userAgent: "eiced/\(EICEDVersion.current)",
+            timeouts: settings.configuration.timeouts.tunnel, userAgent: "eiced/\(EICEDVersion.current)",
             relays: relays, pools: pools, logger: logger, on: loop)
         services.spares = settings.configuration.spareSettings
         services.warmTimeToLive = settings.configuration.pool.warmTimeToLive
@@ -420,7 +420,7 @@ final class Daemon {
         requests.configuration = fresh
         forwards.access = fresh.access
         tunnels.apply(
-            fresh.tunnelTimeouts, spares: fresh.spareSettings, warmTimeToLive: fresh.pool.warmTimeToLive)
+            fresh.timeouts.tunnel, spares: fresh.spareSettings, warmTimeToLive: fresh.pool.warmTimeToLive)
         router.apply(lookUpTimeToLive: fresh.pool.lookUpTimeToLive, on: loop)
         pools.apply(fresh.poolLimits, spares: fresh.spareSettings, on: loop)
         server.limits.hello = fresh.timeouts.hello

@@ -14,7 +14,7 @@ enum Ending: Hashable {
     case handedOver
 
     /// No tunnel lasts longer than an hour, and a dial may just have begun.
-    private static let longestTunnel = Duration.seconds(3_600 + 60)
+    private static let longestTunnel = Duration.seconds(ServiceLimits.tunnelSeconds.upperBound + 60)
 
     var drain: Duration {
         switch self {

@@ -12,7 +12,7 @@ public struct EmulatorOptions: Sendable {
     public var apiPort: UInt16 = 0
     public var adminPort: UInt16 = 0
     /// Concurrent connections of an endpoint whose inventory entry does not say.
-    public var maxConnections = 20
+    public var maxConnections = ServiceLimits.connectionsPerEndpoint
     /// The emulated round trip between a client and the endpoints.
     public var latency = Duration.zero
     /// How far the service's clock is ahead of this machine's; behind where it is negative.

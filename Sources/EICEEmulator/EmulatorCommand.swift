@@ -42,7 +42,7 @@ public struct EmulatorCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp("Concurrent connections of an endpoint, where the inventory says nothing.", valueName: "n"))
-    var maxConnections = 20
+    var maxConnections = EmulatorOptions().maxConnections
 
     @Option(
         help: ArgumentHelp(

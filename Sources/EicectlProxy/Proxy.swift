@@ -59,8 +59,8 @@ public enum Proxy {
     private static func pass(
         _ stream: FileDescriptor, over socket: CInt, _ parameters: ConnectParameters
     ) throws(Failure) -> TunnelOutcome? {
-        // An SSH server speaks first (RFC 4253, section 4.2): ssh gets the tunnel when the banner is there, so that
-        // a dead target is our own sentence, and not ssh's "Connection closed".
+        // ssh gets the tunnel when the banner is there, so that a dead target is our own sentence, and not ssh's
+        // "Connection closed".
         if speaksFirst(parameters), !(try hasSpoken(stream, watching: socket, parameters)) {
             // Its other end first: the tunnel ends when both sides have.
             stream.close()
@@ -86,7 +86,9 @@ public enum Proxy {
         return nil
     }
 
-    private static func speaksFirst(_ parameters: ConnectParameters) -> Bool { parameters.remotePort == 22 }
+    private static func speaksFirst(_ parameters: ConnectParameters) -> Bool {
+        ServerPort.speaksFirst(parameters.remotePort)
+    }
 
     /// Waits for the server's first byte.
     ///

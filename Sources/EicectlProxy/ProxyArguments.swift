@@ -9,7 +9,7 @@ struct ProxyArguments: Equatable {
     }
 
     var target: String
-    var port: UInt16 = 22
+    var port = ServerPort.ssh
     var mode = Mode.automatic
     var texts = TunnelOptionTexts()
     var socket: String?

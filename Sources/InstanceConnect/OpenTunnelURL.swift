@@ -1,4 +1,5 @@
 import AWS
+import Failures
 
 /// The presigned address of one tunnel: `GET /openTunnel?…` at the endpoint's DNS name. It is signed afresh for every
 /// connection and good for 60 seconds. `pathAndQuery` is a secret; the description is not.
@@ -19,13 +20,12 @@ public struct OpenTunnelURL: Sendable {
 
     /// Seconds that a signature is good for.
     public static let lifetime = 60
-    /// The service's bounds of a tunnel's life, in seconds.
-    public static let durations = 1...3_600
 
-    /// `maxDuration` is in seconds and is always sent, since policies test it; it is brought into `durations`.
+    /// `maxDuration` is in seconds and is always sent, since policies test it; it is brought into the service's range.
     public init(route: Route, through endpoint: Endpoint, maxDuration: Int, credentials: Credentials, at time: WallTime)
     {
-        let duration = min(max(maxDuration, Self.durations.lowerBound), Self.durations.upperBound)
+        let range = ServiceLimits.tunnelSeconds
+        let duration = min(max(maxDuration, range.lowerBound), range.upperBound)
         let host = endpoint.port == 443 ? endpoint.dnsName : "\(endpoint.dnsName):\(endpoint.port)"
         let signer = RequestSigner(credentials: credentials, region: route.region, service: "ec2-instance-connect")
         let query = signer.presignedQuery(

@@ -1,6 +1,8 @@
 import ControlProtocol
+import Failures
 import Logging
 import SocketIO
+import Tunnels
 
 /// What the daemon was told in its configuration file, checked and complete: what the file leaves out has its default
 /// here. A value that the file's reader lets through is in range.
@@ -73,10 +75,7 @@ extension Configuration {
 
     /// `[endpoints."eice-…"]`
     public struct Endpoint: Sendable, Equatable {
-        /// What AWS allows for one endpoint, over all who use it.
-        public static let serviceLimit = 20
-
-        public var maxConnections = Endpoint.serviceLimit
+        public var maxConnections = ServiceLimits.connectionsPerEndpoint
 
         public init() {}
     }
@@ -116,21 +115,8 @@ extension Configuration {
 
     /// `[timeouts]`: how long each thing may take.
     public struct Timeouts: Sendable, Equatable {
-        // One for each phase of a dial, and one for all of it.
-        public var resolve = Duration.seconds(10)
-        public var connect = Duration.seconds(10)
-        public var proxy = Duration.seconds(10)
-        public var tls = Duration.seconds(8)
-        public var upgrade = Duration.seconds(10)
-        /// Where the client waits for what the target says first: `eicectl proxy` to port 22.
-        public var firstBytes = Duration.seconds(20)
-        public var dial = Duration.seconds(30)
-        /// Waiting for a slot.
-        public var queue = Duration.seconds(30)
-        /// After the local side stopped sending: how long the remote may be silent.
-        public var drain = Duration.seconds(10)
-        /// The WebSocket's close handshake, which holds the slot.
-        public var close = Duration.seconds(2)
+        /// The parts of a tunnel's life.
+        public var tunnel = TunnelTimeouts()
         /// Open tunnels at a stop of the daemon.
         public var shutdownDrain = Duration.seconds(10)
         /// The same at a restart by the service manager, while new connections wait for the next process.
@@ -144,13 +130,13 @@ extension Configuration {
     /// `[pool]`
     public struct Pool: Sendable, Equatable {
         /// The most connections that wait for a slot of one endpoint.
-        public var queueLength = 256
+        public var queueLength = EndpointPools.Limits().queueLength
         /// Connections kept ready for each endpoint in use; 0 for none.
-        public var spares = 1
+        public var spares = SpareSettings().count
         /// How old a spare may become; less where the service closes it earlier.
-        public var spareTimeToLive = Duration.seconds(60)
-        /// How old a warm tunnel may become: below sshd's LoginGraceTime of 120 s, of which a log-in needs its share.
-        public var warmTimeToLive = Duration.seconds(60)
+        public var spareTimeToLive = SpareSettings().timeToLive
+        /// How old a warm tunnel may become.
+        public var warmTimeToLive = TunnelServices.standardWarmTimeToLive
         /// How long what EC2 says of targets and endpoints is believed.
         public var lookUpTimeToLive = Duration.seconds(60)
 

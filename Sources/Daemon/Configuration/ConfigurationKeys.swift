@@ -1,5 +1,6 @@
 import AWS
 import ControlProtocol
+import Failures
 import InstanceConnect
 import Logging
 import SocketIO
@@ -53,18 +54,18 @@ enum ConfigurationKeys {
     ]
 
     static let timeouts: [ConfigurationSetting<Configuration.Timeouts>] = [
-        .duration("resolve", \.resolve, phase),
-        .duration("connect", \.connect, phase),
-        .duration("proxy", \.proxy, phase),
-        .duration("tls", \.tls, phase),
-        .duration("upgrade", \.upgrade, phase),
-        .duration("first_bytes", \.firstBytes, phase),
-        .duration("dial", \.dial, phase),
-        .duration("queue", \.queue, .zero ... .seconds(3_600)),
-        .duration("drain", \.drain, .zero ... .seconds(3_600)),
-        .duration("close", \.close, .milliseconds(100) ... .seconds(60)),
-        .duration("shutdown_drain", \.shutdownDrain, .zero ... .seconds(3_600)),
-        .duration("restart_drain", \.restartDrain, .zero ... .seconds(3_600)),
+        .duration("resolve", \.tunnel.resolve, phase),
+        .duration("connect", \.tunnel.connect, phase),
+        .duration("proxy", \.tunnel.proxy, phase),
+        .duration("tls", \.tunnel.tls, phase),
+        .duration("upgrade", \.tunnel.upgrade, phase),
+        .duration("first_bytes", \.tunnel.firstBytes, phase),
+        .duration("dial", \.tunnel.dial, phase),
+        .duration("queue", \.tunnel.queue, drain),
+        .duration("drain", \.tunnel.drain, drain),
+        .duration("close", \.tunnel.close, .milliseconds(100) ... .seconds(60)),
+        .duration("shutdown_drain", \.shutdownDrain, drain),
+        .duration("restart_drain", \.restartDrain, drain),
         .duration("hello", \.hello, .milliseconds(100) ... .seconds(60)),
     ]
 
@@ -79,6 +80,8 @@ enum ConfigurationKeys {
     static let log: [ConfigurationSetting<Configuration.Log>] = [.level]
 
     private static let phase: ClosedRange<Duration> = .milliseconds(100) ... .seconds(300)
+    /// How long open tunnels may go on, or connections wait.
+    static let drain: ClosedRange<Duration> = .zero ... .seconds(ServiceLimits.tunnelSeconds.upperBound)
 }
 
 /// A forward while it is read: what the file left out is nil.

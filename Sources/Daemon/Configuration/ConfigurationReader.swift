@@ -77,7 +77,7 @@ struct ConfigurationReader {
 
     private mutating func readTimeouts(_ table: [TOMLNode.Entry]) {
         table.read(ConfigurationKeys.timeouts, table: "timeouts", into: &configuration.timeouts, problems: &problems)
-        let timeouts = configuration.timeouts
+        let timeouts = configuration.timeouts.tunnel
         let phases = [
             "resolve": timeouts.resolve, "connect": timeouts.connect, "proxy": timeouts.proxy, "tls": timeouts.tls,
             "upgrade": timeouts.upgrade,
@@ -120,12 +120,12 @@ struct ConfigurationReader {
         var endpoint = Configuration.Endpoint()
         table.read(ConfigurationKeys.endpoint, table: key, into: &endpoint, problems: &problems)
         configuration.endpoints[entry.key] = endpoint
-        guard endpoint.maxConnections > Configuration.Endpoint.serviceLimit,
+        guard endpoint.maxConnections > ServiceLimits.connectionsPerEndpoint,
             let value = table.first(where: { $0.key == "max_connections" })?.value
         else { return }
         problems.warn(
             ConfigurationPlace(value, key: "\(key).max_connections"),
-            "\(endpoint.maxConnections) is more than the \(Configuration.Endpoint.serviceLimit) connections that AWS "
+            "\(endpoint.maxConnections) is more than the \(ServiceLimits.connectionsPerEndpoint) connections that AWS "
                 + "allows for one endpoint: the service refuses what is above")
     }
 

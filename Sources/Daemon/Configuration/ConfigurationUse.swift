@@ -10,21 +10,6 @@ extension Configuration {
         return limits
     }
 
-    var tunnelTimeouts: TunnelTimeouts {
-        var result = TunnelTimeouts()
-        result.resolve = timeouts.resolve
-        result.queue = timeouts.queue
-        result.connect = timeouts.connect
-        result.proxy = timeouts.proxy
-        result.tls = timeouts.tls
-        result.upgrade = timeouts.upgrade
-        result.firstBytes = timeouts.firstBytes
-        result.dial = timeouts.dial
-        result.drain = timeouts.drain
-        result.close = timeouts.close
-        return result
-    }
-
     /// Of forwards that were added by request.
     var access: AccessRules {
         AccessRules(users: defaults.allowUsers ?? [], networks: defaults.allowNetworks)

@@ -17,7 +17,7 @@ final class ForwardProbe: TunnelClient, StreamSocketOwner {
         0x00,
     ]
     /// As long as a tunnel waits for the banner of port 22.
-    private static let answerTimeout = Duration.seconds(20)
+    private static let answerTimeout = TunnelTimeouts().firstBytes
 
     private let name: String
     private let remotePort: UInt16
@@ -48,7 +48,7 @@ final class ForwardProbe: TunnelClient, StreamSocketOwner {
         let specification = forward.specification
         var request = TunnelRequest(
             route: specification.route, forward: name, peer: "probe of pid \(peer.pid), uid \(peer.uid)",
-            maxDuration: specification.maxDuration, waitsForTarget: remotePort == 22)
+            maxDuration: specification.maxDuration, waitsForTarget: ServerPort.speaksFirst(remotePort))
         request.identity = ClientIdentity(peer)
         let handle = tunnels.open(request, local: nil, client: self, on: loop)
         self.handle = handle

@@ -149,7 +149,7 @@ final class ControlRequests: RequestHandler {
     ) throws(Failure) {
         guard tunnels.acceptsNew else { throw Self.stopping }
         guard let forward = forwards[parameters.name] else { throw unknownForward(parameters.name) }
-        if let timeout = parameters.timeout, !RequestTranslation.durations.contains(timeout) {
+        if let timeout = parameters.timeout, !ServiceLimits.tunnelSeconds.contains(timeout) {
             throw Failure(
                 .invalidRequest, "the timeout of \(timeout) s is out of range", why: "it is between 1 s and 1 h")
         }
@@ -208,7 +208,7 @@ final class ControlRequests: RequestHandler {
             return try handOver(parameters, reply, on: loop)
         }
         let drain = parameters.drain.map { Duration.seconds($0) } ?? configuration.timeouts.shutdownDrain
-        guard drain >= .zero, drain <= .seconds(3_600) else {
+        guard ConfigurationKeys.drain.contains(drain) else {
             throw Failure(
                 .invalidRequest, "the drain of \(parameters.drain ?? 0) s is out of range", why: "it is at most 1 h")
         }
@@ -237,7 +237,11 @@ final class ControlRequests: RequestHandler {
             handovers.isUnderWay = false
             let open = tunnels.all.count
             reply(
-                outcome.map { .shutdown(ShutdownResult(tunnels: open, drain: 3_600, successor: Int($0))) }, on: loop)
+                outcome.map {
+                    .shutdown(
+                        ShutdownResult(tunnels: open, drain: ServiceLimits.tunnelSeconds.upperBound, successor: Int($0))
+                    )
+                }, on: loop)
         }
     }
 

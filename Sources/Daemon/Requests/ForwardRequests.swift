@@ -109,7 +109,7 @@ final class ForwardRequests {
             bound.loop.submit { loop in bound.get(on: loop).end(outcome, on: loop) }
         }
         guard let first = routes.first else { return }
-        let limit = min(translation.configuration.timeouts.resolve, Self.longestLookUp)
+        let limit = min(translation.configuration.timeouts.tunnel.resolve, Self.longestLookUp)
         lookUp.deadline = loop.schedule(after: limit) {
             let awaited = routes.lazy.compactMap { router.awaited(by: $0) }.first
             work.cancel()

@@ -11,9 +11,6 @@ struct RequestTranslation {
     /// The daemon's own.
     let environment: Environment
 
-    /// The bounds of a tunnel's life: the service cuts it after an hour.
-    static let durations: ClosedRange<Int> = 1...3_600
-
     /// The forwards of one `forward.add`.
     func forwards(_ parameters: ForwardAddParameters) throws(Failure) -> [ForwardSpecification] {
         guard !parameters.mappings.isEmpty else {
@@ -61,8 +58,7 @@ struct RequestTranslation {
         var request = TunnelRequest(
             route: route, peer: peer, maxDuration: try maxDuration(parameters.options, route.profile),
             idleTimeout: try idleTimeout(parameters.options, route.profile),
-            // An SSH server speaks first (RFC 4253, section 4.2), so its silence is worth a sentence.
-            waitsForTarget: parameters.remotePort == 22)
+            waitsForTarget: ServerPort.speaksFirst(parameters.remotePort))
         // A person waits for `proxy`, unless it says otherwise.
         request.priority = parameters.options.priority == .normal ? .normal : .interactive
         return request
@@ -153,7 +149,7 @@ struct RequestTranslation {
 
     func maxDuration(_ options: TunnelOptions, _ profile: String?) throws(Failure) -> Duration {
         guard let seconds = options.maxDuration else { return maxDuration(for: profile) }
-        guard Self.durations.contains(seconds) else {
+        guard ServiceLimits.tunnelSeconds.contains(seconds) else {
             throw Failure(
                 .invalidRequest, "the max duration of \(seconds) s is out of range",
                 why: "a tunnel lives between 1 s and 1 h")
@@ -174,7 +170,7 @@ struct RequestTranslation {
 
     func idleTimeout(_ options: TunnelOptions, _ profile: String?) throws(Failure) -> Duration? {
         guard let seconds = options.idleTimeout else { return idleTimeout(for: profile) }
-        guard Self.durations.contains(seconds) else {
+        guard ServiceLimits.tunnelSeconds.contains(seconds) else {
             throw Failure(
                 .invalidRequest, "the idle timeout of \(seconds) s is out of range", why: "it is between 1 s and 1 h")
         }

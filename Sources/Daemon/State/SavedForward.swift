@@ -65,7 +65,7 @@ extension SavedForward {
         }
         try check(ForwardSpecification.isValidName(name), "no name for a forward")
         try check(remotePort > 0, "its remote port is 0")
-        try check(RequestTranslation.durations.contains(maxDuration), "its max duration is out of range")
+        try check(ServiceLimits.tunnelSeconds.contains(maxDuration), "its max duration is out of range")
         try check(
             idleTimeout.map { (1...86_400).contains($0) } ?? true, "its idle timeout is out of range")
         try check(warm.map { RequestTranslation.warmTunnels.contains($0) } ?? true, "its warm tunnels are out of range")

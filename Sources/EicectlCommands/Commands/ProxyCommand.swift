@@ -1,6 +1,7 @@
 import ArgumentParser
 import Descriptors
 import EicectlProxy
+import Failures
 
 /// Stands in the help only: ``Proxy`` does the work, past the argument parser.
 struct ProxyCommand: ParsableCommand {
@@ -20,7 +21,7 @@ struct ProxyCommand: ParsableCommand {
     var target: String
 
     @Argument(help: "The target's port.", completion: .remotePorts)
-    var port: UInt16 = 22
+    var port = ServerPort.ssh
 
     @Flag(help: "Pass the tunnel's descriptor over stdout, whatever stdout looks like.")
     var passFd = false

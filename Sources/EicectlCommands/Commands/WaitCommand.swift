@@ -66,7 +66,7 @@ struct WaitCommand: ParsableCommand {
             throw info.lastFailure?.failure ?? Failure(.cannotListen, "the forward \(forward) does not listen")
         }
         if listening { return .listening(info) }
-        let seconds = min(max(Int(left.components.seconds), 1), 3_600)
+        let seconds = min(max(Int(left.components.seconds), 1), ServiceLimits.tunnelSeconds.upperBound)
         return .answered(
             try client.call(
                 Methods.ForwardProbe.self, ForwardProbeParameters(name: forward, timeout: seconds),

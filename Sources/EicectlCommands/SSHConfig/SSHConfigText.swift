@@ -1,4 +1,5 @@
 import ControlProtocol
+import Failures
 
 /// What `ssh_config` needs to know: how instances are reached by name, and a host for each forward. Pure.
 struct SSHConfigText: Equatable {
@@ -15,7 +16,7 @@ struct SSHConfigText: Equatable {
 
         /// Nil for what ssh cannot reach so: another port than SSH's, a Unix socket, one that does not listen.
         init?(_ forward: ForwardInfo) {
-            guard forward.remotePort == 22, forward.state == .listening,
+            guard forward.remotePort == ServerPort.ssh, forward.state == .listening,
                 let place = forward.addresses.first(where: { !$0.hasPrefix("/") }),
                 let colon = place.lastIndex(of: ":"), let port = UInt16(place[place.index(after: colon)...])
             else { return nil }

@@ -6,10 +6,7 @@ import SocketIO
 public final class EndpointPools {
     /// How many slots an endpoint has, as far as we are concerned.
     public struct Limits: Hashable, Sendable {
-        /// The service's own limit for one endpoint, over all users (AWS: "Quotas for EC2 Instance Connect Endpoint").
-        public static let serviceLimit = 20
-
-        public var defaultCap = Limits.serviceLimit
+        public var defaultCap = ServiceLimits.connectionsPerEndpoint
         /// By endpoint id.
         public var caps: [String: Int] = [:]
         public var queueLength = 256

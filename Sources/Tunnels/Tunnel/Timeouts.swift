@@ -1,8 +1,8 @@
-/// How long each part of a tunnel's life may take. One deadline for each phase of a dial and one over all of it, so
-/// that nothing at the other end can hold a slot for ever.
+/// How long each part of a tunnel's life may take, and the defaults of the configuration. One deadline for each phase of
+/// a dial and one over all of it, so that nothing at the other end can hold a slot for ever.
 public struct TunnelTimeouts: Hashable, Sendable {
     /// Target to endpoint and address: the API calls of discovery.
-    public var resolve = Duration.seconds(20)
+    public var resolve = Duration.seconds(10)
     /// For a person to log in again, where an identity's log-in ran out.
     public var login = Duration.seconds(300)
     /// In the endpoint's queue for a slot, all waits of one connection together.
@@ -14,10 +14,10 @@ public struct TunnelTimeouts: Hashable, Sendable {
     /// Less than ten seconds with the connection before it: by then whoever waits is to know.
     public var tls = Duration.seconds(8)
     public var upgrade = Duration.seconds(10)
-    /// Where the client waits for the target's first bytes (see ``TunnelOptions/waitsForTarget``).
+    /// Where the client waits for the target's first bytes (see ``TunnelRequest/waitsForTarget``).
     public var firstBytes = Duration.seconds(20)
     /// From the slot to an open tunnel: connect, proxy, TLS, upgrade.
-    public var dial = Duration.seconds(25)
+    public var dial = Duration.seconds(30)
     /// The target's silence after the client's half-close.
     public var drain = Duration.seconds(10)
     /// The close handshake; after it the socket is closed and the slot is free. Also how long a local client has to

@@ -117,7 +117,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             local = socket
             early = stream.received
             isFromPort = stream.isFromPort
-            firstBytes = isFromPort && handle.request.route.remotePort == 22 ? FirstBytes() : nil
+            firstBytes = isFromPort && ServerPort.speaksFirst(handle.request.route.remotePort) ? FirstBytes() : nil
             if !stream.greeting.isEmpty, !greet(stream.greeting, over: socket) {
                 run(machine.localBroke(), on: loop)
                 return false

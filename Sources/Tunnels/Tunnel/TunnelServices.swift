@@ -91,7 +91,9 @@ public struct TunnelServices: Sendable {
     public var userAgent: String
     public var spares = SpareSettings()
     /// How old a warm tunnel may become before it is renewed.
-    public var warmTimeToLive = Duration.seconds(60)
+    public var warmTimeToLive = TunnelServices.standardWarmTimeToLive
+    /// Below sshd's LoginGraceTime of 120 s, of which a log-in needs its share.
+    public static let standardWarmTimeToLive = Duration.seconds(60)
     /// Which endpoints answer pings.
     let pings = PingKnowledge()
     /// Where tunnels' TLS handshakes are done when there are several.

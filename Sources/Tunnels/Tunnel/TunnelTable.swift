@@ -106,7 +106,7 @@ public final class TunnelTable {
             route: specification.route, forwardName: name, peer: "-",
             maxDuration: specification.maxDuration, idleTimeout: specification.idleTimeout,
             // SSH's server speaks first: with its first bytes here, a connection costs no round trip at all.
-            waitsForTarget: specification.route.remotePort == 22)
+            waitsForTarget: ServerPort.speaksFirst(specification.route.remotePort))
         request.isWarm = true
         let handle = open(request, local: nil, client: nil, on: loop)
         warm[handle.id] = whenEnded

@@ -100,7 +100,7 @@ import Testing
         #expect(unresolved?.sentence == "cannot resolve host of eice-0: no answer within 10s")
         #expect(unresolved?.kind == .nameNotResolved)
         var slow = dialing()
-        #expect(reports(slow.fired(.dial)).first?.failure?.why == "still in the TCP connect after 25s")
+        #expect(reports(slow.fired(.dial)).first?.failure?.why == "still in the TCP connect after 30s")
     }
 
     @Test func timersOfAnEarlierStateDoNothing() {
