@@ -32,7 +32,9 @@ import Testing
                 do {
                     let socket = try StreamSocket(near, owner: watcher, on: loop)
                     // The socket does not keep its owner.
-                    _ = loop.schedule(after: .seconds(60 * Patience.factor)) { withExtendedLifetime((socket, watcher)) {} }
+                    _ = loop.schedule(after: .seconds(60 * Patience.factor)) {
+                        withExtendedLifetime((socket, watcher)) {}
+                    }
                 } catch {
                     continuation.resume(returning: nil)
                 }
@@ -74,7 +76,8 @@ import Testing
         "this host alone reaches 127.0.0.0/8, ::1 and Unix sockets",
         arguments: [
             ("127.0.0.1", true), ("127.0.0.2", true), ("127.255.255.254", true), ("126.255.255.255", false),
-            ("128.0.0.1", false), ("10.0.0.1", false), ("::1", true), ("::2", false), ("::", false), ("::7f00:1", false),
+            ("128.0.0.1", false), ("10.0.0.1", false), ("::1", true), ("::2", false), ("::", false),
+            ("::7f00:1", false),
             ("1::1", false),
         ])
     func loopback(ip: String, isLoopback: Bool) throws {
