@@ -70,6 +70,10 @@ let package = Package(
         .target(name: "Failures", swiftSettings: strict),
         .testTarget(name: "FailuresTests", dependencies: ["Failures", "TestSupport"], swiftSettings: strict),
 
+        // Encodings, addresses of hosts, and what takes secrets out of foreign text.
+        .target(name: "Basics", dependencies: ["Failures"], swiftSettings: strict),
+        .testTarget(name: "BasicsTests", dependencies: ["Basics", "Failures"], swiftSettings: strict),
+
         // Descriptors and failed system calls, for programs without an event loop too.
         .target(name: "Descriptors", dependencies: ["CLinux"], swiftSettings: strict),
 
@@ -87,27 +91,49 @@ let package = Package(
         .testTarget(name: "OpenSSLTests", dependencies: ["COpenSSL", "OpenSSL"], swiftSettings: strict),
 
         // RFC 6455, both roles; no I/O, no clock.
-        .target(name: "WebSocket", dependencies: ["OpenSSL"], swiftSettings: strict),
+        .target(name: "WebSocket", dependencies: ["Basics", "OpenSSL"], swiftSettings: strict),
         .testTarget(
             name: "WebSocketTests",
             dependencies: ["WebSocket", "TestSupport"],
             swiftSettings: strict),
 
+        // TLS over sockets for both roles, connections to hosts, and proxies; knows no endpoint and no AWS. It imports WebSocket for
+        // the parser of a proxy's answer to CONNECT, which shares its reader of HTTP heads with the upgrade.
+        .target(
+            name: "SecureSocket",
+            dependencies: ["Basics", "Bounds", "Failures", "OpenSSL", "SocketIO", "WebSocket"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SecureSocketTests",
+            dependencies: ["Basics", "Failures", "OpenSSL", "SecureSocket", "SocketIO", "TestSupport"],
+            swiftSettings: strict),
+
         // Credentials, signing, EC2's API over libcurl and expat.
         .target(
             name: "AWS",
-            dependencies: ["Bounds", "CCurl", "CExpat", "CLinux", "Descriptors", "Failures", "OpenSSL", logging],
+            dependencies: [
+                "Basics",
+                "Bounds",
+                "CCurl",
+                "CExpat",
+                "CLinux",
+                "Descriptors",
+                "Failures",
+                "OpenSSL",
+                "SecureSocket",
+                logging,
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "AWSTests",
-            dependencies: ["AWS", "BadTLS", "Failures", "OpenSSL", "TestSupport", logging],
+            dependencies: ["AWS", "BadTLS", "Basics", "Failures", "OpenSSL", "SecureSocket", "TestSupport", logging],
             swiftSettings: strict),
 
         // What is special to EC2 Instance Connect Endpoints.
-        .target(name: "InstanceConnect", dependencies: ["AWS", "Failures"], swiftSettings: strict),
+        .target(name: "InstanceConnect", dependencies: ["AWS", "Basics", "Failures"], swiftSettings: strict),
         .testTarget(
             name: "InstanceConnectTests",
-            dependencies: ["InstanceConnect", "AWS", "Failures", "TestSupport", logging],
+            dependencies: ["InstanceConnect", "AWS", "Basics", "Failures", "TestSupport", logging],
             swiftSettings: strict),
 
         // Forwards, pools, tunnels: the data path.
@@ -115,11 +141,13 @@ let package = Package(
             name: "Tunnels",
             dependencies: [
                 "AWS",
+                "Basics",
                 "Bounds",
                 "CLinux",
                 "Failures",
                 "InstanceConnect",
                 "OpenSSL",
+                "SecureSocket",
                 "SocketIO",
                 "WebSocket",
                 logging,
@@ -128,8 +156,8 @@ let package = Package(
         .testTarget(
             name: "TunnelsTests",
             dependencies: [
-                "Tunnels", "AWS", "Failures", "InstanceConnect", "OpenSSL", "SocketIO", "WebSocket", "TestSupport",
-                logging,
+                "Tunnels", "AWS", "Basics", "Failures", "InstanceConnect", "OpenSSL", "SecureSocket", "SocketIO",
+                "WebSocket", "TestSupport", logging,
             ],
             swiftSettings: strict),
 
@@ -198,6 +226,7 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "AWS",
+                "Basics",
                 "Bounds",
                 "CLinux",
                 "CTOML",
@@ -219,7 +248,7 @@ let package = Package(
             name: "DaemonTests",
             dependencies: [
                 "Daemon", "AWS", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
-                "ServiceManager", "SocketIO", "Tunnels", "TestSupport", logging,
+                "SecureSocket", "ServiceManager", "SocketIO", "Tunnels", "TestSupport", logging,
             ],
             swiftSettings: strict),
 

@@ -13,6 +13,12 @@ forbidden=(
     "Sources/* Benchmarks/*"
     "Sources/InstanceConnect Sources/Tunnels"
     "Sources/SocketIO Sources/OpenSSL"
+    "Sources/WebSocket Sources/SocketIO"
+    "Sources/SecureSocket Sources/AWS"
+    "Sources/SecureSocket Sources/InstanceConnect"
+    "Sources/SecureSocket Sources/Tunnels"
+    "Sources/EICEEmulator Sources/AWS"
+    "Sources/EICEEmulator Sources/InstanceConnect"
     "Sources/EicectlProxy Sources/ControlCodec"
     "Sources/EicectlCommands Sources/OpenSSL"
 )

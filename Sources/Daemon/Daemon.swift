@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Bounds
 import ControlProtocol
 import ControlServer

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 
 /// From what a user named to a route: target → instance → endpoint.

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 
 /// Which endpoints serve an instance, nearest first. Pure.

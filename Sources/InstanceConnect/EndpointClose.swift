@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 
 /// A WebSocket close frame of an endpoint (RFC 6455, section 7.4). Of its reasons only "Unable to connect to target" is known;

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 
 /// What an endpoint says when it refuses an upgrade: an HTTP status and, mostly, a JSON body with `ErrorCode` and `Message`.

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 
 /// What a forward or a `proxy` call asks for. `profile` and `region` are nil where the daemon's own settings decide.

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 
 /// What a user names as the other end of a tunnel. `description` is what was typed.

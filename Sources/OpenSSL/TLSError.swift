@@ -28,6 +28,17 @@ public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String { reason }
+
+    /// What helps against a certificate that was refused; nil for all other errors.
+    ///
+    /// - Parameter otherwise: where its time is not the reason.
+    public func hint(otherwise: String) -> String? {
+        switch code {
+        case .certificateTime: CertificateTime.hint
+        case .certificate: otherwise
+        default: nil
+        }
+    }
 }
 
 /// OpenSSL's queue of errors, which belongs to the thread: it must be empty before each call whose result is asked

@@ -8,13 +8,6 @@ import Testing
         #expect(Endpoint(id: "eice-0", dnsName: name, nearness: .pinned).dnsName == "eice-0.example.com")
     }
 
-    @Test("the address of a service loses the dot as well")
-    func service() {
-        #expect(WebAddress("https://ec2.example.com./x")?.url == "https://ec2.example.com/x")
-        #expect(WebAddress("https://ec2.example.com.:8443")?.authority == "ec2.example.com:8443")
-        #expect(WebAddress("https://./") == nil)
-    }
-
     @Test(
         "ids of endpoints",
         arguments: [

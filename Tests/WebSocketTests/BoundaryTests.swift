@@ -217,25 +217,6 @@ import Testing
         }
     }
 
-    @Test(
-        "a key is 22 digits of Base64 and two paddings",
-        arguments: [
-            ("dGhlIHNhbXBsZSBub25jZQ==", true), ("+/hlIHNhbXBsZSBub25jZQ==", true), ("dGhlIHNhbXBsZSBub25j!Q==", false),
-            ("dGhlIHNhbXBsZSBub25jZQA=", false), ("dGhlIHNhbXBsZSBub25jZQ=A", false),
-            ("dGhlIHNhbXBsZSBub25jZQ===", false),
-            ("GhlIHNhbXBsZSBub25jZQ==", false), ("", false),
-        ])
-    func keys(text: String, isKey: Bool) { #expect(Base64.isSixteenBytes(text) == isKey) }
-
-    /// RFC 4648, section 10.
-    @Test(
-        "the RFC's examples of Base64",
-        arguments: [
-            ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ])
-    func base64(text: String, encoded: String) { #expect(Base64.encode(Array(text.utf8)) == encoded) }
-
     @Test("a client that asks for another version is told ours")
     func otherVersion() {
         let head = { (status: Int) in

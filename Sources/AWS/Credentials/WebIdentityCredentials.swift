@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// A token in a file, as EKS and CI systems provide, exchanged for a role's credentials (AssumeRoleWithWebIdentity):

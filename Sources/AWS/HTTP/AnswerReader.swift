@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// Reads the fields of an answer of EC2 as the rest of the program may use them: names of things by their pattern, or not at all;

@@ -1,6 +1,8 @@
+import Basics
 import CCurl
 import Failures
 import OpenSSL
+import SecureSocket
 
 /// What a libcurl error means to a person (libcurl-errors(3)).
 struct CurlFailure {

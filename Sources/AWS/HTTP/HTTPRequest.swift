@@ -1,3 +1,5 @@
+import Basics
+
 /// One request of the control plane.
 public struct HTTPRequest: Sendable {
     public var method: String

@@ -1,3 +1,4 @@
+import Basics
 import CExpat
 
 /// An element of an XML answer: its text and its children in order. Attributes are not kept, since AWS's query protocol puts

@@ -1,5 +1,6 @@
 import Failures
 import Logging
+import SecureSocket
 
 /// What every AWS call of the process shares: environment, files, credentials, HTTP, clock. Creating one starts nothing and
 /// reads nothing.

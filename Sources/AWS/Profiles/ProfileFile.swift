@@ -1,3 +1,5 @@
+import Basics
+
 /// One configuration file of AWS, parsed into its sections.
 ///
 /// The grammar is that of the AWS CLI, whose reader is Python's `RawConfigParser` (documented under
@@ -185,24 +187,5 @@ private struct LineReader {
             nested[name] = String(line.unicodeScalars[equals...].dropFirst()).trimmingWhitespace()
         }
         return .nested(nested)
-    }
-}
-
-extension String {
-    func trimmingWhitespace() -> String {
-        let scalars = unicodeScalars.drop { $0.properties.isWhitespace }
-        return String(Substring(scalars)).trimmingTrailingWhitespace()
-    }
-
-    func trimmingTrailingWhitespace() -> String {
-        // By index: to drop the last scalar of a slice takes time in proportion to the slice.
-        let scalars = unicodeScalars
-        var end = scalars.endIndex
-        while end > scalars.startIndex {
-            let before = scalars.index(before: end)
-            guard scalars[before].properties.isWhitespace else { break }
-            end = before
-        }
-        return String(scalars[..<end])
     }
 }

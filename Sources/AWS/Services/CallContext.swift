@@ -1,5 +1,7 @@
+import Basics
 import Failures
 import Logging
+import SecureSocket
 
 /// What a call to a service needs beside its content: where settings come from, and the means to send it.
 public struct CallContext: Sendable {

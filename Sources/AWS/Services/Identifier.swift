@@ -1,3 +1,5 @@
+import Basics
+
 /// What names that AWS gives look like. An answer that has something else in such a place has nothing there: these texts reach
 /// command lines, host names, log fields and hints that people paste.
 public enum Identifier {
@@ -20,14 +22,6 @@ public enum Identifier {
         return text.utf8.allSatisfy {
             isSmallOrDigit($0) || isSmallOrDigit($0 | 0x20) && $0 >= UInt8(ascii: "A") || "-.".utf8.contains($0)
         }
-    }
-
-    /// The id of a request: a UUID with most services, else letters, digits, hyphens and underscores.
-    static func isRequestID(_ text: String) -> Bool {
-        !text.isEmpty && text.utf8.count <= 64
-            && text.utf8.allSatisfy {
-                isSmallOrDigit($0) || UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 || "-_".utf8.contains($0)
-            }
     }
 
     private static func isSmallOrDigit(_ byte: UInt8) -> Bool {

@@ -1,3 +1,5 @@
+import Basics
+
 /// An instance, as far as tunnels care (EC2 API Reference, `Instance`).
 public struct Instance: Sendable, Hashable {
     public let id: String

@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// Calls of AWS's query protocols (EC2, STS): form in, XML out, signed by headers.

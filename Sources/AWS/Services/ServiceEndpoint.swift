@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// A service that is called, with the names that its addresses, its variables and its signatures use.

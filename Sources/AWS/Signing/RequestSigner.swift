@@ -1,3 +1,4 @@
+import Basics
 import OpenSSL
 
 /// AWS Signature Version 4 (AWS General Reference, "Create a signed AWS API request"), as a presigned query and as

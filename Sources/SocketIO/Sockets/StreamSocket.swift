@@ -50,7 +50,9 @@ public final class StreamSocket: ReadinessHandler {
     public private(set) var hungUp = false
 
     /// Takes the socket over, non-blocking from here on, and watches it.
-    public init(_ descriptor: FileDescriptor, owner: any StreamSocketOwner, on loop: isolated Loop)
+    ///
+    /// - Parameter owner: nil if ``give(to:)`` follows in the same turn of the loop.
+    public init(_ descriptor: FileDescriptor, owner: (any StreamSocketOwner)?, on loop: isolated Loop)
         throws(SystemError)
     {
         self.descriptor = descriptor

@@ -1,6 +1,7 @@
 import Failures
 import InstanceConnect
 import Logging
+import SecureSocket
 import SocketIO
 import WebSocket
 
@@ -140,7 +141,7 @@ private final class Spare: RemoteConnectionOwner {
     enum Event { case ready, failed }
 
     private(set) var born = ContinuousClock.now
-    private var connect: EndpointConnect?
+    private var connect: HostConnect?
     private var remote: RemoteConnection?
     private var deadline: Deadline?
     private let endpoint: Endpoint
@@ -157,7 +158,7 @@ private final class Spare: RemoteConnectionOwner {
         deadline = loop.schedule(after: services.timeouts.dial) { [weak self] in
             self?.tell(.failed)
         }
-        connect = EndpointConnect(endpoint, services: services, on: loop) { [weak self] event in
+        connect = HostConnect(endpoint, services: services, on: loop) { [weak self] event in
             if case .done(let result) = event { self?.connected(result, on: loop) }
         }
     }
@@ -180,7 +181,7 @@ private final class Spare: RemoteConnectionOwner {
         remote = nil
     }
 
-    private func connected(_ result: Result<EndpointPath, Failure>, on loop: isolated Loop) {
+    private func connected(_ result: Result<HostPath, Failure>, on loop: isolated Loop) {
         connect = nil
         do throws(Failure) {
             let names = RemoteNames(endpoint)

@@ -4,6 +4,7 @@
 import Failures
 import InstanceConnect
 import OpenSSL
+import SecureSocket
 import SocketIO
 import WebSocket
 
@@ -72,7 +73,7 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// Begins the TLS handshake on a connection that leads to the endpoint.
     init(
-        _ path: EndpointPath, context: TLSContext, names: RemoteNames, handshakes: Handshakes?,
+        _ path: HostPath, context: TLSContext, names: RemoteNames, handshakes: Handshakes?,
         owner: any RemoteConnectionOwner, on loop: isolated Loop
     ) throws(Failure) {
         self.handshakes = handshakes

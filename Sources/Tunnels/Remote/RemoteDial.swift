@@ -1,5 +1,6 @@
 import Failures
 import OpenSSL
+import SecureSocket
 import SocketIO
 import WebSocket
 

@@ -1,6 +1,7 @@
 import Failures
 import InstanceConnect
 import OpenSSL
+import SecureSocket
 
 /// What a connection is called in its sentences.
 struct RemoteNames {
@@ -18,19 +19,6 @@ extension RemoteNames {
 }
 
 // MARK: Sentences
-
-extension TLSError {
-    /// What helps against a certificate that was refused; nil for all other errors.
-    ///
-    /// - Parameter otherwise: where its time is not the reason.
-    func hint(otherwise: String) -> String? {
-        switch code {
-        case .certificateTime: CertificateTime.hint
-        case .certificate: otherwise
-        default: nil
-        }
-    }
-}
 
 extension RemoteNames {
     func handshakeFailure(_ error: TransportError) -> Failure {

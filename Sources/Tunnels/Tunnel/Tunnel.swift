@@ -1,10 +1,12 @@
 // A byte's way, step 2 of 5: joins a local connection to a remote one. Next: TunnelStateMachine (3), which decides.
 
 import AWS
+import Basics
 import Failures
 import InstanceConnect
 import Logging
 import OpenSSL
+import SecureSocket
 import SocketIO
 import WebSocket
 
@@ -36,7 +38,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     var discardsLocal = false
 
     var remote: RemoteConnection?
-    var connect: EndpointConnect?
+    var connect: HostConnect?
     /// The dial uses a connection that was made ahead of time.
     var usesSpare = false
     /// While the tunnel waits for a slot.

@@ -3,6 +3,7 @@ import Failures
 import InstanceConnect
 import Logging
 import OpenSSL
+import SecureSocket
 import SocketIO
 import WebSocket
 
@@ -203,7 +204,7 @@ extension Tunnel {
             return
         }
         spares.keepUp(on: loop)
-        connect = EndpointConnect(route.endpoint, services: services, on: loop) { [weak self] event in
+        connect = HostConnect(route.endpoint, services: services, on: loop) { [weak self] event in
             guard let self else { return }
             switch event {
             case .reachedProxy: run(machine.reached(.proxy), on: loop)
@@ -218,7 +219,7 @@ extension Tunnel {
         return services
     }
 
-    private func connected(_ result: Result<EndpointPath, Failure>, on loop: isolated Loop) {
+    private func connected(_ result: Result<HostPath, Failure>, on loop: isolated Loop) {
         connect = nil
         guard let route else { return }
         do throws(Failure) {

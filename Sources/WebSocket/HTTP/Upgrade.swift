@@ -1,3 +1,4 @@
+import Basics
 import OpenSSL
 
 /// What both sides of the opening handshake share (RFC 6455, sections 1.3 and 4).

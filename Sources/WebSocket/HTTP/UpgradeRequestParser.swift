@@ -1,3 +1,5 @@
+import Basics
+
 /// Reads a client's request on the server's side (RFC 6455, section 4.2.1), split anywhere. Whether it asks for a
 /// WebSocket is a second question, ``HTTPRequestHead/webSocketKey()``, so that a server can first look at the request's
 /// path or signature.

@@ -1,4 +1,6 @@
+import Basics
 import Failures
+import SecureSocket
 import Testing
 
 @testable import AWS

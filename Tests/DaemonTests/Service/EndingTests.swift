@@ -3,6 +3,7 @@ import Failures
 import InstanceConnect
 import Logging
 import OpenSSL
+import SecureSocket
 import ServiceManager
 import SocketIO
 import Synchronization
@@ -49,7 +50,7 @@ import Tunnels
             tunnels = TunnelTable(
                 services: TunnelServices(
                     router: SilentRouter(), resolver: Resolver(), tls: TLSContext(), connectTo: nil,
-                    proxies: ProxySettings(environment: Environment([:])), timeouts: timeouts, userAgent: "eiced/test",
+                    proxies: ProxySettings { _ in nil }, timeouts: timeouts, userAgent: "eiced/test",
                     relays: relays, pools: pools, logger: logger, on: loop))
             predecessors = Predecessors(pools: pools, notifier: Notifier(), logger: logger)
             tunnels.onEnd = { [unowned self] in reasons.append($0.reason) }

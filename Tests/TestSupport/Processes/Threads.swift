@@ -111,3 +111,19 @@ public actor Turnstile {
         }
     }
 }
+
+/// Holds threads up until it is opened.
+public final class Gate: Sendable {
+    private let near: FileDescriptor
+    private let far: FileDescriptor
+
+    public init() throws { (near, far) = try FileDescriptor.socketPair() }
+
+    public func open() { far.close() }
+
+    /// Blocks; for threads alone.
+    public func wait() {
+        var waiting = pollfd(fd: near.raw, events: Int16(POLLIN), revents: 0)
+        while poll(&waiting, 1, 30_000) < 0 && errno == EINTR {}
+    }
+}

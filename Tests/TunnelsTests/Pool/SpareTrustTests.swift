@@ -2,6 +2,7 @@ import AWS
 import InstanceConnect
 import Logging
 import OpenSSL
+import SecureSocket
 import SocketIO
 import TestSupport
 import Testing
@@ -31,7 +32,7 @@ import Testing
             let pools = EndpointPools(limits: .init())
             let services = TunnelServices(
                 router: ScriptedRouter(), resolver: Resolver(), tls: one, connectTo: nil,
-                proxies: ProxySettings(environment: Environment([:])), timeouts: TunnelTimeouts(),
+                proxies: ProxySettings { _ in nil }, timeouts: TunnelTimeouts(),
                 userAgent: "eiced/test", relays: relays, pools: pools,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, on: loop)
             var others = services

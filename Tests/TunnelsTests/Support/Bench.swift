@@ -1,8 +1,10 @@
 import AWS
+import Basics
 import Failures
 import InstanceConnect
 import Logging
 import OpenSSL
+import SecureSocket
 import SocketIO
 import Synchronization
 import TestSupport
@@ -41,7 +43,7 @@ final class Bench: Sendable {
         self.router = router
         let (tls, relays) = (try TLSContext(trustingFile: roots), relays)
         let port = endpoint.port
-        let proxies = ProxySettings(environment: Environment(proxy.map { ["https_proxy": $0] } ?? [:]))
+        let proxies = ProxySettings { $0 == "https_proxy" ? proxy : nil }
         tables = await Self.run(on: control) { loop in
             var limits = EndpointPools.Limits()
             limits.defaultCap = slots

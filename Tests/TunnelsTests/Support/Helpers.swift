@@ -14,22 +14,6 @@ final class Box<Value: Sendable>: Sendable {
     }
 }
 
-/// Holds threads up until it is opened.
-final class Gate: Sendable {
-    private let near: FileDescriptor
-    private let far: FileDescriptor
-
-    init() throws { (near, far) = try FileDescriptor.socketPair() }
-
-    func open() { far.close() }
-
-    /// Blocks; for threads alone.
-    func wait() {
-        var waiting = pollfd(fd: near.raw, events: Int16(POLLIN), revents: 0)
-        while poll(&waiting, 1, 30_000) < 0 && errno == EINTR {}
-    }
-}
-
 enum FrameText {
     static func frame(_ opcode: Opcode, _ text: String, final: Bool = true) -> [UInt8] {
         FrameEncoder.frame(opcode, isFinal: final, payload: Array(text.utf8), maskingKey: nil)

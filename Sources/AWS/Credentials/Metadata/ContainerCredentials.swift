@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// Credentials that ECS, EKS Pod Identity and the like serve over HTTP to their containers:

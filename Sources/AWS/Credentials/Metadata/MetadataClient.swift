@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// The instance metadata service, version 2 only: a session token first, then the question (EC2 User Guide, "Use IMDSv2").

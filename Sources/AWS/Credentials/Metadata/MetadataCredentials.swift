@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// The role of the EC2 instance that the daemon runs on.

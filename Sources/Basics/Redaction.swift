@@ -33,8 +33,21 @@ public struct Redaction: Sendable, Hashable {
 
     /// The id of a request, which CloudTrail's event carries as well. Nil for anything that is none, such as a secret.
     public func requestID(_ text: String?) -> String? {
-        guard let text = text?.trimmingWhitespace(), Identifier.isRequestID(text) else { return nil }
+        guard let text = text?.trimmingWhitespace(), Self.isRequestID(text) else { return nil }
         return SecretWindows.areIn(text, of: secrets) ? nil : text
+    }
+
+    /// A UUID with most services, else letters, digits, hyphens and underscores.
+    private static func isRequestID(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= 64
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
     }
 
     /// A failure that may repeat foreign text in any of its parts.
@@ -60,7 +73,7 @@ public struct Redaction: Sendable, Hashable {
     }
 
     /// For many texts, at the price of one.
-    var windows: SecretWindows { SecretWindows(secrets) }
+    public var windows: SecretWindows { SecretWindows(secrets) }
 
     // MARK: Names of secrets
 
@@ -142,12 +155,12 @@ extension Redaction: CustomStringConvertible, CustomReflectable {
 
 /// Finds secrets by all runs of eight of their bytes, in any case of letters, as they are and as URLs and JSON write them: one
 /// that was cut at either end, or broken over lines, is found as well.
-struct SecretWindows: Sendable {
+public struct SecretWindows: Sendable {
     static let length = 8
 
     private var windows: Set<UInt64> = []
 
-    init(_ secrets: [String]) {
+    public init(_ secrets: [String]) {
         for secret in secrets {
             let encoded = PercentEncoding.encode(secret)
             var forms: Set = [secret]
@@ -159,11 +172,13 @@ struct SecretWindows: Sendable {
         }
     }
 
-    func removed(from text: String) -> String {
+    /// The text without the secrets; "…" stands for each.
+    public func removed(from text: String) -> String {
         windows.isEmpty ? text : String(decoding: removed(from: Array(text.utf8)), as: UTF8.self)
     }
 
-    func removed(from bytes: [UInt8]) -> [UInt8] {
+    /// The same of bytes.
+    public func removed(from bytes: [UInt8]) -> [UInt8] {
         guard !windows.isEmpty else { return bytes }
         var isSecret: [Bool] = []
         Self.slide(bytes) { end, window in

@@ -1,17 +1,21 @@
+import Basics
 import Failures
+import SecureSocket
+import TestSupport
 import Testing
 
-@testable import AWS
-
 @Suite struct ProxySettingsTests {
+    private static func settings(_ variables: [String: String]) -> ProxySettings {
+        ProxySettings { variables[$0] }
+    }
+
     @Test func lowerCaseWinsAndPlainHTTPTakesLowerCaseOnly() {
-        let settings = ProxySettings(
-            environment: Environment([
-                "https_proxy": "http://a:1", "HTTPS_PROXY": "http://b:2", "HTTP_PROXY": "http://c:3",
-            ]))
+        let settings = Self.settings([
+            "https_proxy": "http://a:1", "HTTPS_PROXY": "http://b:2", "HTTP_PROXY": "http://c:3",
+        ])
         #expect(settings.proxy(forHost: "example.com") == "http://a:1")
         #expect(settings.proxy(forHost: "example.com", port: 80, isHTTPS: false) == nil)
-        let all = ProxySettings(environment: Environment(["ALL_PROXY": "http://d:4"]))
+        let all = Self.settings(["ALL_PROXY": "http://d:4"])
         #expect(all.proxy(forHost: "example.com", port: 80, isHTTPS: false) == "http://d:4")
     }
 
@@ -41,8 +45,7 @@ import Testing
         ("", "example.com", false),
     ])
     func exceptionsFollowCurl(exceptions: String, host: String, isDirect: Bool) {
-        let settings = ProxySettings(
-            environment: Environment(["HTTPS_PROXY": "http://p:1", "NO_PROXY": exceptions]))
+        let settings = Self.settings(["HTTPS_PROXY": "http://p:1", "NO_PROXY": exceptions])
         #expect((settings.proxy(forHost: host) == nil) == isDirect)
     }
 
@@ -86,5 +89,45 @@ import Testing
         #expect(!dumped.contains("s3cret") && !dumped.contains("YW5u"))
         let refusal = proxy.refusal(status: 407, reason: "Proxy Authentication Required", toHost: "a.example")
         #expect(refusal.sentence == "proxy http://h:1 refused a.example: HTTP 407 Proxy Authentication Required")
+    }
+
+    @Test(
+        "what a proxy repeats of its user's name and password is not shown",
+        arguments: ["secret", "pa%2Fss%20word-that-is-long", "x"])
+    func proxies(password: String) throws {
+        let proxy = try ProxyServer(parsing: "http://ann:\(password)@proxy.corp:3128")
+        let request = String(decoding: proxy.connectRequest(toHost: "h", port: 443, userAgent: "u"), as: UTF8.self)
+        let sent = try #require(request.split(separator: "\r\n").first { $0.hasPrefix("Proxy-Auth") })
+        let basic = try #require(sent.split(separator: " ").last)
+        let decoded = String(decoding: PercentEncoding.decode(password), as: UTF8.self)
+        for reason in [
+            String(sent), "no: \(basic)", "no: ann:\(password)", "no: \(decoded)", "no: ann:\(decoded)",
+            "Basic \(basic)",
+            "\u{1B}]0;\(password)\u{7}", "a \(basic.prefix(10))", String(repeating: "\(password) ", count: 1_000),
+        ] {
+            let why = proxy.refusal(status: 407, reason: reason, toHost: "h").why
+            #expect(why.hasPrefix("HTTP 407") && why.unicodeScalars.count < 200, "\(why)")
+            for secret in [password, decoded, String(basic.prefix(10))] where secret.utf8.count > 1 {
+                #expect(!why.contains(secret), "\(why)")
+            }
+            #expect(!why.unicodeScalars.contains(where: ForeignText.isUnsafe))
+        }
+        #expect(proxy.refusal(status: 407, reason: "Not so", toHost: "h").why == "HTTP 407 Not so")
+    }
+
+    @Test func anotherProxyUnderstandsTheRequest() async throws {
+        let target = try LoopbackServer.echo()
+        let proxy = try await Tinyproxy.start(login: "ann:s3cret")
+        func firstLine(_ login: String) async throws -> String {
+            let server = try ProxyServer(parsing: "http://\(login)127.0.0.1:\(proxy.port)")
+            let request = server.connectRequest(toHost: "127.0.0.1", port: target.port, userAgent: "eiced")
+            return try await onThread {
+                let socket = try LoopbackSocket.connect(port: proxy.port)
+                try socket.write(request)
+                return try socket.readLine()
+            }
+        }
+        #expect(try await firstLine("ann:s3cret@").contains(" 200 "))
+        #expect(try await firstLine("").contains(" 407 "))
     }
 }

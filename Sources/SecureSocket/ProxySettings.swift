@@ -1,3 +1,5 @@
+import Basics
+
 /// Which proxy a connection goes through, by the environment's variables with curl's semantics
 /// (curl(1), "Environment"): `https_proxy` before `HTTPS_PROXY`, then `all_proxy` and `ALL_PROXY`; for plain HTTP only
 /// the lower case name, since `HTTP_PROXY` can be set by a request in CGI programs. `no_proxy` lists hosts that are reached
@@ -7,11 +9,12 @@ public struct ProxySettings: Sendable, Hashable {
     private let http: String?
     private let exceptions: String?
 
-    public init(environment: Environment) {
-        let all = environment.first(of: "all_proxy", "ALL_PROXY")
-        https = environment.first(of: "https_proxy", "HTTPS_PROXY") ?? all
-        http = environment["http_proxy"] ?? all
-        exceptions = environment.first(of: "no_proxy", "NO_PROXY")
+    /// - Parameter variable: the value of the environment's variable of this name; nil where it is unset or empty.
+    public init(variable: (String) -> String?) {
+        let all = variable("all_proxy") ?? variable("ALL_PROXY")
+        https = variable("https_proxy") ?? variable("HTTPS_PROXY") ?? all
+        http = variable("http_proxy") ?? all
+        exceptions = variable("no_proxy") ?? variable("NO_PROXY")
     }
 
     /// The proxy's URL for a connection to `host`, a name or an address without brackets; nil for a direct one.
@@ -67,9 +70,9 @@ public struct ProxySettings: Sendable, Hashable {
 
     /// What of a proxy's URL nobody may see: user name and password together, as they stand there, decoded and encoded as Basic
     /// authentication sends them (RFC 7617), and the password alone.
-    static func secrets(of url: String) -> [String] {
+    public static func secrets(of url: String) -> [String] {
         guard let at = url.lastIndex(of: "@") else { return [] }
-        let start = url.range(of: "://")?.upperBound ?? url.startIndex
+        let start = url.firstRange(of: "://")?.upperBound ?? url.startIndex
         guard start <= at else { return [] }
         let pair = url[start..<at]
         let parts = pair.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
@@ -85,7 +88,7 @@ public struct ProxySettings: Sendable, Hashable {
     /// A proxy's URL as messages show it: without user name and password.
     public static func redact(_ url: String) -> String {
         guard let at = url.lastIndex(of: "@") else { return url }
-        let scheme = url.range(of: "://").map { String(url[..<$0.upperBound]) } ?? ""
+        let scheme = url.firstRange(of: "://").map { String(url[..<$0.upperBound]) } ?? ""
         return scheme + url[url.index(after: at)...]
     }
 }

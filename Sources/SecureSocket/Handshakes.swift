@@ -5,7 +5,7 @@ import Synchronization
 
 /// Where the computation of TLS handshakes is done. One alone is done at once, on its loop; of a crowd each step goes to a thread,
 /// since the loop would take one after the other while cores lie idle. Confined to the loop that dials.
-final class Handshakes {
+public final class Handshakes {
     fileprivate final class Count: Sendable {
         let value = Atomic(0)
     }
@@ -20,13 +20,13 @@ final class Handshakes {
     ///   - cores: so many threads are used.
     ///   - stepsPerCore: so many steps are with a thread or wait for it. Enough that no thread waits for the loop, and few, since
     ///     each holds buffers: the others wait with the loop and borrow none.
-    init(cores: Int = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))), stepsPerCore: Int = 16) {
+    public init(cores: Int = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))), stepsPerCore: Int = 16) {
         threads = BlockingPool(limit: cores)
         mostAway = stepsPerCore * cores
     }
 
     /// Counts one handshake until it has gone.
-    final class Mark: Sendable {
+    public final class Mark: Sendable {
         private let underWay: Count
 
         fileprivate init(_ underWay: Count) {
@@ -36,10 +36,10 @@ final class Handshakes {
 
         deinit { underWay.value.subtract(1, ordering: .relaxed) }
 
-        var isOneOfSeveral: Bool { underWay.value.load(ordering: .relaxed) > 1 }
+        public var isOneOfSeveral: Bool { underWay.value.load(ordering: .relaxed) > 1 }
     }
 
-    func begin() -> Mark { Mark(underWay) }
+    public func begin() -> Mark { Mark(underWay) }
 
     /// Has a step computed on another thread, when it is its turn.
     ///

@@ -1,12 +1,12 @@
-import AWS
+import Basics
 import Failures
 import OpenSSL
 import SocketIO
 import WebSocket
 
-/// A proxy's part of a dial: TLS with it where it wants that, CONNECT, and its answer. Confined to the control loop.
+/// Asks a proxy for a connection: TLS with it if its URL says so, CONNECT, and its answer. Confined to one loop.
 ///
-/// Has no deadline of its own: whoever started it cancels it.
+/// It has no deadline: its owner cancels it.
 final class ProxyConnect: StreamSocketOwner {
     private enum Layer {
         case plain(StreamSocket)
@@ -19,22 +19,22 @@ final class ProxyConnect: StreamSocketOwner {
     private var layer: Layer?
     /// Nil until the request is sent.
     private var parser: ConnectResponseParser?
-    private var completion: ((Result<EndpointPath, Failure>) -> Void)?
+    private var completion: ((Result<HostPath, Failure>) -> Void)?
 
     /// Begins on a socket that is connected to the proxy; `completion` comes later, once, unless `cancel` comes first.
     ///
     /// - Parameter target: what the proxy is asked for.
     init(
-        _ descriptor: FileDescriptor, to proxy: ProxyServer, for target: HostAndPort, services: TunnelServices,
-        on loop: isolated Loop, completion: @escaping (Result<EndpointPath, Failure>) -> Void
+        _ descriptor: FileDescriptor, to proxy: ProxyServer, for target: HostAndPort, settings: HostConnect.Settings,
+        on loop: isolated Loop, completion: @escaping (Result<HostPath, Failure>) -> Void
     ) throws(Failure) {
         self.proxy = proxy
         self.target = target
         self.completion = completion
-        request = proxy.connectRequest(toHost: target.host, port: target.port, userAgent: services.userAgent)
+        request = proxy.connectRequest(toHost: target.host, port: target.port, userAgent: settings.userAgent)
         do {
             let session =
-                proxy.isTLS ? try TLSSession(context: services.tls, serverName: proxy.host, port: proxy.port) : nil
+                proxy.isTLS ? try TLSSession(context: settings.tls, serverName: proxy.host, port: proxy.port) : nil
             // Its first call comes with the loop's next turn: a fresh socket can be written.
             let socket = try StreamSocket(descriptor, owner: self, on: loop)
             layer = session.map { .tls(TLSConnection(over: .socket(socket), session: $0)) } ?? .plain(socket)
@@ -162,7 +162,7 @@ final class ProxyConnect: StreamSocketOwner {
     }
 
     private func handshakeFailure(_ error: TransportError) -> Failure {
-        guard case .tls(let tls) = error, tls.code != .truncated else { return lost("during the TLS handshake", error) }
+        guard let tls = error.flaw else { return lost("during the TLS handshake", error) }
         return Failure(
             .tls, "TLS with proxy \(proxy) failed", why: tls.reason,
             hint: tls.hint(
@@ -173,11 +173,4 @@ final class ProxyConnect: StreamSocketOwner {
     private func lost(_ when: String, _ error: TransportError?) -> Failure {
         Failure(.connectionLost, "proxy \(proxy) ended the connection \(when)", why: error?.reason ?? "end of file")
     }
-}
-
-/// A connection at whose other end the endpoint is, before any TLS with it.
-enum EndpointPath {
-    case socket(FileDescriptor)
-    /// Through a proxy that itself speaks TLS.
-    case proxy(TLSConnection)
 }

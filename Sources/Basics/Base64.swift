@@ -1,9 +1,8 @@
-/// Base64 (RFC 4648, section 4) of the 16 and 20 bytes that an upgrade needs. Foundation's would be the only reason for
-/// this module to import it.
-enum Base64 {
+/// Base64 with padding (RFC 4648, section 4), without Foundation.
+public enum Base64 {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
-    static func encode(_ bytes: [UInt8]) -> String {
+    public static func encode(_ bytes: [UInt8]) -> String {
         var text: [UInt8] = []
         for start in stride(from: 0, to: bytes.count, by: 3) {
             let group = bytes[start..<min(start + 3, bytes.count)]
@@ -16,7 +15,7 @@ enum Base64 {
     }
 
     /// Whether a text is the Base64 of exactly 16 bytes: 22 digits and two paddings.
-    static func isSixteenBytes(_ text: String) -> Bool {
+    public static func isSixteenBytes(_ text: String) -> Bool {
         let bytes = Array(text.utf8)
         return bytes.count == 24 && bytes[22...] == [0x3D, 0x3D] && bytes[..<22].allSatisfy(alphabet.contains)
     }

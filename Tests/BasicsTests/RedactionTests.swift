@@ -1,7 +1,6 @@
+import Basics
 import Failures
 import Testing
-
-@testable import AWS
 
 @Suite struct RedactionTests {
     @Test(arguments: [
@@ -93,29 +92,5 @@ import Testing
     @Test("descriptions of a redaction show no secret") func descriptions() {
         let redaction = Redaction(["0123456789abcdef"])
         #expect(!"\(redaction) \(String(reflecting: redaction))".contains("0123"))
-    }
-
-    @Test(
-        "what a proxy repeats of its user's name and password is not shown",
-        arguments: ["secret", "pa%2Fss%20word-that-is-long", "x"])
-    func proxies(password: String) throws {
-        let proxy = try ProxyServer(parsing: "http://ann:\(password)@proxy.corp:3128")
-        let request = String(decoding: proxy.connectRequest(toHost: "h", port: 443, userAgent: "u"), as: UTF8.self)
-        let sent = try #require(request.split(separator: "\r\n").first { $0.hasPrefix("Proxy-Auth") })
-        let basic = try #require(sent.split(separator: " ").last)
-        let decoded = String(decoding: PercentEncoding.decode(password), as: UTF8.self)
-        for reason in [
-            String(sent), "no: \(basic)", "no: ann:\(password)", "no: \(decoded)", "no: ann:\(decoded)",
-            "Basic \(basic)",
-            "\u{1B}]0;\(password)\u{7}", "a \(basic.prefix(10))", String(repeating: "\(password) ", count: 1_000),
-        ] {
-            let why = proxy.refusal(status: 407, reason: reason, toHost: "h").why
-            #expect(why.hasPrefix("HTTP 407") && why.unicodeScalars.count < 200, "\(why)")
-            for secret in [password, decoded, String(basic.prefix(10))] where secret.utf8.count > 1 {
-                #expect(!why.contains(secret), "\(why)")
-            }
-            #expect(!why.unicodeScalars.contains(where: ForeignText.isUnsafe))
-        }
-        #expect(proxy.refusal(status: 407, reason: "Not so", toHost: "h").why == "HTTP 407 Not so")
     }
 }

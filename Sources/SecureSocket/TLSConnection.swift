@@ -1,18 +1,20 @@
 import OpenSSL
 import SocketIO
 
-/// TLS on what carries its records: plaintext in, plaintext out, as far as the socket goes.
+/// TLS, in the role of its session, on what carries its records: plaintext in, plaintext out, as far as the socket goes.
 ///
 /// Holds buffers only while bytes are in flight. Confined to the loop of its socket; a step of its handshake may be computed
 /// elsewhere.
-final class TLSConnection {
-    /// What the records travel in: a socket, or the TLS connection to a proxy.
-    enum Carrier {
+public final class TLSConnection {
+    /// What the records travel in.
+    public enum Carrier {
         case socket(StreamSocket)
+        /// The TLS connection to a proxy.
         case proxy(TLSConnection)
+        case other(any TLSCarrier)
     }
 
-    enum ReadResult: Equatable {
+    public enum ReadResult: Equatable {
         case bytes(Int)
         case wouldBlock
         /// close_notify: the peer ended as it should.
@@ -20,7 +22,7 @@ final class TLSConnection {
         case failed(TransportError)
     }
 
-    enum FlushResult: Equatable {
+    public enum FlushResult: Equatable {
         /// Nothing is left to send.
         case done
         case blocked
@@ -28,7 +30,7 @@ final class TLSConnection {
     }
 
     private let carrier: Carrier
-    let session: TLSSession
+    public let session: TLSSession
     private var incoming: Buffer?
     private var outgoing: Buffer?
     /// How the stream ended, found while bytes before it were still to be handed out.
@@ -37,25 +39,26 @@ final class TLSConnection {
     private var owesAnswer = false
     /// Another thread has the session, or will have it, for a step of the handshake: here nobody touches it, nor the buffers that
     /// were lent to it.
-    private(set) var isAway = false
+    public private(set) var isAway = false
     /// Closed meanwhile.
     private var isClosed = false
 
-    init(over carrier: Carrier, session: TLSSession) {
+    public init(over carrier: Carrier, session: TLSSession) {
         self.carrier = carrier
         self.session = session
     }
 
     /// Below all layers.
-    var socket: StreamSocket {
+    public var socket: StreamSocket {
         switch carrier {
         case .socket(let socket): socket
         case .proxy(let outer): outer.socket
+        case .other(let carrier): carrier.socket
         }
     }
 
     /// Takes the handshake as far as the socket allows. `.done` once it is complete and our part of it is sent.
-    func handshake(on loop: isolated Loop) -> FlushResult {
+    public func handshake(on loop: isolated Loop) -> FlushResult {
         lendBuffers(on: loop)
         defer { giveBackEmptyBuffers(on: loop) }
         while true { if let result = afterStep(session.handshake(), on: loop) { return result } }
@@ -69,7 +72,7 @@ final class TLSConnection {
     /// The same, with the computation on other threads.
     ///
     /// - Parameter then: called on this loop, possibly before this returns, unless the connection is closed before.
-    func handshake(by handshakes: Handshakes, on loop: isolated Loop, then: @escaping (FlushResult) -> Void) {
+    public func handshake(by handshakes: Handshakes, on loop: isolated Loop, then: @escaping (FlushResult) -> Void) {
         isAway = true
         let begin = { () -> (@Sendable () -> TLSSession.Handshake)? in
             guard !self.isClosed else {
@@ -123,7 +126,7 @@ final class TLSConnection {
     }
 
     /// Decrypts into `memory` until it is full, or the socket has no more for now.
-    func read(into memory: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> ReadResult {
+    public func read(into memory: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> ReadResult {
         if let end { return end }
         lendBuffers(on: loop)
         defer { giveBackEmptyBuffers(on: loop) }
@@ -170,7 +173,7 @@ final class TLSConnection {
     }
 
     /// Whether `write` may be called: everything before has left.
-    var mayWrite: Bool {
+    public var mayWrite: Bool {
         guard session.outgoing.isEmpty else { return false }
         if case .proxy(let outer) = carrier { return outer.mayWrite }
         return true
@@ -179,7 +182,7 @@ final class TLSConnection {
     private static let largestWrite = 64 << 10
 
     /// Encrypts all of `plaintext`, at most 64 KiB and a frame's header, and sends what the socket takes.
-    func write(_ plaintext: UnsafeRawBufferPointer, on loop: isolated Loop) -> FlushResult {
+    public func write(_ plaintext: UnsafeRawBufferPointer, on loop: isolated Loop) -> FlushResult {
         lendBuffers(on: loop)
         defer { giveBackEmptyBuffers(on: loop) }
         switch session.write(plaintext) {
@@ -192,7 +195,7 @@ final class TLSConnection {
     }
 
     /// Sends the ciphertext that waits.
-    func flush(on loop: isolated Loop) -> FlushResult {
+    public func flush(on loop: isolated Loop) -> FlushResult {
         defer { giveBackEmptyBuffers(on: loop) }
         return sendOutgoing(on: loop)
     }
@@ -200,16 +203,8 @@ final class TLSConnection {
     /// The same within a call that still needs the buffers.
     private func sendOutgoing(on loop: isolated Loop) -> FlushResult {
         switch carrier {
-        case .socket(let socket):
-            while !session.outgoing.isEmpty {
-                guard socket.mayWrite else { return .blocked }
-                switch socket.write(session.outgoing.filled) {
-                case .wrote(let count): session.outgoing.consume(count)
-                case .wouldBlock: return .blocked
-                case .failed(let error): return .failed(.socket(error))
-                }
-            }
-            return .done
+        case .socket(let socket): return sendOutgoing { socket.mayWrite ? socket.write($0) : .wouldBlock }
+        case .other(let carrier): return sendOutgoing { carrier.write($0, on: loop) }
         case .proxy(let outer):
             while true {
                 let flushed = outer.flush(on: loop)
@@ -223,8 +218,19 @@ final class TLSConnection {
         }
     }
 
+    private func sendOutgoing(by write: (UnsafeRawBufferPointer) -> StreamSocket.WriteResult) -> FlushResult {
+        while !session.outgoing.isEmpty {
+            switch write(session.outgoing.filled) {
+            case .wrote(let count): session.outgoing.consume(count)
+            case .wouldBlock: return .blocked
+            case .failed(let error): return .failed(.socket(error))
+            }
+        }
+        return .done
+    }
+
     /// Says goodbye as TLS wants it, as far as the socket takes it now.
-    func sendCloseNotify(on loop: isolated Loop) {
+    public func sendCloseNotify(on loop: isolated Loop) {
         lendBuffers(on: loop)
         session.sendCloseNotify()
         // Best effort: the connection is over either way.
@@ -232,14 +238,14 @@ final class TLSConnection {
     }
 
     /// Drops the ciphertext that waits: nobody takes it any more.
-    func abandonOutgoing(on loop: isolated Loop) {
+    public func abandonOutgoing(on loop: isolated Loop) {
         session.outgoing.consume(session.outgoing.end - session.outgoing.start)
         giveBackEmptyBuffers(on: loop)
         if case .proxy(let outer) = carrier { outer.abandonOutgoing(on: loop) }
     }
 
     /// Whether there is plaintext or ciphertext at hand that a `read` would give without a new edge of the socket.
-    var mayRead: Bool {
+    public var mayRead: Bool {
         end != nil || carrierMayRead || !session.incoming.isEmpty || session.hasPendingPlaintext
     }
 
@@ -247,15 +253,17 @@ final class TLSConnection {
         switch carrier {
         case .socket(let socket): socket.mayRead
         case .proxy(let outer): outer.mayRead
+        case .other(let carrier): carrier.mayRead
         }
     }
 
-    func close(on loop: isolated Loop) {
+    public func close(on loop: isolated Loop) {
         switch carrier {
         case .socket(let socket): socket.close(on: loop)
         case .proxy(let outer):
             outer.sendCloseNotify(on: loop)
             outer.close(on: loop)
+        case .other(let carrier): carrier.close(on: loop)
         }
         isClosed = true
         if !isAway { giveBackBuffers(on: loop) }
@@ -291,18 +299,13 @@ final class TLSConnection {
     private func readCarrier(into free: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> ReadResult {
         switch carrier {
         case .proxy(let outer): return outer.read(into: free, on: loop)
-        case .socket(let socket):
-            switch socket.read(into: free) {
-            case .bytes(let count): return .bytes(count)
-            case .endOfFile: return .ended
-            case .wouldBlock: return .wouldBlock
-            case .failed(let error): return .failed(.socket(error))
-            }
+        case .socket(let socket): return ReadResult(socket.read(into: free))
+        case .other(let carrier): return ReadResult(carrier.read(into: free, on: loop))
         }
     }
 
     /// Gives back what OpenSSL holds for traffic; to be called when the loop is quiet.
-    func rest() {
+    public func rest() {
         if !isAway { session.releaseBuffers() }
         if case .proxy(let outer) = carrier { outer.rest() }
     }
@@ -335,15 +338,44 @@ final class TLSConnection {
     }
 }
 
-/// Why the connection to the endpoint broke, below the WebSocket.
-enum TransportError: Error, Hashable {
+extension TLSConnection.ReadResult {
+    fileprivate init(_ result: StreamSocket.ReadResult) {
+        switch result {
+        case .bytes(let count): self = .bytes(count)
+        case .endOfFile: self = .ended
+        case .wouldBlock: self = .wouldBlock
+        case .failed(let error): self = .failed(.socket(error))
+        }
+    }
+}
+
+/// A socket with something between it and TLS, such as a delay. Confined to the loop of its socket.
+public protocol TLSCarrier: AnyObject {
+    var socket: StreamSocket { get }
+    /// Whether a read might give something.
+    var mayRead: Bool { get }
+    /// Reads into at least one byte of memory.
+    func read(into memory: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> StreamSocket.ReadResult
+    /// Takes what it can now.
+    func write(_ bytes: UnsafeRawBufferPointer, on loop: isolated Loop) -> StreamSocket.WriteResult
+    func close(on loop: isolated Loop)
+}
+
+/// Why a connection broke, at its socket or in TLS.
+public enum TransportError: Error, Hashable {
     case socket(SystemError)
     case tls(TLSError)
 
-    var reason: String {
+    public var reason: String {
         switch self {
         case .socket(let error): error.reason
         case .tls(let error): error.reason
         }
+    }
+
+    /// What is wrong with the peer's TLS; nil if the connection merely ended.
+    public var flaw: TLSError? {
+        guard case .tls(let error) = self, error.code != .truncated else { return nil }
+        return error
     }
 }

@@ -1,14 +1,16 @@
 /// URI encoding as SigV4 demands it: everything but the unreserved characters of RFC 3986, section 2.3, as `%XX`
 /// with capital digits.
-enum PercentEncoding {
-    static func encode(_ text: String, keepingSlash: Bool = false) -> String {
+public enum PercentEncoding {
+    /// The text with everything encoded but the unreserved characters, and the slash where that is kept.
+    public static func encode(_ text: String, keepingSlash: Bool = false) -> String {
         var result: [UInt8] = []
         append(text, to: &result, keepingSlash: keepingSlash)
         return String(decoding: result, as: UTF8.self)
     }
 
-    /// A session token has hundreds of bytes, and every tunnel signs it: written straight into the array's memory.
-    static func append(_ text: String, to result: inout [UInt8], keepingSlash: Bool = false) {
+    /// Appends what ``encode(_:keepingSlash:)`` returns. A session token has hundreds of bytes, and every tunnel signs it, so this
+    /// writes straight into the array's memory.
+    public static func append(_ text: String, to result: inout [UInt8], keepingSlash: Bool = false) {
         var text = text
         let encoded = text.withUTF8 { source in
             [UInt8](unsafeUninitializedCapacity: source.count * 3) { target, count in
@@ -29,7 +31,7 @@ enum PercentEncoding {
     }
 
     /// `a=1&b=2`, in the order given: a form body.
-    static func form(_ fields: [(String, String)]) -> [UInt8] {
+    public static func form(_ fields: [(String, String)]) -> [UInt8] {
         var result: [UInt8] = []
         for (index, field) in fields.enumerated() {
             if index > 0 { result.append(UInt8(ascii: "&")) }
@@ -41,7 +43,7 @@ enum PercentEncoding {
     }
 
     /// The bytes that `%XX` stand for; anything else stays as it is.
-    static func decode(_ text: String) -> [UInt8] {
+    public static func decode(_ text: String) -> [UInt8] {
         var result: [UInt8] = []
         var rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {

@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// A proxy as `HTTPS_PROXY` names it, and what is said to it to reach a host: CONNECT (RFC 9110, section 9.3.6) with Basic
@@ -22,12 +23,12 @@ public struct ProxyServer: Sendable, Hashable {
                 .configuration, "the proxy \(ForeignText.excerpt(shown, limit: 200)) cannot be used", why: why,
                 hint: "HTTPS_PROXY=http://host:port, or NO_PROXY for what is reached directly")
         }
-        let scheme = url.range(of: "://").map { url[..<$0.lowerBound].lowercased() } ?? "http"
+        let scheme = url.firstRange(of: "://").map { url[..<$0.lowerBound].lowercased() } ?? "http"
         guard ["http", "https"].contains(scheme) else {
             throw refuse("tunnels go through http and https proxies only, not \(scheme)")
         }
         secrets = ProxySettings.secrets(of: url)
-        let rest = url.range(of: "://").map { url[$0.upperBound...] } ?? url[...]
+        let rest = url.firstRange(of: "://").map { url[$0.upperBound...] } ?? url[...]
         let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
         let at = authority.lastIndex(of: "@")
         let address = at.map { authority[authority.index(after: $0)...] } ?? authority

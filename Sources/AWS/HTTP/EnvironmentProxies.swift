@@ -1,0 +1,5 @@
+import SecureSocket
+
+extension ProxySettings {
+    public init(environment: Environment) { self.init { environment[$0] } }
+}
