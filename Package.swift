@@ -288,6 +288,7 @@ let package = Package(
                 "CLinux",
                 "Failures",
                 "OpenSSL",
+                "SecureSocket",
                 "SocketIO",
                 "WebSocket",
                 argumentParser,
@@ -296,12 +297,15 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "EICEEmulatorTests",
-            dependencies: ["EICEEmulator", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport"],
+            dependencies: [
+                "EICEEmulator", "Failures", "OpenSSL", "SecureSocket", "SocketIO", "WebSocket", "TestSupport",
+            ],
             swiftSettings: strict),
 
         // What conformance suites talk to; not installed.
         .target(
-            name: "WebSocketEcho", dependencies: ["CLinux", "OpenSSL", "SocketIO", "WebSocket"], swiftSettings: strict),
+            name: "WebSocketEcho", dependencies: ["CLinux", "OpenSSL", "SecureSocket", "SocketIO", "WebSocket"],
+            swiftSettings: strict),
         .testTarget(
             name: "WebSocketEchoTests", dependencies: ["WebSocketEcho", "WebSocket", "TestSupport"],
             swiftSettings: strict),

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import OpenSSL
+import SecureSocket
 import SocketIO
 
 /// A blocking stream to a server, with or without TLS: each call waits, up to a limit.
@@ -8,8 +9,7 @@ final class EchoTransport {
     struct Broken: Error { var sentence: String }
 
     private let socket: FileDescriptor
-    private let session: TLSSession?
-    private let area: (UnsafeMutableRawBufferPointer, UnsafeMutableRawBufferPointer)
+    private let tls: BlockingTLS?
 
     /// Longer than any test of Autobahn's is silent.
     private static let limit = timeval(tv_sec: 120, tv_usec: 0)
@@ -18,27 +18,28 @@ final class EchoTransport {
     ///
     /// - Parameter roots: a file of PEM certificates to trust; nil for the system's.
     init(_ url: EchoURL, roots: String?) throws {
-        socket = try Self.connect(url)
-        if url.isSecure {
-            do {
-                let context = try roots.map { try TLSContext(trustingFile: $0) } ?? TLSContext()
-                session = try TLSSession(context: context, serverName: url.host, port: url.port)
-            } catch {
-                throw Broken(sentence: "TLS: \(error)")
-            }
-        } else {
-            session = nil
+        let socket = try Self.connect(url)
+        self.socket = socket
+        guard url.isSecure else {
+            tls = nil
+            return
         }
-        // Last: what throws before there is an object has none to give memory back.
-        area = (.allocate(byteCount: 1 << 17, alignment: 16), .allocate(byteCount: 1 << 17, alignment: 16))
-        session?.incoming.lend(area.0)
-        session?.outgoing.lend(area.1)
-        try shakeHands()
+        tls = try Self.namingTLS {
+            let context = try roots.map { try TLSContext(trustingFile: $0) } ?? TLSContext()
+            let tls = BlockingTLS(
+                try TLSSession(context: context, serverName: url.host, port: url.port),
+                receive: { try Self.receive(from: socket, into: $0) }, send: { try Self.send($0, over: socket) })
+            try tls.handshake()
+            return tls
+        }
     }
 
-    deinit {
-        area.0.deallocate()
-        area.1.deallocate()
+    private static func namingTLS<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let error as TLSError {
+            throw Broken(sentence: "TLS: \(error)")
+        }
     }
 
     private static func connect(_ url: EchoURL) throws -> FileDescriptor {
@@ -68,53 +69,25 @@ final class EchoTransport {
         throw Broken(sentence: error.description)
     }
 
-    private func shakeHands() throws {
-        guard let session else { return }
-        while true {
-            let progress = session.handshake()
-            try flush()
-            switch progress {
-            case .done: return
-            case .needsOutgoing: continue
-            case .needsIncoming: try fill()
-            case .failed(let error): throw Broken(sentence: "TLS: \(error)")
-            }
-        }
-    }
-
     /// Some bytes; none at the end, however the peer ended: the WebSocket's own close decides whether that was in order.
     func read(into memory: UnsafeMutableRawBufferPointer) throws -> Int {
-        guard let session else { return try receive(memory) }
-        while true {
-            switch session.read(into: memory) {
-            case .bytes(let count): return count
-            case .ended: return 0
-            case .failed(let error) where error.code == .truncated: return 0
-            case .failed(let error): throw Broken(sentence: "TLS: \(error)")
-            case .needsOutgoing: try flush()
-            case .needsIncoming:
-                try flush()
-                try fill()
+        guard let tls else { return try Self.receive(from: socket, into: memory) }
+        return try Self.namingTLS {
+            do {
+                return try tls.read(into: memory)
+            } catch let error as TLSError where error.code == .truncated {
+                return 0
             }
         }
     }
 
     func write(_ bytes: [UInt8]) throws {
-        guard let session else { return try bytes.withUnsafeBytes { try send($0) } }
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let part = rest.prefix(1 << 15)
-            guard part.withUnsafeBytes({ session.write($0) }) == .bytes(part.count) else {
-                throw Broken(sentence: "TLS: the server takes nothing more")
-            }
-            try flush()
-            rest = rest.dropFirst(part.count)
-        }
+        guard let tls else { return try bytes.withUnsafeBytes { try Self.send($0, over: socket) } }
+        try Self.namingTLS { try tls.write(bytes) }
     }
 
     func end() {
-        session?.sendCloseNotify()
-        try? flush()
+        try? tls?.sendCloseNotify()
         shutdown(socket.raw, CInt(SHUT_WR))
     }
 
@@ -124,20 +97,7 @@ final class EchoTransport {
         setsockopt(socket.raw, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
-    private func fill() throws {
-        guard let session else { return }
-        let count = try receive(session.incoming.free)
-        if count == 0 { session.incomingEnded = true }
-        session.incoming.append(count)
-    }
-
-    private func flush() throws {
-        guard let session, !session.outgoing.isEmpty else { return }
-        try send(session.outgoing.filled)
-        session.outgoing.consume(session.outgoing.filled.count)
-    }
-
-    private func receive(_ memory: UnsafeMutableRawBufferPointer) throws -> Int {
+    private static func receive(from socket: FileDescriptor, into memory: UnsafeMutableRawBufferPointer) throws -> Int {
         while true {
             let count = recv(socket.raw, memory.baseAddress, memory.count, 0)
             if count >= 0 { return count }
@@ -150,7 +110,7 @@ final class EchoTransport {
         }
     }
 
-    private func send(_ bytes: UnsafeRawBufferPointer) throws {
+    private static func send(_ bytes: UnsafeRawBufferPointer, over socket: FileDescriptor) throws {
         var done = 0
         while done < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])

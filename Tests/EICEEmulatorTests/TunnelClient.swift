@@ -1,5 +1,6 @@
 import Glibc
 import OpenSSL
+import SecureSocket
 import SocketIO
 import TestSupport
 import WebSocket
@@ -16,10 +17,8 @@ final class TunnelClient {
     static let hostName = "\(endpoint).ec2-instance-connect-endpoint.eu-west-1.amazonaws.com"
 
     let socket: LoopbackSocket
-    let tls: TLSSession
+    private let tls: BlockingTLS
     private(set) var webSocket = WebSocketStateMachine(role: .client)
-    private let incoming = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 64)
-    private let outgoing = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 64)
     private var plain: [UInt8] = []
     private(set) var events: [Event] = []
 
@@ -67,73 +66,25 @@ final class TunnelClient {
     }
 
     init(_ place: Place, serverName: String? = nil) throws {
-        socket = try LoopbackSocket.connect(port: place.port)
+        let socket = try LoopbackSocket.connect(port: place.port)
+        self.socket = socket
         let context = try TLSContext(trustingFile: place.authorityFile)
         let serverName = serverName ?? place.hostName
-        tls = try TLSSession(context: context, serverName: serverName)
-        tls.incoming.lend(incoming)
-        tls.outgoing.lend(outgoing)
-    }
-
-    deinit {
-        incoming.deallocate()
-        outgoing.deallocate()
+        tls = BlockingTLS(
+            try TLSSession(context: context, serverName: serverName), receive: { try socket.read(into: $0) },
+            send: { try socket.write($0) })
     }
 
     // MARK: TLS
 
-    func handshake() throws {
-        while true {
-            let progress = tls.handshake()
-            try flush()
-            switch progress {
-            case .done: return
-            case .needsIncoming: try receive()
-            case .needsOutgoing: continue
-            case .failed(let error): throw error
-            }
-        }
-    }
+    func handshake() throws { try tls.handshake() }
 
-    /// False at the end of the socket.
-    @discardableResult
-    private func receive() throws -> Bool {
-        let count = try socket.read(into: tls.incoming.free)
-        if count == 0 { tls.incomingEnded = true }
-        tls.incoming.append(count)
-        return count > 0
-    }
-
-    private func flush() throws {
-        try socket.write(tls.outgoing.filled)
-        tls.outgoing.consume(tls.outgoing.filled.count)
-    }
-
-    func write(_ bytes: [UInt8]) throws {
-        for start in stride(from: 0, to: bytes.count, by: 65_536) {
-            let part = bytes[start..<min(start + 65_536, bytes.count)]
-            guard case .bytes(part.count) = part.withUnsafeBytes({ tls.write($0) }) else {
-                throw TestFailure("TLS did not take the bytes")
-            }
-            try flush()
-        }
-    }
+    func write(_ bytes: [UInt8]) throws { try tls.write(bytes) }
 
     /// Some plaintext; none at TLS's proper end.
     ///
     /// - Throws: a `TLSError` at an improper one.
-    func read() throws -> [UInt8] {
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        while true {
-            switch buffer.withUnsafeMutableBytes({ tls.read(into: $0) }) {
-            case .bytes(let count): return Array(buffer[..<count])
-            case .needsIncoming: try receive()
-            case .needsOutgoing: try flush()
-            case .ended: return []
-            case .failed(let error): throw error
-            }
-        }
-    }
+    func read() throws -> [UInt8] { try tls.read() }
 
     // MARK: The upgrade
 

@@ -1,3 +1,4 @@
+import SecureSocket
 import SocketIO
 
 /// Whoever drives a ``ClientSocket``.
@@ -12,9 +13,10 @@ protocol ClientSocketOwner: AnyObject {
 /// that an exchange takes a round trip, and the first flight of a connection is held a whole latency longer: no process
 /// can delay the kernel's TCP handshake, so it is charged to the bytes that follow it. What the client does with
 /// its first flight's answer is then as late as over a real path.
-final class ClientSocket: StreamSocketOwner {
-    private var socket: StreamSocket?
-    private weak var owner: (any ClientSocketOwner)?
+final class ClientSocket: StreamSocketOwner, TLSCarrier {
+    let socket: StreamSocket
+    weak var owner: (any ClientSocketOwner)?
+    private var isClosed = false
     private let latency: Duration
     /// Bytes that may be under way in one direction: a fast path of 8 Gbit/s with 50 ms holds about as many.
     private static let mostUnderWay = 48 << 20
@@ -35,29 +37,31 @@ final class ClientSocket: StreamSocketOwner {
 
     private enum WriteEnd { case none, shutdown, close }
 
-    init(
-        _ descriptor: FileDescriptor, latency: Duration, owner: any ClientSocketOwner, on loop: isolated Loop
-    ) throws(SystemError) {
+    /// Its owner is set in the same turn of the loop.
+    init(_ descriptor: FileDescriptor, latency: Duration, on loop: isolated Loop) throws(SystemError) {
         self.latency = latency
-        self.owner = owner
         descriptor.setNoDelay()
-        socket = try StreamSocket(descriptor, owner: self, on: loop)
+        socket = try StreamSocket(descriptor, owner: nil, on: loop)
+        socket.give(to: self)
     }
 
     /// Whether the client sent its end of file, or reset the connection, whatever is still unread.
-    var peerIsGone: Bool { socket.map { $0.peerShutDown || $0.hungUp } ?? true }
+    var peerIsGone: Bool { isClosed || socket.peerShutDown || socket.hungUp }
 
     /// Whether both directions are over, which without our own end is a reset.
-    var isReset: Bool { socket?.hungUp ?? true }
+    var isReset: Bool { isClosed || socket.hungUp }
 
     private var isDirect: Bool { latency == .zero }
 
     // MARK: What the connection does with it
 
+    /// Only a read knows whether delayed bytes are due.
+    var mayRead: Bool { isDirect ? socket.mayRead : true }
+
     func read(into memory: UnsafeMutableRawBufferPointer, on loop: isolated Loop) -> StreamSocket.ReadResult {
-        guard let socket else { return .endOfFile }
+        guard !isClosed else { return .endOfFile }
         if isDirect { return socket.mayRead ? socket.read(into: memory) : .wouldBlock }
-        pullDelayed(from: socket)
+        pullDelayed()
         let now = ContinuousClock.now
         let count = inbound.take(into: memory, at: now)
         if count > 0 { return .bytes(count) }
@@ -68,7 +72,7 @@ final class ClientSocket: StreamSocketOwner {
     }
 
     func write(_ bytes: UnsafeRawBufferPointer, on loop: isolated Loop) -> StreamSocket.WriteResult {
-        guard let socket else { return .failed(SystemError("write", code: 32)) }  // EPIPE
+        guard !isClosed else { return .failed(SystemError("write", code: 32)) }  // EPIPE
         if isDirect { return socket.mayWrite ? socket.write(bytes) : .wouldBlock }
         let room = Self.mostUnderWay - outbound.count
         guard room > 0 else { return .wouldBlock }
@@ -81,17 +85,17 @@ final class ClientSocket: StreamSocketOwner {
     func shutdownWrite(on loop: isolated Loop) {
         guard writeEnd == .none else { return }
         writeEnd = .shutdown
-        if isDirect { socket?.shutdownWrite() } else { outbound.appendEnd(due: .now + latency / 2) }
+        if isDirect { socket.shutdownWrite() } else { outbound.appendEnd(due: .now + latency / 2) }
         arm(on: loop)
     }
 
     /// Asks for another call of the owner.
-    func callAgain(on loop: isolated Loop) { socket?.callAgain(on: loop) }
+    func callAgain(on loop: isolated Loop) { socket.callAgain(on: loop) }
 
     /// Closes the connection behind what was written. No call for the owner comes after this.
     func close(on loop: isolated Loop) {
         owner = nil
-        if isDirect || outbound.isEmpty || socket?.hungUp != false {
+        if isClosed || isDirect || outbound.isEmpty || socket.hungUp {
             finish(on: loop)
             return
         }
@@ -104,7 +108,7 @@ final class ClientSocket: StreamSocketOwner {
     /// Resets the connection; what is under way is lost.
     func abort(on loop: isolated Loop) {
         owner = nil
-        socket?.abortOnClose()
+        if !isClosed { socket.abortOnClose() }
         finish(on: loop)
     }
 
@@ -113,15 +117,15 @@ final class ClientSocket: StreamSocketOwner {
         timer = nil
         if let closeLimit { loop.cancel(closeLimit) }
         closeLimit = nil
-        socket?.close(on: loop)
-        socket = nil
+        isClosed = true
+        socket.close(on: loop)
     }
 
     // MARK: The distance
 
     func isReady(_ socket: StreamSocket, on loop: isolated Loop) {
         if !isDirect {
-            pullDelayed(from: socket)
+            pullDelayed()
             pushDelayed(on: loop)
         }
         tellOwner(on: loop)
@@ -134,7 +138,7 @@ final class ClientSocket: StreamSocketOwner {
     }
 
     /// Takes what the kernel has and notes when it may be seen.
-    private func pullDelayed(from socket: StreamSocket) {
+    private func pullDelayed() {
         if scratch.isEmpty { scratch = [UInt8](repeating: 0, count: 64 * 1_024) }
         while socket.mayRead, inboundEnd == nil, inbound.count < Self.mostUnderWay {
             let now = ContinuousClock.now
@@ -155,7 +159,7 @@ final class ClientSocket: StreamSocketOwner {
     }
 
     private func pushDelayed(on loop: isolated Loop) {
-        guard let socket else { return }
+        guard !isClosed else { return }
         let now = ContinuousClock.now
         while socket.mayWrite {
             guard let result = outbound.withDue(at: now, { socket.write($0) }) else { break }
@@ -181,7 +185,7 @@ final class ClientSocket: StreamSocketOwner {
 
     /// Sees to it that the next bytes to come out are not forgotten.
     private func arm(on loop: isolated Loop) {
-        guard !isDirect, let socket else { return }
+        guard !isDirect, !isClosed else { return }
         if let timer { loop.cancel(timer) }
         timer = nil
         // Bytes that are due and cannot be written wait for the socket, those that the owner leaves wait for the owner.

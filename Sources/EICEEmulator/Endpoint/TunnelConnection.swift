@@ -1,5 +1,6 @@
 import Glibc
 import OpenSSL
+import SecureSocket
 import SocketIO
 import WebSocket
 
@@ -27,16 +28,12 @@ final class TunnelConnection: ClientSocketOwner, StreamSocketOwner {
     let service: TunnelService
     let requestID = newRequestID()
     private let onEnd: (TunnelConnection) -> Void
-    private var socket: ClientSocket?
+    let client: ClientSocket
     private var limit: Deadline?
     var phase = Phase.handshake
 
     // TunnelBytes
-    let tls: TLSSession
-    /// Lent to `tls.incoming` while ciphertext is there.
-    var cipherIn: Buffer?
-    /// Lent to `tls.outgoing` while ciphertext is there.
-    var cipherOut: Buffer?
+    let tls: TLSConnection
     /// Plaintext that goes out before any more data does: responses and control frames.
     var control: [UInt8] = []
     /// What to do when everything is sent.
@@ -81,19 +78,20 @@ final class TunnelConnection: ClientSocketOwner, StreamSocketOwner {
         self.service = service
         self.onEnd = onEnd
         let fault = service.state.takeFault(.tls)
+        let session: TLSSession
         do {
-            tls = try TLSSession(server: service.certificates.context(for: fault))
+            session = try TLSSession(server: service.certificates.context(for: fault))
         } catch {
             throw SystemError("start TLS", code: ENOMEM)
         }
-        socket = try ClientSocket(descriptor, latency: service.latency, owner: self, on: loop)
+        client = try ClientSocket(descriptor, latency: service.latency, on: loop)
+        tls = TLSConnection(over: .other(client), session: session)
+        client.owner = self
         service.state.count {
             $0.connectionsOpen += 1
             $0.connectionsTotal += 1
         }
     }
-
-    var client: ClientSocket? { socket }
 
     func start(on loop: isolated Loop) {
         limit(to: service.timeouts.request, on: loop)
@@ -105,8 +103,7 @@ final class TunnelConnection: ClientSocketOwner, StreamSocketOwner {
 
     func clientIsReady(on loop: isolated Loop) {
         // Both would stay unnoticed while nothing is read: by a fault, or because the target does not take more.
-        let isGone = phase == .held ? socket?.peerIsGone : socket?.isReset
-        guard isGone == false else {
+        guard !(phase == .held ? client.peerIsGone : client.isReset) else {
             finish(on: loop)
             return
         }
@@ -132,31 +129,15 @@ final class TunnelConnection: ClientSocketOwner, StreamSocketOwner {
     }
 
     private func continueHandshake(on loop: isolated Loop) {
-        while true {
-            lendOutgoing(on: loop)
-            let progress = tls.handshake()
-            let isFlushed = flush(on: loop)
-            guard phase == .handshake else { return }
-            switch progress {
-            case .done:
-                service.state.count { $0.handshakesTotal += 1 }
-                phase = .request
-                return
-            case .needsIncoming:
-                switch receive(on: loop) {
-                case .some: continue
-                case .none: return
-                case .ended:
-                    finish(on: loop)
-                    return
-                }
-            case .needsOutgoing:
-                guard isFlushed else { return }
-            case .failed(let error):
-                service.log.info("\(requestID): TLS handshake failed: \(error)")
-                end(with: .endOfFile, on: loop)
-                return
-            }
+        switch tls.handshake(on: loop) {
+        case .blocked: break
+        case .done:
+            service.state.count { $0.handshakesTotal += 1 }
+            phase = .request
+        case .failed(let error):
+            guard let flaw = error.flaw else { return finish(on: loop) }
+            service.log.info("\(requestID): TLS handshake failed: \(flaw)")
+            end(with: .endOfFile, on: loop)
         }
     }
 
@@ -193,28 +174,26 @@ final class TunnelConnection: ClientSocketOwner, StreamSocketOwner {
         guard let farewell, flush(on: loop) else { return }
         self.farewell = nil
         switch farewell {
-        case .closeNotify:
-            lendOutgoing(on: loop)
-            tls.sendCloseNotify()
-            _ = flush(on: loop)
+        case .closeNotify: tls.sendCloseNotify(on: loop)
         case .endOfFile: break
         case .garbage: sendUnencrypted(Array("This is no TLS record.\r\n".utf8), on: loop)
         case .reset:
-            socket?.abort(on: loop)
+            client.abort(on: loop)
             finish(on: loop)
             return
         }
-        socket?.shutdownWrite(on: loop)
+        client.shutdownWrite(on: loop)
     }
 
     private func discard(on loop: isolated Loop) {
         sayFarewell(on: loop)
+        let buffer = loop.buffers.borrow()
+        defer { loop.buffers.giveBack(buffer) }
         while phase == .ending {
-            tls.incoming.consume(tls.incoming.filled.count)
-            switch receive(on: loop) {
-            case .some: continue
-            case .none: return
-            case .ended: finish(on: loop)
+            switch client.read(into: buffer.memory, on: loop) {
+            case .bytes: continue
+            case .wouldBlock: return
+            case .endOfFile, .failed: finish(on: loop)
             }
         }
     }
@@ -226,9 +205,9 @@ final class TunnelConnection: ClientSocketOwner, StreamSocketOwner {
         if let limit { loop.cancel(limit) }
         limit = nil
         closeTarget(on: loop)
-        socket?.close(on: loop)
-        socket = nil
-        returnAllBuffers(on: loop)
+        tls.close(on: loop)
+        pending = 0..<0
+        returnIdleBuffers(on: loop)
         giveBackSlot()
         service.state.count {
             $0.connectionsOpen -= 1

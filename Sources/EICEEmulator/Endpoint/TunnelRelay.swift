@@ -1,5 +1,5 @@
 import Glibc
-import OpenSSL
+import SecureSocket
 import SocketIO
 import WebSocket
 
@@ -20,7 +20,7 @@ extension TunnelConnection {
             end(with: .closeNotify, on: loop)
             return
         }
-        if upIsBusy || downIsBusy { client?.callAgain(on: loop) }
+        if upIsBusy || downIsBusy { client.callAgain(on: loop) }
     }
 
     // MARK: From the client
@@ -133,8 +133,7 @@ extension TunnelConnection {
             case .bytes(let count):
                 let payload = FrameHeader.maximumLength..<FrameHeader.maximumLength + count
                 let frame = FrameEncoder.enclose(payload: payload, in: buffer.memory, opcode: .binary, maskingKey: nil)
-                lendOutgoing(on: loop)
-                guard case .bytes = tls.write(UnsafeRawBufferPointer(rebasing: buffer.memory[frame])) else {
+                if case .failed = tls.write(UnsafeRawBufferPointer(rebasing: buffer.memory[frame]), on: loop) {
                     finish(on: loop)
                     return false
                 }
