@@ -336,7 +336,8 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "BadTLS", "CLinux", "ControlProtocol", "Failures", "OpenSSL", "SocketIO", "WebSocket", "TestSupport",
+                "BadTLS", "CLinux", "ControlProtocol", "Failures", "OpenSSL", "SecureSocket", "SocketIO", "WebSocket",
+                "TestSupport",
             ],
             swiftSettings: strict),
     ],
@@ -355,6 +356,7 @@ if Context.environment["EICED_BENCHMARKS"] != nil {
                 "Failures",
                 "InstanceConnect",
                 "OpenSSL",
+                "SecureSocket",
                 "SocketIO",
                 "TestSupport",
                 "Tunnels",

@@ -1,5 +1,6 @@
 import Glibc
 import OpenSSL
+import SecureSocket
 import SocketIO
 import TestSupport
 import WebSocket
@@ -11,44 +12,26 @@ final class ServedStream {
     /// The most payload that ``send(_:)`` takes.
     static let largestBatch = 65_000
 
-    private let socket: LoopbackSocket
-    private let session: TLSSession
-    private let received = UnsafeMutableRawBufferPointer.allocate(byteCount: 128 << 10, alignment: 64)
-    private let sent = UnsafeMutableRawBufferPointer.allocate(byteCount: 68 << 10, alignment: 64)
+    private let tls: BlockingTLS
     private let plain = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 64)
     private var webSocket: WebSocketStateMachine?
 
     /// Shakes hands, and waits for the upgrade where there is to be a WebSocket.
     init(_ socket: LoopbackSocket, context: TLSContext, isWebSocket: Bool) throws {
-        self.socket = socket
-        session = try TLSSession(server: context)
-        session.incoming.lend(received)
-        session.outgoing.lend(sent)
-        try shakeHands()
+        tls = BlockingTLS(
+            try TLSSession(server: context), receive: { try socket.read(into: $0) }, send: { try socket.write($0) })
+        do {
+            try tls.handshake()
+        } catch {
+            throw TestFailure("TLS: \(error)")
+        }
         if isWebSocket { try upgrade() }
     }
 
-    deinit {
-        received.deallocate()
-        sent.deallocate()
-        plain.deallocate()
-    }
+    deinit { plain.deallocate() }
 
     /// The request that opened the WebSocket.
     private(set) var request: HTTPRequestHead?
-
-    private func shakeHands() throws {
-        while true {
-            let progress = session.handshake()
-            try flush()
-            switch progress {
-            case .done: return
-            case .needsOutgoing: continue
-            case .needsIncoming: guard try fill() else { throw TestFailure("the client left in its handshake") }
-            case .failed(let error): throw TestFailure("TLS: \(error)")
-            }
-        }
-    }
 
     private func upgrade() throws {
         var parser = UpgradeRequestParser()
@@ -112,41 +95,22 @@ final class ServedStream {
 
     /// Says goodbye, so that the client does not take the end for a cut.
     func end() {
-        session.sendCloseNotify()
         // The client may be gone already, and then nobody misses it.
-        try? flush()
+        try? tls.sendCloseNotify()
     }
 
     /// Plaintext into `plain`; 0 at the end.
     private func decrypt() throws -> Int {
-        while true {
-            switch session.read(into: plain) {
-            case .bytes(let count): return count
-            case .ended: return 0
-            case .failed(let error) where error.code == .truncated: return 0
-            case .failed(let error): throw TestFailure("TLS: \(error)")
-            case .needsOutgoing: try flush()
-            case .needsIncoming: guard try fill() else { return 0 }
-            }
+        do {
+            return try tls.read(into: plain)
+        } catch let error as TLSError where error.code == .truncated {
+            return 0
+        } catch let error as TLSError {
+            throw TestFailure("TLS: \(error)")
         }
     }
 
-    private func encrypt(_ bytes: [UInt8]) throws { try bytes.withUnsafeBytes(encrypt) }
+    private func encrypt(_ bytes: [UInt8]) throws { try tls.write(bytes) }
 
-    private func encrypt(_ bytes: UnsafeRawBufferPointer) throws {
-        guard session.write(bytes) == .bytes(bytes.count) else { throw TestFailure("TLS took less than a batch") }
-        try flush()
-    }
-
-    private func fill() throws -> Bool {
-        let count = try socket.read(into: session.incoming.free)
-        session.incoming.append(count)
-        return count > 0
-    }
-
-    private func flush() throws {
-        guard !session.outgoing.isEmpty else { return }
-        try socket.write(session.outgoing.filled)
-        session.outgoing.consume(session.outgoing.filled.count)
-    }
+    private func encrypt(_ bytes: UnsafeRawBufferPointer) throws { try tls.write(bytes) }
 }

@@ -2,6 +2,7 @@ import BadTLS
 import Failures
 import FoundationEssentials
 import OpenSSL
+import SecureSocket
 import Synchronization
 import TestSupport
 import Testing
@@ -44,27 +45,16 @@ import Testing
 
     private static func tunnel(to port: UInt16, trusting path: String) throws -> String? {
         let context = try TLSContext(trustingFile: path)
-        let session = try TLSSession(context: context, serverName: "localhost", port: port)
-        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 16)
-        defer { memory.deallocate() }
-        session.incoming.lend(UnsafeMutableRawBufferPointer(rebasing: memory[..<(1 << 16)]))
-        session.outgoing.lend(UnsafeMutableRawBufferPointer(rebasing: memory[(1 << 16)...]))
         let socket = try LoopbackSocket.connect(port: port)
         defer { socket.close() }
-        while true {
-            let progress = session.handshake()
-            let outgoing = session.outgoing.filled
-            if !outgoing.isEmpty { try socket.write(outgoing) }
-            session.outgoing.consume(outgoing.count)
-            switch progress {
-            case .done: return nil
-            case .failed(let error): return error.reason
-            case .needsOutgoing: break
-            case .needsIncoming:
-                let count = try socket.read(into: session.incoming.free)
-                if count == 0 { session.incomingEnded = true }
-                session.incoming.append(count)
-            }
+        let tls = BlockingTLS(
+            try TLSSession(context: context, serverName: "localhost", port: port),
+            receive: { try socket.read(into: $0) }, send: { try socket.write($0) })
+        do {
+            try tls.handshake()
+            return nil
+        } catch let error as TLSError {
+            return error.reason
         }
     }
 

@@ -2,6 +2,7 @@ import CLinux
 import FoundationEssentials
 import Glibc
 import OpenSSL
+import SecureSocket
 import SocketIO
 import Synchronization
 import TestSupport
@@ -75,58 +76,26 @@ final class RogueEndpoint: Sendable {
 /// The server's side of a TLS connection, blocking.
 final class TLSPeer {
     private let socket: LoopbackSocket
-    private let session: TLSSession
-    private let received = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 16)
-    private let prepared = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 17, alignment: 16)
+    private let tls: BlockingTLS
 
     /// Shakes hands.
     init(_ socket: LoopbackSocket, _ context: TLSContext) throws {
         self.socket = socket
-        session = try TLSSession(server: context)
-        session.incoming.lend(received)
-        session.outgoing.lend(prepared)
-        while true {
-            let progress = session.handshake()
-            try flush()
-            switch progress {
-            case .done: return
-            case .needsIncoming: try fill()
-            case .needsOutgoing: break
-            case .failed(let error): throw error
-            }
-        }
-    }
-
-    deinit {
-        received.deallocate()
-        prepared.deallocate()
+        tls = BlockingTLS(
+            try TLSSession(server: context), receive: { try socket.read(into: $0) }, send: { try socket.write($0) })
+        try tls.handshake()
     }
 
     /// Some plaintext; none at the end.
     func read() throws -> [UInt8] {
-        var buffer = [UInt8](repeating: 0, count: 1 << 14)
-        while true {
-            let progress = buffer.withUnsafeMutableBytes { session.read(into: $0) }
-            try flush()
-            switch progress {
-            case .bytes(let count): return Array(buffer[..<count])
-            case .needsIncoming:
-                try fill()
-                if session.incomingEnded { return [] }
-            case .needsOutgoing: break
-            case .ended: return []
-            case .failed(let error): throw error
-            }
+        do {
+            return try tls.read()
+        } catch let error as TLSError where error.code == .truncated {
+            return []
         }
     }
 
-    /// At most 64 KiB.
-    func write(_ bytes: [UInt8]) throws {
-        guard bytes.withUnsafeBytes({ session.write($0) }) == .bytes(bytes.count) else {
-            throw TestFailure("the rogue endpoint cannot write")
-        }
-        try flush()
-    }
+    func write(_ bytes: [UInt8]) throws { try tls.write(bytes) }
 
     /// Lets time pass between two pieces of a slow answer. True when the other side has gone.
     func pause(milliseconds: CInt) throws -> Bool {
@@ -137,8 +106,7 @@ final class TLSPeer {
 
     /// Ends TLS in order.
     func end() throws {
-        session.sendCloseNotify()
-        try flush()
+        try tls.sendCloseNotify()
         socket.shutdownWrite()
     }
 
@@ -190,20 +158,6 @@ final class TLSPeer {
             if more.isEmpty { throw TestFailure("the connection ended before a frame \(opcode) came") }
             pending += more
         }
-    }
-
-    private func fill() throws {
-        let free = session.incoming.free
-        let count = try socket.read(into: free)
-        if count == 0 { session.incomingEnded = true }
-        session.incoming.append(count)
-    }
-
-    private func flush() throws {
-        let bytes = session.outgoing.filled
-        guard !bytes.isEmpty else { return }
-        try socket.write(bytes)
-        session.outgoing.consume(bytes.count)
     }
 }
 

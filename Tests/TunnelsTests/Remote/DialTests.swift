@@ -91,7 +91,7 @@ import WebSocket
     }
 
     @Test func anEndpointSilentInTLSMeetsTheDeadlineOfThatPhase() async throws {
-        let endpoint = try ScriptedEndpoint { connection in _ = try connection.next() }
+        let endpoint = try ScriptedEndpoint { connection in _ = try connection.socket.readToEndOrReset() }
         let failure = try await fail(endpoint, timeouts: impatient(in: \.tls))
         #expect(failure.kind == .deadline)
         #expect(failure.sentence.contains("TLS handshake"))
@@ -342,7 +342,7 @@ import WebSocket
     // MARK: Clients that leave
 
     @Test func aClientThatLeavesWhileDialingFreesItsPlace() async throws {
-        let endpoint = try ScriptedEndpoint { connection in _ = try connection.next() }
+        let endpoint = try ScriptedEndpoint { connection in _ = try connection.socket.readToEndOrReset() }
         let bench = try await Bench(endpoint)
         let port = try await bench.forward()
         for leave in [LoopbackSocket.close, LoopbackSocket.reset] {

@@ -1,5 +1,6 @@
 import Glibc
 import OpenSSL
+import SecureSocket
 import SocketIO
 import TestSupport
 import WebSocket
@@ -77,42 +78,27 @@ final class EndpointConnection {
     }
 
     let socket: LoopbackSocket
-    private let session: TLSSession
-    private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 3 * 70_000, alignment: 64)
+    private let tls: BlockingTLS
     private var webSocket = WebSocketStateMachine(role: .server)
     private var heard: [Heard] = []
 
     init(_ socket: LoopbackSocket, _ context: TLSContext) throws {
         self.socket = socket
-        session = try TLSSession(server: context)
-        session.incoming.lend(UnsafeMutableRawBufferPointer(rebasing: memory[..<70_000]))
-        session.outgoing.lend(UnsafeMutableRawBufferPointer(rebasing: memory[70_000..<140_000]))
+        tls = BlockingTLS(
+            try TLSSession(server: context), receive: { try socket.read(into: $0) }, send: { try socket.write($0) })
     }
-
-    deinit { memory.deallocate() }
 
     // MARK: The dial
 
-    func handshake() throws {
-        while true {
-            let progress = session.handshake()
-            try flush()
-            switch progress {
-            case .done: return
-            case .needsIncoming: try fill()
-            case .needsOutgoing: continue
-            case .failed(let error): throw error
-            }
-        }
-    }
+    func handshake() throws { try tls.handshake() }
 
     /// Whether the client resumed an earlier session. After the handshake.
-    var wasResumed: Bool { session.wasResumed }
+    var wasResumed: Bool { tls.session.wasResumed }
 
     func request() throws -> HTTPRequestHead {
         var parser = UpgradeRequestParser()
         while true {
-            let bytes = try readPlaintext()
+            let bytes = try tls.read()
             guard !bytes.isEmpty else { throw TestFailure("no request came") }
             switch bytes.withUnsafeBytes({ parser.feed($0) }) {
             case .needMore: continue
@@ -138,15 +124,7 @@ final class EndpointConnection {
     // MARK: Sending
 
     /// Plaintext as it is.
-    func sendRaw(_ bytes: [UInt8]) throws {
-        for start in stride(from: 0, to: bytes.count, by: 16_384) {
-            let part = bytes[start..<min(bytes.count, start + 16_384)]
-            guard part.withUnsafeBytes({ session.write($0) }) == .bytes(part.count) else {
-                throw TestFailure("TLS did not take the bytes")
-            }
-            try flush()
-        }
-    }
+    func sendRaw(_ bytes: [UInt8]) throws { try tls.write(bytes) }
 
     func send(_ bytes: [UInt8]) throws { try sendRaw(frame(.binary, bytes)) }
 
@@ -162,16 +140,13 @@ final class EndpointConnection {
         if let bytes = webSocket.close(CloseCode(rawValue: code), reason: reason, maskingKey: 0) { try sendRaw(bytes) }
     }
 
-    func sendCloseNotify() throws {
-        session.sendCloseNotify()
-        try flush()
-    }
+    func sendCloseNotify() throws { try tls.sendCloseNotify() }
 
     // MARK: Receiving
 
     /// Whether something can be heard without a wait.
     var hasMore: Bool {
-        if !heard.isEmpty || session.hasPendingPlaintext || !session.incoming.isEmpty { return true }
+        if !heard.isEmpty || tls.session.hasPendingPlaintext || !tls.session.incoming.isEmpty { return true }
         var waiting = pollfd(fd: socket.descriptor.raw, events: Int16(POLLIN), revents: 0)
         return poll(&waiting, 1, 0) > 0
     }
@@ -180,7 +155,7 @@ final class EndpointConnection {
         while heard.isEmpty {
             let bytes: [UInt8]
             do {
-                bytes = try readPlaintext()
+                bytes = try tls.read()
             } catch is TLSError {
                 return .end
             } catch is SystemError {
@@ -232,43 +207,18 @@ final class EndpointConnection {
     }
 
     private func hear(_ bytes: [UInt8]) {
-        let scratch = UnsafeMutableRawBufferPointer(rebasing: memory[140_000..<140_000 + bytes.count])
-        scratch.copyBytes(from: bytes)
-        var offset = 0
-        while let event = webSocket.next(in: scratch, at: &offset) {
-            switch event {
-            case .data(let range, _, _): heard.append(.data(Array(scratch[range])))
-            case .ping(let payload): heard.append(.ping(payload))
-            case .pong(let payload): heard.append(.pong(payload))
-            case .close(let close): heard.append(.close(close.code?.rawValue, close.reason))
-            case .violation: heard.append(.violation)
+        var bytes = bytes
+        bytes.withUnsafeMutableBytes { bytes in
+            var offset = 0
+            while let event = webSocket.next(in: bytes, at: &offset) {
+                switch event {
+                case .data(let range, _, _): heard.append(.data(Array(bytes[range])))
+                case .ping(let payload): heard.append(.ping(payload))
+                case .pong(let payload): heard.append(.pong(payload))
+                case .close(let close): heard.append(.close(close.code?.rawValue, close.reason))
+                case .violation: heard.append(.violation)
+                }
             }
-        }
-    }
-
-    private func readPlaintext() throws -> [UInt8] {
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            switch buffer.withUnsafeMutableBytes({ session.read(into: $0) }) {
-            case .bytes(let count): return Array(buffer.prefix(count))
-            case .needsIncoming: try fill()
-            case .needsOutgoing: try flush()
-            case .ended: return []
-            case .failed(let error): throw error
-            }
-        }
-    }
-
-    private func fill() throws {
-        let count = try socket.read(into: session.incoming.free)
-        if count == 0 { session.incomingEnded = true } else { session.incoming.append(count) }
-    }
-
-    private func flush() throws {
-        while !session.outgoing.isEmpty {
-            let bytes = session.outgoing.filled
-            try socket.write(bytes)
-            session.outgoing.consume(bytes.count)
         }
     }
 }
