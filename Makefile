@@ -1,5 +1,5 @@
 # make build     the programs, optimised: .build/release and, for eicectl and what belongs to it, .build-static/release
-# make demo      the main job for all to see, against the emulator: ssh and scp into a "private instance"
+# make demo      the main job, visible, against the emulator: ssh and scp into a "private instance"
 # make test      installs what it needs, builds, passes every test (FILTER=Name runs some of them)
 # make sanitize  all tests and the programs they run under the thread and the address sanitizer (SANITIZERS=thread for one, FILTER=Name,
 #                UNIT_TESTS=1 for those that run no program, BUILD_ONLY=1)
@@ -11,7 +11,7 @@
 # make bench     measures release builds and prints tables (SCENARIO="first-byte scale" some of them, JSON=1 as JSON)
 # make install   PREFIX=/usr/local DESTDIR=    (after `make build`)
 # make deb       .build/packages/eiced_VERSION_amd64.deb
-# make deps      the Debian packages that building and testing need; asks apt only for what is missing
+# make deps      the Debian packages that building and testing need, as far as they are missing (make deps-build: building alone)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -40,17 +40,17 @@ STATIC_EICECTL := $(CURDIR)/$(STATIC_SCRATCH)/release/eicectl
 RELEASE := $(CURDIR)/.build/release
 STRIPPED := $(CURDIR)/.build/stripped
 
-.PHONY: build build-daemon build-eicectl build-tests test sanitize fuzz soak trust autobahn bench lint demo install deb deps clean
+.PHONY: build build-daemon build-eicectl build-tests test sanitize fuzz soak trust autobahn bench lint demo install deb deps deps-build clean
 .NOTPARALLEL:
 
 build: build-daemon build-eicectl
 
-build-daemon: deps
+build-daemon: deps-build
 	$(SWIFT_RELEASE) --product eiced
 	$(SWIFT_RELEASE) --product eice-emulator
 	scripts/hardening.sh $(RELEASE)/eiced $(RELEASE)/eice-emulator
 
-build-eicectl: deps
+build-eicectl: deps-build
 	for program in eicectl eicectl-commands; do \
 	    $(SWIFT_RELEASE) -Xswiftc -static-executable -Xswiftc -Xclang-linker -Xswiftc -static-pie \
 	        -Xswiftc -Osize -Xlinker --icf=all \
@@ -106,7 +106,7 @@ lint: deps
 	scripts/lint-targets.sh
 	scripts/lint.sh
 
-demo: build
+demo: deps build
 	scripts/demo.sh $(RELEASE)/eiced $(STATIC_EICECTL) $(RELEASE)/eice-emulator
 
 PACKAGE = $(wildcard $(CURDIR)/.build/packages/eiced_$(shell scripts/version.sh)_$(shell dpkg --print-architecture).deb)
@@ -115,11 +115,14 @@ PROGRAMS := $(RELEASE)/eiced $(STATIC_EICECTL) $(RELEASE)/eice-emulator
 install:
 	scripts/install.sh $(PROGRAMS) $(PREFIX) $(DESTDIR)
 
-deb: build
+deb: deps build
 	scripts/package.sh $(PROGRAMS) .build/packages
 
 deps:
-	@scripts/install-dependencies.sh
+	@scripts/install-dependencies.sh test
+
+deps-build:
+	@scripts/install-dependencies.sh build
 
 clean:
 	rm -rf .build .build-fuzz .build-thread .build-address $(STATIC_SCRATCH)

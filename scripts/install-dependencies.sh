@@ -1,13 +1,12 @@
 #!/bin/bash
-# Installs the Debian packages that building, testing and the demo need beside a Swift toolchain, and only those that
-# are missing. Does nothing, and needs no network and no root, where all of them are there.
+# install-dependencies.sh build|test|bench: installs the Debian packages that building, testing (and the demo) or measuring needs
+# beside a Swift toolchain, and only those that are missing. Where none is missing it needs no network and no root.
 set -euo pipefail
 
-packages=(
-    # What the programs are built with.
-    libssl-dev libsystemd-dev libcurl4-openssl-dev libexpat1-dev libtomlplusplus-dev libstdc++-12-dev
-    # What tests and demo run: a private sshd, certificates, the unit check, and the tools that a script would
-    # speak the control protocol with.
+for_build=(libssl-dev libsystemd-dev libcurl4-openssl-dev libexpat1-dev libtomlplusplus-dev libstdc++-12-dev)
+for_test=(
+    # Tests and the demo run a private sshd, certificates, the unit check, and the tools that a script would speak the
+    # control protocol with.
     openssh-server openssh-client openssl systemd jq netcat-openbsd tinyproxy-bin stunnel4 faketime iproute2
     # AWS's own library and a server with EC2 and STS are installed from PyPI (scripts/test-python.sh).
     python3 python3-venv
@@ -15,12 +14,18 @@ packages=(
     dbus-user-session libpam-systemd util-linux passwd
     # The shells whose completions are tried, and what checks man pages and the package.
     zsh fish mandoc man-db dpkg-dev xz-utils lintian debootstrap
-    # What lint runs.
+    # Lint runs it.
     shellcheck
 )
+# What eiced is measured beside, and what counts its instructions.
+for_bench=(socat valgrind)
 
-# With the argument `bench`: what eiced is measured beside, and what counts its instructions.
-[ "${1:-}" = bench ] && packages+=(socat valgrind)
+case "${1:-}" in
+    build) packages=("${for_build[@]}") ;;
+    test) packages=("${for_build[@]}" "${for_test[@]}") ;;
+    bench) packages=("${for_build[@]}" "${for_test[@]}" "${for_bench[@]}") ;;
+    *) echo "usage: install-dependencies.sh build|test|bench" >&2; exit 64 ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do

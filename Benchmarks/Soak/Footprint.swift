@@ -12,7 +12,7 @@ struct Footprint: Hashable, Sendable, CustomStringConvertible {
 
     /// The smallest of several looks: threads and buffers are let go when they have rested for a while, and a look itself
     /// takes a session.
-    static func settled(_ stage: Stage) async throws -> Footprint {
+    static func settled(_ stage: SoakStage) async throws -> Footprint {
         try await eventually("all tunnels have ended", within: .seconds(60)) {
             try await stage.status().tunnels.isEmpty
         }

@@ -15,7 +15,7 @@ struct SoakRun: Sendable {
     private static let rest = 100...400
 
     func run() async throws -> SoakReport {
-        let stage = try await Stage.build()
+        let stage = try await SoakStage.build()
         do {
             return try await play(on: stage)
         } catch {
@@ -23,7 +23,7 @@ struct SoakRun: Sendable {
         }
     }
 
-    private func play(on stage: Stage) async throws -> SoakReport {
+    private func play(on stage: SoakStage) async throws -> SoakReport {
         let record = Record(audit: stage.daemon.directory("state/eiced/audit.jsonl"))
         var report = SoakReport()
         report.seconds = Int(length / .seconds(1))
@@ -50,12 +50,12 @@ struct SoakRun: Sendable {
 
     // MARK: Traffic and faults
 
-    private func traffic(on stage: Stage, for length: Duration, seed: UInt64, into record: Record) async throws {
+    private func traffic(on stage: SoakStage, for length: Duration, seed: UInt64, into record: Record) async throws {
         let end = ContinuousClock.now + length
         let ports = try await stage.ports()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for lane in Lane.all {
-                let session = Session(lane: lane, stage: stage, port: ports[lane.name])
+                let session = SoakSession(lane: lane, stage: stage, port: ports[lane.name])
                 group.addTask {
                     var random = SeededGenerator(seed: seed &+ UInt64(lane.number) &* 1_000)
                     while ContinuousClock.now < end {
@@ -71,7 +71,7 @@ struct SoakRun: Sendable {
     }
 
     private func makeFaults(
-        on stage: Stage, until end: ContinuousClock.Instant, seed: UInt64, into record: Record
+        on stage: SoakStage, until end: ContinuousClock.Instant, seed: UInt64, into record: Record
     ) async throws {
         var schedule = FaultSchedule(seed: seed)
         var next = ContinuousClock.now + faultEvery

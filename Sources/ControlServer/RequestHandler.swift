@@ -27,7 +27,7 @@ public protocol ConnectAttempt: AnyObject {
 
 /// The duty to answer one request. May be carried anywhere; what it does happens on the control loop.
 public struct PendingReply: Sendable {
-    /// Safe to carry, since it is touched on its own loop alone, which `settle` checks.
+    /// Safe to carry, since it is touched on its own loop alone, which ``callAsFunction(_:on:)`` checks.
     nonisolated(unsafe) private let session: ControlSession
     private let id: RequestID
     private let home: Loop

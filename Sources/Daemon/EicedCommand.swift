@@ -171,7 +171,7 @@ public struct EicedCommand: ParsableCommand {
         } catch {
             throw refused(Failure(.internal, "cannot start the control loop", why: error.description))
         }
-        let handover = Handover(listener)
+        let handover = LoopTransfer(listener)
         loop.submit { loop in
             do throws(Failure) {
                 let daemon = try Daemon(settings, socket: handover.take(), logger: logger, on: loop)

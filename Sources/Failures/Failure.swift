@@ -21,13 +21,6 @@ public struct Failure: Error, Hashable, Codable, Sendable {
 
     /// The one sentence, without the hint.
     public var sentence: String { why.isEmpty ? what : "\(what): \(why)" }
-
-    /// The same failure seen from further out: `context` is put before what failed.
-    public func whilst(_ context: String) -> Failure {
-        var copy = self
-        copy.what = "\(context): \(what)"
-        return copy
-    }
 }
 
 extension Failure: CustomStringConvertible {

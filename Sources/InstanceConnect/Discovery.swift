@@ -7,13 +7,13 @@ import Failures
 /// Answers are kept for a short life, so that a replaced instance is followed; `forget` ends it early, after "Unable to
 /// connect to target". Look-ups of one thing at the same time are one call, whoever asks.
 public actor Discovery {
-    private struct InstanceKey: Hashable, Sendable {
+    private struct InstanceQuery: Hashable, Sendable {
         let kind: Target.Kind
         let account: Account
         let region: String
     }
 
-    private struct EndpointKey: Hashable, Sendable {
+    private struct EndpointQuery: Hashable, Sendable {
         enum Which: Hashable, Sendable {
             case id(String)
             case vpc(String)
@@ -35,8 +35,8 @@ public actor Discovery {
     }
 
     private let context: AWSContext
-    private let instances: ExpiringCache<InstanceKey, Instance>
-    private let endpoints: ExpiringCache<EndpointKey, [InstanceConnectEndpoint]>
+    private let instances: ExpiringCache<InstanceQuery, Instance>
+    private let endpoints: ExpiringCache<EndpointQuery, [InstanceConnectEndpoint]>
 
     public init(
         context: AWSContext,
@@ -89,12 +89,12 @@ public actor Discovery {
     /// Forgets what is known of a target, so that the next look-up asks AWS.
     public func forget(_ request: RouteRequest) async {
         guard let region = try? await region(of: request) else { return }
-        let key = InstanceKey(kind: request.target.kind, account: Account(request), region: region)
+        let key = InstanceQuery(kind: request.target.kind, account: Account(request), region: region)
         if let vpc = instances.kept(key)?.vpcID {
-            endpoints.forget(EndpointKey(which: .vpc(vpc), account: Account(request), region: region))
+            endpoints.forget(EndpointQuery(which: .vpc(vpc), account: Account(request), region: region))
         }
         if let id = request.endpointID {
-            endpoints.forget(EndpointKey(which: .id(id), account: Account(request), region: region))
+            endpoints.forget(EndpointQuery(which: .id(id), account: Account(request), region: region))
         }
         instances.forget(key)
     }
@@ -107,9 +107,9 @@ public actor Discovery {
     ) async throws(Failure) -> (route: Route, end: ContinuousClock.Instant?) {
         let route = try await resolve(request, leaving: margin)
         let region = try await region(of: request)
-        let instance = InstanceKey(kind: request.target.kind, account: Account(request), region: region)
-        let which = request.endpointID.map { EndpointKey.Which.id($0) } ?? route.vpcID.map { .vpc($0) }
-        let endpoint = which.map { EndpointKey(which: $0, account: Account(request), region: region) }
+        let instance = InstanceQuery(kind: request.target.kind, account: Account(request), region: region)
+        let which = request.endpointID.map { EndpointQuery.Which.id($0) } ?? route.vpcID.map { .vpc($0) }
+        let endpoint = which.map { EndpointQuery(which: $0, account: Account(request), region: region) }
         return (
             route, [instances.end(of: instance), endpoint.flatMap { endpoints.end(of: $0) }].compactMap { $0 }.min()
         )
@@ -130,7 +130,7 @@ public actor Discovery {
     private func instance(
         _ request: RouteRequest, _ region: String, _ margin: Duration
     ) async throws(Failure) -> Instance {
-        let key = InstanceKey(kind: request.target.kind, account: Account(request), region: region)
+        let key = InstanceQuery(kind: request.target.kind, account: Account(request), region: region)
         let lookup = InstanceLookup(ec2: ec2(request, region), region: Region.resolve(region).region)
         return try await instances.value(key, leaving: margin, what: "cannot look up \(request.target)") {
             () throws(Failure) in try await lookup.instance(request.target)
@@ -215,9 +215,9 @@ public actor Discovery {
     }
 
     private func knownEndpoints(
-        _ which: EndpointKey.Which, _ request: RouteRequest, _ region: String, _ margin: Duration
+        _ which: EndpointQuery.Which, _ request: RouteRequest, _ region: String, _ margin: Duration
     ) async throws(Failure) -> [InstanceConnectEndpoint] {
-        let key = EndpointKey(which: which, account: Account(request), region: region)
+        let key = EndpointQuery(which: which, account: Account(request), region: region)
         let ec2 = ec2(request, region)
         return try await endpoints.value(key, leaving: margin, what: "cannot look up endpoints") { () throws(Failure) in
             try await Self.describe(which, ec2)
@@ -225,7 +225,7 @@ public actor Discovery {
     }
 
     private static func describe(
-        _ which: EndpointKey.Which, _ ec2: EC2
+        _ which: EndpointQuery.Which, _ ec2: EC2
     ) async throws(Failure) -> [InstanceConnectEndpoint] {
         switch which {
         case .id(let id):

@@ -147,7 +147,6 @@ public struct Route: Sendable, Hashable {
     public var candidates: [Endpoint] { [endpoint] + alternatives }
     public var endpointID: String { endpoint.id }
     public var endpointDNSName: String { endpoint.dnsName }
-    public var endpointPort: UInt16 { endpoint.port }
 
     /// `web-1 (i-0123456789abcdef0, 10.0.1.5)`, for messages.
     public var targetDescription: String {

@@ -39,10 +39,6 @@ public final class TLSSession {
     /// Whom this client verified: sessions are resumed under this name and no other. Empty for a server.
     private let sessionName: String
 
-    /// What a message of `plaintext` bytes may grow by: a header, nonce and tag for each record of 16 KiB, and one more
-    /// record for what TLS itself has to say. (RFC 8446, section 5.2: at most 256 bytes a record.)
-    public static func overhead(forPlaintext plaintext: Int) -> Int { (plaintext / 16_384 + 2) * 64 }
-
     /// A client's side.
     ///
     /// - Parameter serverName: the name that is sent (SNI) and that the certificate must carry, in both without a dot at
@@ -121,7 +117,7 @@ public final class TLSSession {
         guard let bio = SSL_get_rbio(ssl), let data = BIO_get_data(bio) else { return }
         let owner = Unmanaged<TLSSession>.fromOpaque(data).takeUnretainedValue()
         guard !owner.sessionName.isEmpty, SSL_SESSION_is_resumable(session) == 1 else { return }
-        StrippedSession.withDER(of: session) { owner.context.sessions.add($0, for: owner.sessionName) }
+        owner.context.sessions.add(session, for: owner.sessionName)
     }
 
     // MARK: Verification
@@ -164,8 +160,8 @@ public final class TLSSession {
         return code == 1 ? .bytes(count) : outcome(of: code)
     }
 
-    /// Encrypts. To be called with room for ``overhead(forPlaintext:)`` more than the plaintext in ``outgoing``; the
-    /// result then is `.bytes` with the full count.
+    /// Encrypts. Needs room in ``outgoing`` for the plaintext and 64 bytes more for each record of 16 KiB begun, and for two
+    /// records of TLS's own; the result then is `.bytes` with the full count.
     public func write(_ plaintext: UnsafeRawBufferPointer) -> Progress {
         ErrorQueue.clear()
         var count = 0

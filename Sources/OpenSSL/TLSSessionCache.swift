@@ -11,8 +11,22 @@ final class TLSSessionCache: Sendable {
 
     private let sessions = Mutex<[String: PackedSessions]>([:])
 
-    /// Keeps a session, given as DER.
-    func add(_ der: UnsafeBufferPointer<UInt8>, for name: String) {
+    /// Keeps a copy of a session; nothing where OpenSSL cannot write it.
+    func add(_ session: OpaquePointer, for name: String) {
+        // OpenSSL calls this from a handshake, and its caller must find no error of ours.
+        defer { ErrorQueue.clear() }
+        let length = Int(i2d_SSL_SESSION(session, nil))
+        guard length > 0 else { return }
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: length) { der in
+            // It contains the session's secret.
+            defer { OPENSSL_cleanse(der.baseAddress, length) }
+            var end = der.baseAddress
+            guard Int(i2d_SSL_SESSION(session, &end)) == length else { return }
+            add(UnsafeBufferPointer(der), for: name)
+        }
+    }
+
+    private func add(_ der: UnsafeBufferPointer<UInt8>, for name: String) {
         sessions.withLock { all in
             let packed = all[name] ?? PackedSessions()
             packed.add(der)
@@ -45,39 +59,37 @@ private final class PackedSessions: @unchecked Sendable {
     /// names it is some 2 MiB at most.
     private static let limit = 20
 
-    /// One DER after the other.
+    /// One session after the other, as DER (i2d_SSL_SESSION(3)).
     private var der: [UInt8] = []
-    private(set) var count = 0
+    /// The bytes of each.
+    private var lengths: [Int] = []
 
-    var isEmpty: Bool { count == 0 }
+    var count: Int { lengths.count }
+    var isEmpty: Bool { lengths.isEmpty }
 
     deinit { Digest.erase(&der) }
 
     func add(_ newest: UnsafeBufferPointer<UInt8>) {
-        let end = end(of: Self.limit - 1)
+        lengths = Array(lengths.prefix(Self.limit - 1))
+        let end = lengths.reduce(0, +)
         // In one piece from the start, so that no copy is left behind in memory that is freed.
         var packed: [UInt8] = []
         packed.reserveCapacity(newest.count + end)
         packed.append(contentsOf: newest)
         packed.append(contentsOf: der[..<end])
         replace(with: packed)
-        count = min(count + 1, Self.limit)
+        lengths.insert(newest.count, at: 0)
     }
 
     func take() -> OpaquePointer? {
-        let length = end(of: 1)
-        let session = der.withUnsafeBufferPointer {
-            StrippedSession.session(from: UnsafeBufferPointer(rebasing: $0[..<length]))
+        let length = lengths.removeFirst()
+        let session = der.withUnsafeBufferPointer { der in
+            var start = der.baseAddress
+            return d2i_SSL_SESSION(nil, &start, length)
         }
-        let others = Array(der[length...])
-        replace(with: others)
-        count -= 1
+        ErrorQueue.clear()
+        replace(with: Array(der[length...]))
         return session
-    }
-
-    /// Where the first `limit` sessions end.
-    private func end(of limit: Int) -> Int {
-        (0..<min(limit, count)).reduce(0) { offset, _ in offset + (StrippedSession.length(in: der, at: offset) ?? 0) }
     }
 
     /// Nothing else may refer to the old ones, or a copy of them would be overwritten.

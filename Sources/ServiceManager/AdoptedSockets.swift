@@ -54,15 +54,4 @@ public struct AdoptedSockets: Sendable {
 
     /// Hands out the descriptors of a name; what is left when this value goes is closed.
     public mutating func remove(named name: String) -> [FileDescriptor] { byName.removeValue(forKey: name) ?? [] }
-
-    /// Whether a descriptor is a Unix stream socket that listens: what a control socket must be, whatever its unit says.
-    public static func isListeningUnixStream(_ descriptor: FileDescriptor) -> Bool {
-        sd_is_socket(descriptor.raw, AF_UNIX, Int32(SOCK_STREAM.rawValue), 1) > 0
-    }
-
-    /// The same for a TCP socket, IPv4 or IPv6: what a forward's listener must be.
-    public static func isListeningTCP(_ descriptor: FileDescriptor) -> Bool {
-        sd_is_socket(descriptor.raw, AF_INET, Int32(SOCK_STREAM.rawValue), 1) > 0
-            || sd_is_socket(descriptor.raw, AF_INET6, Int32(SOCK_STREAM.rawValue), 1) > 0
-    }
 }

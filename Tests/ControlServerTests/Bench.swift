@@ -21,7 +21,7 @@ final class Bench: Sendable {
     /// Touched on the loop alone.
     nonisolated(unsafe) private var server: ControlServer?
 
-    init(limits: ControlServer.Limits = .init()) async throws {
+    init(limits: ControlServer.Limits = .init(hello: .seconds(10) * Patience.factor)) async throws {
         folder = try TemporaryDirectory()
         path = folder("control.sock")
         loop = try Loop(label: "control")

@@ -117,7 +117,7 @@ import Testing
     }
 
     @Test func oneSessionTooManyIsToldSo() async throws {
-        let bench = try await Bench(limits: .init(sessions: 3))
+        let bench = try await Bench(limits: .init(sessions: 3, hello: .seconds(10) * Patience.factor))
         let clients = [
             try await bench.greetedClient(), try await bench.greetedClient(), try await bench.greetedClient(),
         ]

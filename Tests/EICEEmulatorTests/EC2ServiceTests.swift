@@ -28,7 +28,7 @@ import Testing
     private func call(_ body: String, key: String = "secret", region: String = "eu-west-1", pageSize: Int = 1_000)
         throws -> (status: Int, body: String)
     {
-        let date = Timestamp.basic(now)
+        let date = DateText.basic(now)
         let service = body.contains("GetCallerIdentity") ? "sts" : "ec2"
         let scope = "\(date.prefix(8))/\(region)/\(service)/aws4_request"
         let canonical =

@@ -103,13 +103,13 @@ final class TunnelClient {
         _ place: Place, endpoint: String, address: String, port: String, duration: String?, at date: Int64,
         host: String, changing: (inout [(String, String)]) -> Void, secret: String?
     ) -> String {
-        let day = Timestamp.basic(date).prefix(8)
+        let day = DateText.basic(date).prefix(8)
         let scope = "\(day)/eu-west-1/ec2-instance-connect/aws4_request"
         var query = [
             ("instanceConnectEndpointId", endpoint), ("remotePort", port), ("privateIpAddress", address),
             ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
             ("X-Amz-Credential", "\(place.credentials.accessKeyID)/\(scope)"),
-            ("X-Amz-Date", Timestamp.basic(date)), ("X-Amz-Expires", "60"), ("X-Amz-SignedHeaders", "host"),
+            ("X-Amz-Date", DateText.basic(date)), ("X-Amz-Expires", "60"), ("X-Amz-SignedHeaders", "host"),
         ]
         if let duration { query.append(("maxTunnelDuration", duration)) }
         if let token = place.credentials.sessionToken { query.append(("X-Amz-Security-Token", token)) }
@@ -119,7 +119,7 @@ final class TunnelClient {
         let empty = Digest.hexadecimal(Digest.sha256([]))
         let canonical = "GET\n/openTunnel\n\(text)\nhost:\(host)\n\nhost\n\(empty)"
         let toSign =
-            "AWS4-HMAC-SHA256\n\(Timestamp.basic(date))\n\(scope)\n\(Digest.hexadecimal(Digest.sha256(canonical.utf8)))"
+            "AWS4-HMAC-SHA256\n\(DateText.basic(date))\n\(scope)\n\(Digest.hexadecimal(Digest.sha256(canonical.utf8)))"
         var key = Array("AWS4\(secret ?? place.credentials.secretAccessKey)".utf8)
         for part in scope.split(separator: "/") { key = Digest.hmacSHA256(key: key, message: part.utf8) }
         let signature = Digest.hexadecimal(Digest.hmacSHA256(key: key, message: toSign.utf8))

@@ -10,11 +10,6 @@ import Testing
         #expect(Failure(.usage, "no target given").sentence == "no target given")
     }
 
-    @Test func contextStandsBeforeWhatFailed() {
-        let failure = Failure(.malformedFile, "line 3", why: "no value").whilst("~/.aws/config")
-        #expect(failure.sentence == "~/.aws/config: line 3: no value")
-    }
-
     @Test func unknownKindIsOurFault() {
         #expect(Failure.Kind(rawValue: "from-the-future").exitCode == 70)
     }

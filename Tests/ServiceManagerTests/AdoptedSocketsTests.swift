@@ -25,22 +25,6 @@ import Testing
         #expect(AdoptedSockets().isEmpty)
     }
 
-    @Test func onlyAListeningUnixStreamIsAControlSocket() throws {
-        let folder = try TemporaryDirectory()
-        let listener = FileDescriptor(takingOwnership: socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0))
-        #expect(!AdoptedSockets.isListeningUnixStream(listener))
-        let address = try #require(SocketAddress(unixPath: folder("s")))
-        try #require(address.withSockaddr { bind(listener.raw, $0, $1) } == 0 && listen(listener.raw, 1) == 0)
-        #expect(AdoptedSockets.isListeningUnixStream(listener))
-        #expect(!AdoptedSockets.isListeningTCP(listener))
-        let other = FileDescriptor(takingOwnership: socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
-        let loopback = try #require(SocketAddress(ip: "127.0.0.1", port: 0))
-        try #require(loopback.withSockaddr { bind(other.raw, $0, $1) } == 0 && listen(other.raw, 1) == 0)
-        #expect(AdoptedSockets.isListeningTCP(other))
-        #expect(!AdoptedSockets.isListeningUnixStream(other))
-        #expect(!AdoptedSockets.isListeningUnixStream(try descriptor()))
-    }
-
     @Test("sockets from the service manager are taken once and hidden from children")
     func socketsAreTakenOnceAndHiddenFromChildren() async {
         // A process of its own: descriptors 3 and 4 and the environment are changed.

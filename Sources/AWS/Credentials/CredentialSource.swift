@@ -12,11 +12,6 @@ public struct Identity: Sendable, Hashable {
     public func profileName(in environment: Environment) -> String {
         profile ?? environment.first(of: "AWS_PROFILE", "AWS_DEFAULT_PROFILE") ?? "default"
     }
-
-    /// Whether a person or a variable chose the profile, so that its absence is an error.
-    public func namesProfile(in environment: Environment) -> Bool {
-        profile != nil || environment.first(of: "AWS_PROFILE", "AWS_DEFAULT_PROFILE") != nil
-    }
 }
 
 /// What a source may look at.

@@ -26,7 +26,7 @@ enum Replacing {
         let listener = try listen(at: own)
         defer { unlink(own) }
         let answer = Answer()
-        let bound = Handover(client)
+        let bound = LoopTransfer(client)
         // The answer comes when this process is ready, which it cannot be while it waits.
         BlockingPool.shared.run {
             do throws(Failure) {

@@ -33,7 +33,7 @@ struct EC2Service: Sendable {
         }
         response.fields = [
             ("x-amzn-RequestId", requestID), ("Content-Type", "text/xml;charset=UTF-8"),
-            ("Date", Timestamp.http(now)), ("Server", "AmazonEC2"),
+            ("Date", DateText.http(now)), ("Server", "AmazonEC2"),
         ]
         return response
     }

@@ -88,7 +88,7 @@ struct SignatureVerifier: Sendable {
                     "X-Amz-Credential, X-Amz-Date, X-Amz-Expires, X-Amz-SignedHeaders and X-Amz-Signature must be there once"
                 ))
         }
-        guard let signedAt = Timestamp.parse(date) else { return .failure(.incomplete("X-Amz-Date is malformed")) }
+        guard let signedAt = DateText.parse(date) else { return .failure(.incomplete("X-Amz-Date is malformed")) }
         guard let life = Int64(expires), (1...Self.longestPresignedLife).contains(life) else {
             return .failure(.incomplete("X-Amz-Expires must be between 1 and \(Self.longestPresignedLife)"))
         }
@@ -101,7 +101,7 @@ struct SignatureVerifier: Sendable {
         return verify(claim, of: request, services: [service], region: region) {
             if now > signedAt + life {
                 return .expired(
-                    "Signature expired: \(date) is now earlier than \(Timestamp.basic(now - life)) (\(Timestamp.basic(now)) - \(life) sec.)"
+                    "Signature expired: \(date) is now earlier than \(DateText.basic(now - life)) (\(DateText.basic(now)) - \(life) sec.)"
                 )
             }
             return tooEarly(signedAt, date, now)
@@ -134,7 +134,7 @@ struct SignatureVerifier: Sendable {
         else {
             return .failure(.incomplete("Authorization needs Credential, SignedHeaders, Signature and an X-Amz-Date"))
         }
-        guard let signedAt = Timestamp.parse(date) else { return .failure(.incomplete("X-Amz-Date is malformed")) }
+        guard let signedAt = DateText.parse(date) else { return .failure(.incomplete("X-Amz-Date is malformed")) }
         guard let query = PercentCoding.parameters(request.query) else {
             return .failure(.incomplete("the query is not percent-encoded correctly"))
         }
@@ -148,7 +148,7 @@ struct SignatureVerifier: Sendable {
         return verify(claim, of: request, services: services, region: region) {
             if now > signedAt + Self.clockTolerance {
                 return .expired(
-                    "Signature expired: \(date) is now earlier than \(Timestamp.basic(now - Self.clockTolerance)) (\(Timestamp.basic(now)) - 5 min.)"
+                    "Signature expired: \(date) is now earlier than \(DateText.basic(now - Self.clockTolerance)) (\(DateText.basic(now)) - 5 min.)"
                 )
             }
             return tooEarly(signedAt, date, now)
@@ -173,7 +173,7 @@ struct SignatureVerifier: Sendable {
     private func tooEarly(_ signedAt: Int64, _ date: String, _ now: Int64) -> Problem? {
         guard signedAt > now + Self.clockTolerance else { return nil }
         return .notYetValid(
-            "Signature not yet current: \(date) is still later than \(Timestamp.basic(now + Self.clockTolerance)) (\(Timestamp.basic(now)) + 5 min.)"
+            "Signature not yet current: \(date) is still later than \(DateText.basic(now + Self.clockTolerance)) (\(DateText.basic(now)) + 5 min.)"
         )
     }
 

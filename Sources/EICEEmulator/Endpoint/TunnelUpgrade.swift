@@ -117,7 +117,7 @@ extension TunnelConnection {
     func respond(_ status: Int, body: [UInt8], on loop: isolated Loop) {
         service.state.count { $0.refused += 1 }
         let headers = HTTPHeaders([
-            .init("x-amzn-RequestId", requestID), .init("Date", Timestamp.http(service.state.now)),
+            .init("x-amzn-RequestId", requestID), .init("Date", DateText.http(service.state.now)),
         ])
         send(UpgradeResponse.refusing(status: status, headers: headers, body: body), on: loop)
         end(with: .closeNotify, on: loop)

@@ -22,7 +22,7 @@ public struct LoopBound<Value>: @unchecked Sendable {
 ///
 /// Unchecked: the giver drops its references when it makes this, before the taker's work can run, so that only one loop
 /// ever holds the value.
-public struct Handover<Value>: @unchecked Sendable {
+public struct LoopTransfer<Value>: @unchecked Sendable {
     private let value: Value
 
     /// The caller uses the value no more after this.

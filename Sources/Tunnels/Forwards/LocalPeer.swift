@@ -3,7 +3,6 @@ import SocketIO
 /// Finds out whether a local client that sent its end of file is gone or has only stopped sending: on TCP the two look
 /// alike.
 enum LocalPeer {
-    /// - Parameter hungUp: the socket reported EPOLLHUP or a reset.
     static func examine(_ socket: StreamSocket) -> TunnelStateMachine.PeerFinding {
         if socket.hungUp { return .gone }
         guard let local = SocketAddress.local(of: socket.descriptor) else { return .gone }

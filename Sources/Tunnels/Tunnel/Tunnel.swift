@@ -383,7 +383,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         work = nil
         let handle = handle
         handle.move(to: .onTheWay(relay))
-        let handover = Handover(self)
+        let handover = LoopTransfer(self)
         relay.submit { loop in
             let tunnel = handover.take()
             handle.move(to: .at(LoopBound(tunnel, on: loop)))

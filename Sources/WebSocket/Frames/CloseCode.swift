@@ -10,7 +10,6 @@ public struct CloseCode: RawRepresentable, Sendable, Hashable {
     public static let protocolError = Self(rawValue: 1002)
     public static let unsupportedData = Self(rawValue: 1003)
     public static let invalidPayload = Self(rawValue: 1007)
-    public static let policyViolation = Self(rawValue: 1008)
     public static let messageTooBig = Self(rawValue: 1009)
     public static let internalError = Self(rawValue: 1011)
 

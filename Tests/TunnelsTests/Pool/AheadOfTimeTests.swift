@@ -231,7 +231,7 @@ import Testing
             try connection.accept(request)
             try connection.echo()
         }
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         // Long enough for the other dials on a busy machine.
         timeouts.upgrade = .seconds(3)
         let bench = try await Bench(endpoint, timeouts: timeouts, spares: 1)

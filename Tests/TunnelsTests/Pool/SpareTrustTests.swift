@@ -32,7 +32,7 @@ import Testing
             let pools = EndpointPools(limits: .init())
             let services = TunnelServices(
                 router: ScriptedRouter(), resolver: Resolver(), tls: one, connectTo: nil,
-                proxies: ProxySettings { _ in nil }, timeouts: TunnelTimeouts(),
+                proxies: ProxySettings { _ in nil }, timeouts: .patient,
                 userAgent: "eiced/test", relays: relays, pools: pools,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, on: loop)
             var others = services

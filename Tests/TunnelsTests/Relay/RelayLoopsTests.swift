@@ -83,7 +83,7 @@ extension Pace.Limits {
             // Endless, until the tunnel is closed.
             while true { try connection.send([UInt8](repeating: 9, count: 10_000)) }
         }
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts.close = .milliseconds(100)
         let bench = try await Bench(endpoint, timeouts: timeouts, pace: .restless)
         let port = try await bench.forward()

@@ -12,14 +12,14 @@ import WebSocket
 @Suite struct DialTests {
     /// One part may take but a moment, so that nothing else meets its deadline on a slow machine.
     private func impatient(in part: WritableKeyPath<TunnelTimeouts, Duration>) -> TunnelTimeouts {
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts[keyPath: part] = .milliseconds(200)
         return timeouts
     }
 
     /// Connects a client to a forward and returns why its tunnel ended, and how the client saw it.
     private func fail(
-        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), router: ScriptedRouter = .init()
+        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = .patient, router: ScriptedRouter = .init()
     ) async throws -> Failure {
         let bench = try await Bench(endpoint, timeouts: timeouts, router: router)
         let port = try await bench.forward()
@@ -446,7 +446,7 @@ import WebSocket
     }
 
     @Test func waitingEndsWithTheQueuesTimeout() async throws {
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts.queue = .milliseconds(150)
         let bench = try await Bench(ScriptedEndpoint.echo(), timeouts: timeouts, slots: 1)
         let port = try await bench.forward()

@@ -29,7 +29,7 @@ final class Bench: Sendable {
     private let endpoint: ScriptedEndpoint
 
     init(
-        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = TunnelTimeouts(), slots: Int = 20,
+        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = .patient, slots: Int = 20,
         relays relayCount: Int = 2, spares: Int = 0, spareTimeToLive: Duration = SpareSettings().timeToLive,
         proxy: String? = nil, handshakes: Int? = nil, pace: Pace.Limits = Pace.Limits(),
         patience: Duration = PoolStateMachine.patience, router: ScriptedRouter = ScriptedRouter()

@@ -2,6 +2,7 @@ import Glibc
 import SocketIO
 import Synchronization
 import TestSupport
+import Tunnels
 import WebSocket
 
 /// A value that one thread leaves for another.
@@ -30,5 +31,17 @@ func heldSockets(ports: [UInt16]) throws -> Int {
         return fields[1...2].contains { address in
             address.split(separator: ":").last.flatMap { UInt16($0, radix: 16) }.map(ports.contains) ?? false
         }
+    }
+}
+
+extension TunnelTimeouts {
+    /// Those of a tunnel whose test is not about them: what takes a user's machine its time may take a busy one several times that.
+    static var patient: Self {
+        var timeouts = Self()
+        let steps: [WritableKeyPath<Self, Duration>] = [
+            \.resolve, \.queue, \.connect, \.proxy, \.tls, \.upgrade, \.firstBytes, \.dial,
+        ]
+        for step in steps { timeouts[keyPath: step] *= Patience.factor }
+        return timeouts
     }
 }

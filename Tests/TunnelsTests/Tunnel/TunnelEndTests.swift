@@ -17,7 +17,7 @@ import WebSocket
 
     /// Runs one client against `script` until its tunnel has ended.
     private func outcome(
-        timeouts: TunnelTimeouts = TunnelTimeouts(), maxDuration: Duration = .seconds(3_600),
+        timeouts: TunnelTimeouts = .patient, maxDuration: Duration = .seconds(3_600),
         idleTimeout: Duration? = nil, sends: String = "go",
         _ script: @escaping @Sendable (EndpointConnection) throws -> Void
     ) async throws -> Outcome {
@@ -128,7 +128,7 @@ import WebSocket
     }
 
     @Test func aCloseThatIsNotAnsweredCostsTheSlotNoLongerThanItsTimeout() async throws {
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts.close = .milliseconds(100)
         let over = try Gate()
         let endpoint = try ScriptedEndpoint.open { _ in over.wait() }
@@ -144,7 +144,7 @@ import WebSocket
 
     @Test func theCloseOfATunnelWhoseClientDoesNotReadIsAnsweredAtOnce() async throws {
         // Bytes that wait unread for the client's sake must not keep the endpoint's answer from us.
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts.close = .seconds(3_600)
         let endpoint = try ScriptedEndpoint.open { connection in
             _ = try? connection.send([UInt8](repeating: 1, count: 30_000_000))
@@ -193,7 +193,7 @@ import WebSocket
     // MARK: Half-close
 
     @Test func aTargetSilentAfterTheHalfCloseIsLeft() async throws {
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts.drain = .milliseconds(200)
         let endpoint = try ScriptedEndpoint.open { connection in
             #expect(try connection.drain().then == .close(1_000, ""))
@@ -211,7 +211,7 @@ import WebSocket
     }
 
     @Test func silenceBeforeTheHalfCloseDoesNotCount() async throws {
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts.drain = .milliseconds(600) * Patience.factor
         let closing = try Gate()
         let endpoint = try ScriptedEndpoint.open { connection in

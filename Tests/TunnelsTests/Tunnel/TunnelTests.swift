@@ -203,7 +203,7 @@ import Testing
         let over = try Gate()
         let endpoint = try ScriptedEndpoint.open { _ in over.wait() }
         defer { over.open() }
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts.close = .milliseconds(100)
         let bench = try await Bench(endpoint, timeouts: timeouts)
         let port = try await bench.forward()
@@ -227,7 +227,7 @@ import Testing
             // Endless, until the tunnel is closed.
             while true { try connection.send([UInt8](repeating: 9, count: 60_000)) }
         }
-        var timeouts = TunnelTimeouts()
+        var timeouts = TunnelTimeouts.patient
         timeouts.close = .milliseconds(100)
         // One relay loop for all.
         let bench = try await Bench(endpoint, timeouts: timeouts, relays: 1)

@@ -4,7 +4,7 @@ import TestSupport
 
 /// What a soak plays on: the emulator, an sshd, the target of all conversations, a relay that makes faults on the way to the
 /// endpoint, and the daemon.
-struct Stage: Sendable {
+struct SoakStage: Sendable {
     let emulator: Emulator
     let relay: FaultRelay
     let daemon: EicedDaemon
@@ -16,7 +16,7 @@ struct Stage: Sendable {
     /// Seconds without a byte after which a tunnel ends: a path that has gone silent must be told of soon.
     static let idleTimeout = 5
 
-    static func build() async throws -> Stage {
+    static func build() async throws -> SoakStage {
         let target = try SoakTarget()
         let ssh = try await SSHServer.start()
         let emulator = try await Emulator.start(inventory: Lane.inventory(target: target.port, ssh: ssh.port))
@@ -32,7 +32,7 @@ struct Stage: Sendable {
 
             """
         let daemon = try await EicedDaemon.start(environment: environment, configuration: configuration)
-        let stage = Stage(
+        let stage = SoakStage(
             emulator: emulator, relay: relay, daemon: daemon, target: target, ssh: ssh,
             apiPort: try emulator.port(in: "AWS_ENDPOINT_URL_EC2"))
         for lane in Lane.all where lane.way == .path || lane.way == .port { try await stage.addForward(of: lane) }

@@ -1,15 +1,9 @@
 /// Wall-clock time as AWS writes it, over seconds since 1970, in UTC.
-enum Timestamp {
+enum DateText {
     /// `20261122T130501Z`: the form of `X-Amz-Date`.
     static func basic(_ seconds: Int64) -> String {
         let (year, month, day, hour, minute, second) = fields(seconds)
         return "\(pad(year, 4))\(pad(month))\(pad(day))T\(pad(hour))\(pad(minute))\(pad(second))Z"
-    }
-
-    /// `2026-11-22T13:05:01.000Z`: the form of EC2's answers.
-    static func extended(_ seconds: Int64) -> String {
-        let (year, month, day, hour, minute, second) = fields(seconds)
-        return "\(pad(year, 4))-\(pad(month))-\(pad(day))T\(pad(hour)):\(pad(minute)):\(pad(second)).000Z"
     }
 
     /// `Sun, 22 Nov 2026 13:05:01 GMT`: the `Date` header (RFC 9110, section 5.6.7), from which a client learns how

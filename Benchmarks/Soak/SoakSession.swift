@@ -3,9 +3,9 @@ import SocketIO
 import TestSupport
 
 /// Plays the sessions of a lane, each by its way.
-struct Session: Sendable {
+struct SoakSession: Sendable {
     let lane: Lane
-    let stage: Stage
+    let stage: SoakStage
     /// Of the lane's forward, where that has one.
     let port: UInt16?
 
@@ -44,7 +44,7 @@ struct Session: Sendable {
     /// Some megabytes, a byte at a time where a fault wants it so.
     private static let longestSSH = Duration.seconds(120)
 
-    private var options: [String] { ["--idle-timeout", "\(Stage.idleTimeout)s"] }
+    private var options: [String] { ["--idle-timeout", "\(SoakStage.idleTimeout)s"] }
 
     private func throughProxy(_ conversation: Conversation) async throws -> Outcome {
         let (near, far) = try makeSocketPair()
