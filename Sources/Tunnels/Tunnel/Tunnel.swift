@@ -74,9 +74,9 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     /// Until the tunnel is open.
     var timings: DialTimings? = DialTimings()
 
-    /// How deep in `run`, and where to go once nobody below uses this object any more.
-    var depth = 0
-    var destination: Loop?
+    /// Decided and not done yet, in the order of the decisions.
+    private var actions: [TunnelStateMachine.Action] = []
+    private var isActing = false
 
     /// A slot and where it goes back to.
     struct HeldSlot {
@@ -140,20 +140,27 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
 
     // MARK: Actions
 
-    /// Where this makes the tunnel leave for another loop, nothing of it may be touched afterwards.
-    func run(_ actions: [TunnelStateMachine.Action], on loop: isolated Loop) {
+    /// Performs what an event decided. An event that comes of an action is performed after everything that was decided before it,
+    /// by the call that is under way.
+    ///
+    /// Unless that is so, the tunnel may have left for another loop when this returns: then do not touch it.
+    func run(_ decided: [TunnelStateMachine.Action], on loop: isolated Loop) {
         timings?.enter(machine.state, at: .now)
-        depth += 1
-        for action in actions { run(action, on: loop) }
-        depth -= 1
-        guard depth == 0 else { return }
+        actions += decided
+        guard !isActing else { return }
+        isActing = true
+        var next = 0
+        while next < actions.count {
+            perform(actions[next], on: loop)
+            next += 1
+        }
+        actions = []
+        isActing = false
         publish()
-        guard let destination else { return }
-        self.destination = nil
-        if machine.state == .open { move(to: destination, from: loop) }
+        moveIfElsewhere(on: loop)
     }
 
-    func run(_ action: TunnelStateMachine.Action, on loop: isolated Loop) {
+    private func perform(_ action: TunnelStateMachine.Action, on loop: isolated Loop) {
         switch action {
         case .resolve: resolve(on: loop)
         case .awaitLogin: awaitLogin(on: loop)
@@ -200,9 +207,6 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         case .report(let reason): end(reason, on: loop)
         }
     }
-
-    /// Leaves for the loop of all open tunnels with this number and pace.
-    func leaveForRelay() { destination = services.relays.loop(of: handle.id, isBulk: pace.isBulk) }
 
     func closeLocal(on loop: isolated Loop) {
         local?.close(on: loop)
@@ -371,12 +375,19 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         measure()
         tell(handle, .opened(timings ?? DialTimings()), loop)
         timings = nil
-        leaveForRelay()
     }
 
     // MARK: Moving
 
-    func move(to relay: Loop, from loop: isolated Loop) {
+    /// An open tunnel lives on the loop of those with its number and pace. If this is another one, the tunnel leaves: do not touch it
+    /// afterwards.
+    func moveIfElsewhere(on loop: isolated Loop) {
+        guard machine.state == .open else { return }
+        let home = services.relays.loop(of: handle.id, isBulk: pace.isBulk)
+        if home !== loop { move(to: home, from: loop) }
+    }
+
+    private func move(to relay: Loop, from loop: isolated Loop) {
         local?.detach(on: loop)
         remote?.detach(on: loop)
         for entry in timers.values { loop.cancel(entry.deadline) }
@@ -391,7 +402,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         }
     }
 
-    func arrive(on loop: isolated Loop) {
+    private func arrive(on loop: isolated Loop) {
         // Deadlines of the loop it left mean nothing here: their numbers are those of other tunnels.
         let running = timers
         timers = [:]

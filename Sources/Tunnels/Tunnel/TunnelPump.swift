@@ -42,17 +42,10 @@ extension Tunnel {
             if localIsBroken(delivery), machine.state == .open { run(machine.localBroke(), on: loop) }
             if delivery == .again || upload == .again { local?.callAgain(on: loop) }
             pace.carried(Int(handle.statistics.carried - carriedBefore), at: loop.now)
-            moveAtNewPace(on: loop)
+            moveIfElsewhere(on: loop)
         case .draining: drain(delivery, on: loop)
         default: break
         }
-    }
-
-    /// Leaves for the loop of those that carry as much, if that is another one. Nothing of the tunnel may be touched afterwards.
-    private func moveAtNewPace(on loop: isolated Loop) {
-        guard machine.state == .open, services.relays.loop(of: handle.id, isBulk: pace.isBulk) !== loop else { return }
-        leaveForRelay()
-        run([], on: loop)
     }
 
     /// A write that failed, or a reset. The reset must not wait until the endpoint takes what lies before it.
