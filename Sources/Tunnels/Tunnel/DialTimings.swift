@@ -1,6 +1,6 @@
 /// How long each part of a dial took: states in, lengths out. Pure.
 public struct DialTimings: Sendable {
-    /// By part, in order: `resolve`, `queue`, and the dial's phases.
+    /// By part, in order: `resolve`, `queue`, the dial's phases, `firstBytes`.
     public private(set) var parts: [(name: String, length: Duration)] = []
     private var current: (name: String, since: ContinuousClock.Instant)?
 
@@ -19,6 +19,7 @@ public struct DialTimings: Sendable {
         case .resolving: "resolve"
         case .queued: "queue"
         case .dialing(let phase): phase.rawValue
+        case .awaitingTarget: "firstBytes"
         case .new, .warm, .open, .draining, .closed: nil
         }
     }

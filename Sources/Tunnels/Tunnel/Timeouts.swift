@@ -37,8 +37,6 @@ public enum DialPhase: String, Hashable, Sendable, CaseIterable {
     case proxy
     case tls
     case upgrade
-    /// The upgrade is done, and the target's first bytes are awaited.
-    case firstBytes
 
     /// "timed out during …".
     public var name: String {
@@ -47,7 +45,6 @@ public enum DialPhase: String, Hashable, Sendable, CaseIterable {
         case .proxy: "proxy's CONNECT"
         case .tls: "TLS handshake"
         case .upgrade: "WebSocket upgrade"
-        case .firstBytes: "wait for the target's first bytes"
         }
     }
 }
@@ -59,7 +56,6 @@ extension TunnelTimeouts {
         case .proxy: proxy
         case .tls: tls
         case .upgrade: upgrade
-        case .firstBytes: firstBytes
         }
     }
 }

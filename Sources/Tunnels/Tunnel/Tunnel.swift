@@ -315,6 +315,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             guard case .dialing(let phase) = machine.state else { return timeouts.dial }
             return timeouts[phase]
         case .dial: return timeouts.dial
+        case .firstBytes: return timeouts.firstBytes
         case .maxDuration: return handle.request.maxDuration
         case .warning:
             guard let end = timers[.maxDuration]?.at, let warning = machine.warning else { return .zero }

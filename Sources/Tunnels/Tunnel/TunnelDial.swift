@@ -298,7 +298,7 @@ extension Tunnel {
         }
         run(machine.upgraded(), on: loop)
         // Otherwise the tunnel is on its way to another loop by now.
-        if handle.request.waitsForTarget { awaitFirstBytes(on: loop) }
+        if handle.request.waitsForTarget { awaitTarget(on: loop) }
     }
 
     func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {
@@ -351,14 +351,14 @@ extension Tunnel {
 
     func remoteIsReady(on loop: isolated Loop) {
         switch machine.state {
-        case .dialing(.firstBytes): awaitFirstBytes(on: loop)
+        case .awaitingTarget: awaitTarget(on: loop)
         case .open, .draining: pump(on: loop)
         default: break
         }
     }
 
-    func awaitFirstBytes(on loop: isolated Loop) {
-        guard machine.state == .dialing(.firstBytes), let remote else { return }
+    func awaitTarget(on loop: isolated Loop) {
+        guard machine.state == .awaitingTarget, let remote else { return }
         remote.flush(on: loop)
         remote.receiveFirst(on: loop)
         if remote.undeliveredCount > 0 { run(machine.targetSpoke(), on: loop) }

@@ -149,7 +149,7 @@ extension TunnelHandle.State {
         self =
             switch state {
             case .new, .resolving, .queued: .queued
-            case .dialing: .dialing
+            case .dialing, .awaitingTarget: .dialing
             case .warm: .warm
             case .open: .open
             case .draining: .draining
@@ -164,7 +164,7 @@ extension TunnelHandle.Wait {
         switch machine.state {
         case .new, .resolving: self = machine.awaitsLogin ? .login : .lookup
         case .queued: self = .slot
-        case .dialing, .warm, .open, .draining, .closed: return nil
+        case .dialing, .awaitingTarget, .warm, .open, .draining, .closed: return nil
         }
     }
 }

@@ -12,6 +12,9 @@ struct TunnelStateMachine {
         case resolving
         case queued
         case dialing(DialPhase)
+        /// The endpoint answered 101, which it does before it knows whether the target can be reached: waits for the target's first
+        /// bytes.
+        case awaitingTarget
         /// Open and unused, until a connection joins it.
         case warm
         case open
@@ -32,6 +35,8 @@ struct TunnelStateMachine {
         case phase
         /// The whole dial.
         case dial
+        /// The target's first bytes.
+        case firstBytes
         case maxDuration, idle
         /// The next warning that the time is over soon.
         case warning
@@ -161,7 +166,7 @@ struct TunnelStateMachine {
         case .resolving:
             login = failure
             return [.cancel(.resolve), .start(.login), .awaitLogin]
-        case .dialing(let phase) where phase != .firstBytes:
+        case .dialing:
             login = failure
             return leaveSlot(for: .resolving) + [.releaseSlot, .start(.login), .awaitLogin]
         default: return []
@@ -179,7 +184,7 @@ struct TunnelStateMachine {
     ///
     /// - Parameter failure: its words, for the case that it cannot.
     mutating func signatureRefused(_ failure: Failure) -> [Action] {
-        guard case .dialing(let phase) = state, phase != .firstBytes else { return [] }
+        guard case .dialing = state else { return [] }
         guard !hasCorrectedSignature else { return failed(failure) }
         hasCorrectedSignature = true
         return leaveSlot(for: .resolving) + [.releaseSlot, .start(.resolve), .correctSignature(failure)]
@@ -189,7 +194,7 @@ struct TunnelStateMachine {
     ///
     /// - Parameter failure: its words, for the case that the time is over before there is room.
     mutating func refusedAsFull(_ failure: Failure) -> [Action] {
-        guard case .dialing(let phase) = state, phase != .firstBytes else { return [] }
+        guard case .dialing = state else { return [] }
         refusal = failure
         return leaveSlot(for: .queued) + [.start(.queue), .queueAgain]
     }
@@ -219,33 +224,35 @@ struct TunnelStateMachine {
     /// The endpoint answered 101.
     mutating func upgraded() -> [Action] {
         guard case .dialing = state else { return [] }
-        if limits.waitsForTarget { return [.cancel(.dial)] + startLife() + reached(.firstBytes) }
-        return limits.isWarm ? park() + startLife() : open(startingMaxDuration: true)
+        let dialed: [Action] = [.cancel(.phase), .cancel(.dial)]
+        if limits.waitsForTarget {
+            state = .awaitingTarget
+            return dialed + startLife() + [.start(.firstBytes)]
+        }
+        return dialed + (limits.isWarm ? park() + startLife() : startLife() + open())
     }
 
     /// The target's first bytes are here.
     mutating func targetSpoke() -> [Action] {
-        guard state == .dialing(.firstBytes) else { return [] }
-        return limits.isWarm ? park() : open(startingMaxDuration: false)
+        guard state == .awaitingTarget else { return [] }
+        return [.cancel(.firstBytes)] + (limits.isWarm ? park() : open())
     }
 
     private mutating func park() -> [Action] {
         state = .warm
-        return [.cancel(.phase), .cancel(.dial), .start(.warmth), .announceWarm]
+        return [.start(.warmth), .announceWarm]
     }
 
     /// A connection takes the warm tunnel.
     mutating func joined() -> [Action] {
         guard state == .warm else { return [] }
-        return [.cancel(.warmth)] + open(startingMaxDuration: false)
+        return [.cancel(.warmth)] + open()
     }
 
-    private mutating func open(startingMaxDuration: Bool) -> [Action] {
+    private mutating func open() -> [Action] {
         state = .open
-        var actions: [Action] = [.cancel(.phase), .cancel(.dial)]
-        if startingMaxDuration { actions += startLife() }
-        if limits.idleTimeout != nil { actions.append(.start(.idle)) }
-        return actions + [.start(.liveness), .announceOpen]
+        let idle: [Action] = limits.idleTimeout == nil ? [] : [.start(.idle)]
+        return idle + [.start(.liveness), .announceOpen]
     }
 
     /// How long before a tunnel's end it is announced.
@@ -277,7 +284,7 @@ struct TunnelStateMachine {
     /// What was found out about the local client after its end of file.
     mutating func localPeer(is finding: PeerFinding) -> [Action] {
         switch state {
-        case .resolving, .queued, .dialing, .new, .warm:
+        case .resolving, .queued, .dialing, .awaitingTarget, .new, .warm:
             return finding == .gone ? end(.clientLeft, closing: .goingAway) : [.start(.secondLook)]
         case .open:
             // Also later: a client that had only stopped sending may go before the target has finished.
@@ -297,7 +304,8 @@ struct TunnelStateMachine {
     /// The local connection broke: a reset, or a write that failed.
     mutating func localBroke() -> [Action] {
         switch state {
-        case .new, .resolving, .queued, .dialing, .warm: return end(.clientLeft, closing: .goingAway)
+        case .new, .resolving, .queued, .dialing, .awaitingTarget, .warm:
+            return end(.clientLeft, closing: .goingAway)
         case .open: return end(.localReset, closing: .goingAway)
         case .draining:
             // Nobody is left to deliver to.
@@ -323,7 +331,7 @@ struct TunnelStateMachine {
         case .draining:
             // The end was ours; this is its answer.
             return []
-        case .new, .resolving, .queued, .dialing, .warm:
+        case .new, .resolving, .queued, .dialing, .awaitingTarget, .warm:
             return end(reason, closing: nil)
         case .closed: return []
         }
@@ -359,11 +367,12 @@ struct TunnelStateMachine {
         case .open:
             // What came before the failure is still delivered; then the client learns of the cut.
             return remoteEnded(.failed(failure)) + remoteGone()
-        case .dialing(let phase) where phase != .firstBytes && failure.concernsTheEndpoint:
+        case .dialing where failure.concernsTheEndpoint:
             guard alternatives > 0 else { return [.blameEndpoint(failure)] + end(.failed(failure), closing: nil) }
             alternatives -= 1
             return leaveSlot(for: .queued) + [.blameEndpoint(failure), .releaseSlot, .start(.queue), .requestSlot]
-        case .new, .resolving, .queued, .dialing, .warm: return end(.failed(failure), closing: nil)
+        case .new, .resolving, .queued, .dialing, .awaitingTarget, .warm:
+            return end(.failed(failure), closing: nil)
         }
     }
 
@@ -412,13 +421,23 @@ struct TunnelStateMachine {
                         why: "no answer within \(DurationText.format(timeouts[phase]))",
                         hint: "is this machine online?"))
             }
-            return failed(Self.phaseDeadline(phase, limits.target, timeouts[phase]))
+            return failed(
+                Failure(
+                    .deadline, "the \(phase.name) for \(limits.target) timed out",
+                    why: "no answer within \(DurationText.format(timeouts[phase]))"))
         case .dial:
             guard case .dialing(let phase) = state else { return [] }
             return failed(
                 Failure(
                     .deadline, "the dial to \(limits.target) took too long",
                     why: "still in the \(phase.name) after \(DurationText.format(timeouts.dial))"))
+        case .firstBytes:
+            guard state == .awaitingTarget else { return [] }
+            return failed(
+                Failure(
+                    .deadline, "\(limits.target) sent nothing",
+                    why: "no byte came within \(DurationText.format(timeouts.firstBytes)) of the tunnel's opening",
+                    hint: "check that the instance's security group lets the endpoint in and that the service runs"))
         case .warning: return warn()
         case .maxDuration: return close(.maxDuration(limits.maxDuration))
         case .idle:
@@ -431,7 +450,7 @@ struct TunnelStateMachine {
         case .closeHandshake: return remoteGone()
         case .secondLook:
             switch state {
-            case .resolving, .queued, .dialing: return [.examineLocalPeer]
+            case .resolving, .queued, .dialing, .awaitingTarget: return [.examineLocalPeer]
             case .open: return localToRemote == .closed ? [.examineLocalPeer] : []
             case .new, .warm, .draining, .closed: return []
             }
@@ -447,16 +466,6 @@ struct TunnelStateMachine {
     }
 
     private var goodbyeToLocal: Action { reason?.isOrderly == true ? .closeLocal : .abortLocal }
-
-    private static func phaseDeadline(_ phase: DialPhase, _ target: String, _ timeout: Duration) -> Failure {
-        let length = DurationText.format(timeout)
-        guard phase == .firstBytes else {
-            return Failure(.deadline, "the \(phase.name) for \(target) timed out", why: "no answer within \(length)")
-        }
-        return Failure(
-            .deadline, "\(target) sent nothing", why: "no byte came within \(length) of the tunnel's opening",
-            hint: "check that the instance's security group lets the endpoint in and that the service runs")
-    }
 
     private enum Goodbye {
         case normal, goingAway
@@ -476,7 +485,7 @@ struct TunnelStateMachine {
         if before == .queued { actions.append(.withdrawFromQueue) }
         actions += closeLocal(goodbyeToLocal)
         guard hasRemote else { return actions + finishIfBothSidesAreClosed() }
-        let wasUpgraded = [.open, .warm, .dialing(.firstBytes)].contains(before)
+        let wasUpgraded = [.open, .warm, .awaitingTarget].contains(before)
         guard wasUpgraded, let goodbye else { return actions + remoteGone() }
         return actions + [.start(.closeHandshake), .sendClose(code: goodbye.code, reason: "")]
     }

@@ -73,11 +73,11 @@ import Testing
         var machine = dialing(waitsForTarget: true, idle: .seconds(1))
         #expect(
             machine.upgraded() == [
-                .cancel(.dial), .start(.maxDuration), .start(.warning), .cancel(.phase), .start(.phase),
+                .cancel(.phase), .cancel(.dial), .start(.maxDuration), .start(.warning), .start(.firstBytes),
             ])
-        #expect(machine.state == .dialing(.firstBytes))
+        #expect(machine.state == .awaitingTarget)
         #expect(
-            machine.targetSpoke() == [.cancel(.phase), .cancel(.dial), .start(.idle), .start(.liveness), .announceOpen])
+            machine.targetSpoke() == [.cancel(.firstBytes), .start(.idle), .start(.liveness), .announceOpen])
     }
 
     @Test func eachTimeoutBeforeTheOpeningNamesItsPart() {
@@ -99,13 +99,19 @@ import Testing
             .first?.failure
         #expect(unresolved?.sentence == "cannot resolve host of eice-0: no answer within 10s")
         #expect(unresolved?.kind == .nameNotResolved)
+        var silent = dialing(waitsForTarget: true)
+        _ = silent.upgraded()
+        #expect(
+            reports(silent.fired(.firstBytes)).first?.failure?.sentence
+                == "i-0:22 sent nothing: no byte came within 20s of the tunnel's opening")
         var slow = dialing()
         #expect(reports(slow.fired(.dial)).first?.failure?.why == "still in the TCP connect after 30s")
     }
 
     @Test func timersOfAnEarlierStateDoNothing() {
         var machine = open()
-        for timer in [TunnelStateMachine.Timer.resolve, .queue, .phase, .dial, .drain, .idle, .secondLook] {
+        for timer in [TunnelStateMachine.Timer.resolve, .queue, .phase, .dial, .firstBytes, .drain, .idle, .secondLook]
+        {
             #expect(machine.fired(timer, silence: .seconds(99), idle: .seconds(99)) == [])
         }
         for timer in [TunnelStateMachine.Timer.delivery, .localLinger] { #expect(machine.fired(timer) == []) }
@@ -202,9 +208,8 @@ import Testing
 
     @Test func aWarmTunnelWaitsForItsConnectionAndIsOpenWithIt() {
         var machine = warm()
-        #expect(machine.targetSpoke() == [.cancel(.phase), .cancel(.dial), .start(.warmth), .announceWarm])
-        #expect(
-            machine.joined() == [.cancel(.warmth), .cancel(.phase), .cancel(.dial), .start(.liveness), .announceOpen])
+        #expect(machine.targetSpoke() == [.cancel(.firstBytes), .start(.warmth), .announceWarm])
+        #expect(machine.joined() == [.cancel(.warmth), .start(.liveness), .announceOpen])
         #expect(machine.state == .open)
     }
 
@@ -244,6 +249,7 @@ import Testing
             { $0.delivered(unsent: 9) }, { $0.localFinished() }, { $0.close(.shutdown) }, { $0.fired(.maxDuration) },
             { $0.fired(.closeHandshake) }, { $0.fired(.delivery) }, { $0.fired(.localLinger) },
             { $0.fired(.drain, silence: .seconds(99)) }, { $0.fired(.secondLook) }, { $0.fired(.phase) },
+            { $0.fired(.firstBytes) },
             { $0.upgraded() }, { $0.targetSpoke() }, { $0.slotGranted() },
         ]
         let beginnings: [TunnelStateMachine] = [
