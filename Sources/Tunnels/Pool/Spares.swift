@@ -210,12 +210,9 @@ private final class Spare: RemoteConnectionOwner {
         tell(.failed)
     }
 
-    func remoteGone(on loop: isolated Loop) { tell(.failed) }
-    func remotePonged(on loop: isolated Loop) {}
-
     // Nothing was asked of the endpoint, so these do not come.
     func remoteUpgraded(requestID: String?, on loop: isolated Loop) {}
     func remoteIsReady(on loop: isolated Loop) {}
     func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {}
-    func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {}
+    func remoteAnswered(on loop: isolated Loop) {}
 }

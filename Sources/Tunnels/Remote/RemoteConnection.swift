@@ -8,28 +8,24 @@ import SecureSocket
 import SocketIO
 import WebSocket
 
-/// What a ``RemoteConnection`` tells its tunnel.
+/// Receives the reports of a ``RemoteConnection``: every step of the dial, and afterwards only that there is work.
 protocol RemoteConnectionOwner: AnyObject {
     func remoteReached(_ phase: DialPhase, on loop: isolated Loop)
     func remoteUpgraded(requestID: String?, on loop: isolated Loop)
-    /// Bytes came, or can be sent again.
-    func remoteIsReady(on loop: isolated Loop)
-    /// The dial failed, or the connection broke or broke a rule.
+    /// The dial failed.
     func remoteFailed(_ failure: Failure, on loop: isolated Loop)
     /// The endpoint answered the upgrade with another status than 101.
     func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop)
-    /// The endpoint answered a ping.
-    func remotePonged(on loop: isolated Loop)
-    /// The endpoint sent its Close.
-    func remoteClosed(_ close: CloseFrame, on loop: isolated Loop)
-    /// The close handshake is over, or the socket is at its end: nothing more comes or goes.
-    func remoteGone(on loop: isolated Loop)
+    /// The open connection has received bytes, ended, or can send again.
+    func remoteIsReady(on loop: isolated Loop)
+    /// The endpoint answered a probe.
+    func remoteAnswered(on loop: isolated Loop)
 }
 
 /// The connection to the endpoint from the dial on: socket, TLS, upgrade, WebSocket.
 ///
-/// It pulls nothing by itself once it is open: the tunnel calls `receive` when the local side can take bytes and
-/// `send` when the local side has some, and that is the backpressure. Confined to the loop of its socket.
+/// An open connection does nothing by itself. The tunnel calls `fill` when the client can take bytes, and `send` when the client has
+/// some: that is the backpressure. `end` says how the endpoint's bytes ended. Confined to the loop of its socket.
 final class RemoteConnection: StreamSocketOwner {
     enum Stage {
         case handshaking
@@ -40,8 +36,18 @@ final class RemoteConnection: StreamSocketOwner {
         case closed
     }
 
-    /// The most payload in one frame. The AWS CLI sends no larger ones, so this is what the service is known to take.
-    static let largestFrame = 65_000
+    /// How the endpoint's bytes ended.
+    enum End {
+        /// The endpoint sent its Close.
+        case closed(CloseFrame)
+        /// The connection broke, or broke a rule.
+        case failed(Failure)
+    }
+
+    /// Bytes that `send` needs before the payload.
+    static let headroom = FrameHeader.maximumLength
+    /// The most payload in one `send`. The AWS CLI sends no larger frames, so this is what the service is known to take.
+    static let largestPayload = 65_000
     static let mostWaitingControlBytes = 4_096
 
     weak var owner: (any RemoteConnectionOwner)?
@@ -51,6 +57,10 @@ final class RemoteConnection: StreamSocketOwner {
     var handshake: Handshakes.Mark?
     /// When the endpoint's last bytes came.
     var lastHeard = ContinuousClock.now
+    /// Set as soon as the end is known; `payload` may still hold bytes from before it.
+    private(set) var end: End?
+    /// The connection can neither send nor receive any more.
+    private var isBroken = false
     /// The endpoint has answered the upgrade, if only with a byte.
     var hasAnswered = false
     let names: RemoteNames
@@ -68,8 +78,8 @@ final class RemoteConnection: StreamSocketOwner {
     /// Decrypted bytes: those before `decoded` were looked at.
     var plain: Buffer?
     var decoded = 0
-    /// Payload in `plain` that the local side has not taken.
-    var undelivered = PayloadRun()
+    /// Payload in `plain` that is not consumed yet.
+    var received = PayloadRun()
 
     /// Begins the TLS handshake on a connection that leads to the endpoint.
     init(
@@ -105,12 +115,12 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// Whether `send` may be called: the frames before have left, and no Close is on its way.
     var maySend: Bool {
-        guard case .open = stage, let connection, sendFailure == nil else { return false }
+        guard case .open = stage, let connection, sendFailure == nil, !isBroken else { return false }
         return connection.mayWrite && controlFrames.isEmpty && webSocket.maySendData
     }
 
-    /// Sends one frame. `buffer` holds the payload at `buffer.start..<buffer.end`, with room for the header before it; it
-    /// is masked in place.
+    /// Sends one frame. `buffer` holds the payload at `buffer.start..<buffer.end`, at most ``largestPayload`` bytes with ``headroom``
+    /// before them; it is masked in place.
     func send(_ buffer: Buffer, on loop: isolated Loop) {
         guard let connection else { return }
         let frame = FrameEncoder.enclose(
@@ -133,65 +143,41 @@ final class RemoteConnection: StreamSocketOwner {
 
     private func sendingFailed(_ error: TransportError, on loop: isolated Loop) {
         let failure = names.connectionLost("while sending", error)
-        guard case .socket = error, let connection else {
-            fail(failure, on: loop)
-            return
+        switch error {
+        case .tls: fail(failure, on: loop)
+        case .socket:
+            sendFailure = failure
+            controlFrames = []
+            connection?.abandonOutgoing(on: loop)
         }
-        sendFailure = failure
-        controlFrames = []
-        connection.abandonOutgoing(on: loop)
-        // The connection is dead, so reading comes to its end; but the edge for that may be behind us.
-        connection.socket.callAgain(on: loop)
+        // The tunnel finds the end by reading. No edge may come for that any more.
+        callAgain(on: loop)
     }
 
     /// Asks whether the endpoint is alive (RFC 6455, section 5.5.2).
-    func ping(on loop: isolated Loop) { sendControl(webSocket.ping(maskingKey: maskingKeys.draw()), on: loop) }
+    func probe(on loop: isolated Loop) { sendControl(webSocket.ping(maskingKey: maskingKeys.draw()), on: loop) }
 
-    /// Starts the close handshake.
-    func sendClose(code: UInt16, reason: String, on loop: isolated Loop) {
-        sendControl(
-            webSocket.close(CloseCode(rawValue: code), reason: reason, maskingKey: maskingKeys.draw()), on: loop)
-        // What was left unread for the local side's sake is in the way of the answer.
+    /// To the endpoint, as the kernel measures it.
+    var roundTrip: Duration? { connection?.socket.descriptor.roundTrip }
+
+    /// Starts the close handshake. Call `fill` and drop the payload until `isOver`.
+    func sayGoodbye(_ goodbye: Goodbye, on loop: isolated Loop) {
+        let code: CloseCode =
+            switch goodbye {
+            case .normal: .normal
+            case .goingAway: .goingAway
+            }
+        sendControl(webSocket.close(code, maskingKey: maskingKeys.draw()), on: loop)
+        // Payload that the client did not take yet may lie before the endpoint's Close.
         callAgain(on: loop)
     }
 
     /// Has the tunnel called again in the loop's next turn.
     func callAgain(on loop: isolated Loop) { connection?.socket.callAgain(on: loop) }
 
-    /// After the close handshake began nothing is delivered any more: reads and drops, until the endpoint ends.
-    func discard(on loop: isolated Loop) {
-        guard case .open = stage, let connection else { return }
-        let buffer = loop.buffers.borrow()
-        defer { loop.buffers.giveBack(buffer) }
-        for _ in 0..<64 {
-            switch connection.read(into: buffer.memory, on: loop) {
-            case .bytes(let count):
-                var offset = 0
-                let bytes = UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<count])
-                while let event = webSocket.next(in: bytes, at: &offset) {
-                    guard case .close = event else { continue }
-                    sendControl(webSocket.closeReply(maskingKey: maskingKeys.draw()), on: loop)
-                }
-                if webSocket.isClosed || !webSocket.mayReceive { finish(on: loop) }
-                guard case .open = stage else { return }
-            case .wouldBlock: return
-            case .ended, .failed:
-                finish(on: loop)
-                return
-            }
-        }
-        connection.socket.callAgain(on: loop)
-    }
-
-    /// The close handshake is complete on our side; what remains is the endpoint's end of file (RFC 6455, section
-    /// 7.1.1), which nobody needs to wait for once both Close frames are through.
-    private func finish(on loop: isolated Loop) {
-        guard case .open = stage else { return }
-        owner?.remoteGone(on: loop)
-    }
-
-    /// Both Close frames are on their way.
-    var isClosed: Bool { webSocket.isClosed && controlFrames.isEmpty && (connection?.mayWrite ?? true) }
+    /// The connection broke, or both Close frames were sent. The tunnel does not wait for the endpoint's end of file, which comes last
+    /// (RFC 6455, section 7.1.1).
+    var isOver: Bool { isBroken || webSocket.isClosed && controlFrames.isEmpty && (connection?.mayWrite ?? true) }
 
     func sendControl(_ frame: [UInt8]?, on loop: isolated Loop) {
         guard let frame, sendFailure == nil else { return }
@@ -201,8 +187,7 @@ final class RemoteConnection: StreamSocketOwner {
 
     // MARK: Ends
 
-    /// Closes the socket; with a goodbye where TLS is up. Nothing is told to the owner after this. Payload that was
-    /// received stays, and `receive` delivers it.
+    /// Closes the socket, after a close_notify if TLS is up. The owner hears nothing more. `payload` stays until it is consumed.
     func close(on loop: isolated Loop) {
         guard let connection else { return }
         switch stage {
@@ -214,21 +199,24 @@ final class RemoteConnection: StreamSocketOwner {
         owner = nil
         connection.close(on: loop)
         self.connection = nil
-    }
-
-    /// Drops the payload that was not delivered.
-    func dropUndelivered(on loop: isolated Loop) {
-        if let plain { loop.buffers.giveBack(plain) }
-        plain = nil
-        decoded = 0
-        undelivered = PayloadRun()
+        if let plain { decoded = plain.end }
+        giveBackEmptyBuffer(on: loop)
     }
 
     func fail(_ failure: Failure, on loop: isolated Loop) {
-        if case .closed = stage { return }
-        // Nothing after the failure counts, even where it is here already.
+        switch stage {
+        case .handshaking, .secured, .upgrading: owner?.remoteFailed(failure, on: loop)
+        case .open:
+            isBroken = true
+            ended(.failed(failure))
+        case .closed: break
+        }
+    }
+
+    /// Ignores bytes that follow the end, even if they are here already.
+    func ended(_ end: End) {
+        if self.end == nil { self.end = end }
         if let plain { decoded = plain.end }
-        owner?.remoteFailed(failure, on: loop)
     }
 
     // MARK: Moving

@@ -13,9 +13,6 @@ extension RemoteConnection {
         if case .secured = stage { sendRequest(request, on: loop) }
     }
 
-    /// To the endpoint, as the kernel measures it.
-    var roundTrip: Duration? { connection?.socket.descriptor.roundTrip }
-
     func isReady(_ socket: StreamSocket, on loop: isolated Loop) {
         switch stage {
         case .handshaking: shakeHands(on: loop)

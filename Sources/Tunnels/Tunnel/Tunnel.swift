@@ -178,7 +178,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             let handle = handle
             let tell = tell
             services.control.submit { loop in tell(handle, .expiring(in: left), loop) }
-        case .sendClose(let code, let reason): remote?.sendClose(code: code, reason: reason, on: loop)
+        case .sayGoodbye(let goodbye): remote?.sayGoodbye(goodbye, on: loop)
         case .finishLocal:
             local?.shutdownWrite()
             discardsLocal = true
@@ -211,7 +211,11 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
     func closeLocal(on loop: isolated Loop) {
         local?.close(on: loop)
         local = nil
-        remote?.dropUndelivered(on: loop)
+        dropPayload(on: loop)
+    }
+
+    private func dropPayload(on loop: isolated Loop) {
+        if let remote { remote.consume(remote.payload.count, on: loop) }
     }
 
     func end(_ reason: CloseReason, on loop: isolated Loop) {
@@ -219,7 +223,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         work = nil
         for entry in timers.values { loop.cancel(entry.deadline) }
         timers = [:]
-        remote?.dropUndelivered(on: loop)
+        dropPayload(on: loop)
         remote = nil
         handle.move(to: .nowhere)
         if reason.failure?.kind == .targetUnreachable {
@@ -284,7 +288,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         }
         let now = ContinuousClock.now
         // While the local client does not take what we have, the target's silence is our own.
-        if (remote?.undeliveredCount ?? 0) > 0 { silentSince = now }
+        if let remote, !remote.payload.isEmpty { silentSince = now }
         run(
             machine.fired(
                 timer, silence: silentSince.duration(to: now), idle: lastActivity.duration(to: now),
@@ -412,7 +416,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             try local?.attach(on: loop)
             try remote?.attach(on: loop)
         } catch {
-            remoteFailed(Failure(.internal, "cannot watch the tunnel's sockets", why: error.reason), on: loop)
+            connectionFailed(Failure(.internal, "cannot watch the tunnel's sockets", why: error.reason), on: loop)
             return
         }
         pump(on: loop)

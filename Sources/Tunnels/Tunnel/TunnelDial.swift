@@ -330,24 +330,27 @@ extension Tunnel {
             return
         }
         run(machine.failed(redaction.failure(failure)), on: loop)
-        deliverRest(on: loop)
     }
 
     /// The dial goes over a spare, and no byte of an answer came: whatever is wrong with it may be the spare's alone.
     var isOnSilentSpare: Bool { usesSpare && machine.state == .dialing(.upgrade) && remote?.hasAnswered == false }
 
-    func remoteClosed(_ close: CloseFrame, on loop: isolated Loop) {
-        let close = EndpointClose(code: close.code?.rawValue, reason: close.reason, redaction: redaction)
-        let failure = route.flatMap { close.failure(route: $0) }
-        run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
+    /// Looks at how the endpoint's bytes ended, if they have.
+    func noteEnd(of remote: RemoteConnection, on loop: isolated Loop) {
+        switch remote.end {
+        case nil: break
+        case .failed(let failure): run(machine.failed(redaction.failure(failure)), on: loop)
+        case .closed(let close):
+            let close = EndpointClose(code: close.code?.rawValue, reason: close.reason, redaction: redaction)
+            let failure = route.flatMap { close.failure(route: $0) }
+            run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
+        }
     }
 
-    var reasonOfOrderlyClose: CloseReason {
+    private var reasonOfOrderlyClose: CloseReason {
         .orderlyClose(
             left: timers[.maxDuration].map { ContinuousClock.now.duration(to: $0.at) }, of: handle.request.maxDuration)
     }
-
-    func remoteGone(on loop: isolated Loop) { run(machine.remoteGone(), on: loop) }
 
     func remoteIsReady(on loop: isolated Loop) {
         switch machine.state {
@@ -360,7 +363,13 @@ extension Tunnel {
     func awaitTarget(on loop: isolated Loop) {
         guard machine.state == .awaitingTarget, let remote else { return }
         remote.flush(on: loop)
-        remote.receiveFirst(on: loop)
-        if remote.undeliveredCount > 0 { run(machine.targetSpoke(), on: loop) }
+        var rounds = 64
+        while remote.payload.isEmpty, remote.mayFill {
+            guard rounds > 0 else { return remote.callAgain(on: loop) }
+            rounds -= 1
+            guard remote.fill(on: loop) else { break }
+        }
+        // An end that came with the first bytes is looked at when there is somebody to deliver these to.
+        if remote.payload.isEmpty { noteEnd(of: remote, on: loop) } else { run(machine.targetSpoke(), on: loop) }
     }
 }

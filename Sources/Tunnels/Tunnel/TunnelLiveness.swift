@@ -11,18 +11,18 @@ extension Tunnel {
         switch step {
         case .wait(let length): schedule(.liveness, at: .now + length, on: loop)
         case .ping(let length):
-            remote?.ping(on: loop)
+            remote?.probe(on: loop)
             schedule(.liveness, at: .now + length, on: loop)
         case .dead:
             let failure = Failure(
                 .connectionLost, "\(endpointName) is silent",
                 why: "no byte and no answer to a ping for \(silenceOfEndpoint.components.seconds) s")
-            remoteFailed(failure, on: loop)
+            connectionFailed(failure, on: loop)
         case .stop: break
         }
     }
 
-    func remotePonged(on loop: isolated Loop) {
+    func remoteAnswered(on loop: isolated Loop) {
         liveness.ponged()
         services.pings.note(endpointName)
         handle.update { $0.answersPings = true }

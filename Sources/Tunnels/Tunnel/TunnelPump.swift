@@ -1,5 +1,5 @@
+import Failures
 import SocketIO
-import WebSocket
 
 // A tunnel's bytes: each way as far as the other side takes them. On the loop that the tunnel lives on.
 
@@ -21,44 +21,84 @@ extension Tunnel {
 
     // MARK: The pump
 
+    /// How far one direction got in a turn.
+    private enum Progress {
+        /// There is no more for now.
+        case drained
+        /// The other side takes no more for now.
+        case blocked
+        /// More may be there, but others get their turn first.
+        case again
+        /// The local side broke.
+        case broken
+    }
+
     /// Carries what can be carried, each way as far as the other side takes it.
     func pump(on loop: isolated Loop) {
-        guard let remote else {
-            drainLocal(on: loop)
-            return
-        }
+        guard let remote else { return drainLocal(on: loop) }
         remote.flush(on: loop)
         let (before, carriedBefore) = (handle.statistics.remoteToLocal, handle.statistics.carried)
-        let delivery = remote.receive(
-            into: local, rounds: pace.roundsPerTurn, count: { handle.statistics.addRemoteToLocal($0) }, on: loop)
+        let download = deliver(from: remote, on: loop)
         if handle.statistics.remoteToLocal != before {
             silentSince = loop.now
             lastActivity = silentSince
         }
         switch machine.state {
         case .open:
-            let upload = sendLocal(on: loop)
+            let upload = sendLocal(to: remote, on: loop)
             // Only now: what the client sent before it left is on its way, as far as the endpoint takes it.
-            if localIsBroken(delivery), machine.state == .open { run(machine.localBroke(), on: loop) }
-            if delivery == .again || upload == .again { local?.callAgain(on: loop) }
+            if localIsBroken(download), machine.state == .open { run(machine.localBroke(), on: loop) }
+            if download == .again || upload == .again { local?.callAgain(on: loop) }
             pace.carried(Int(handle.statistics.carried - carriedBefore), at: loop.now)
             moveIfElsewhere(on: loop)
-        case .draining: drain(delivery, on: loop)
+        case .draining: drain(remote, download, on: loop)
         default: break
         }
     }
 
+    /// The endpoint's bytes to the local side.
+    private func deliver(from remote: RemoteConnection, on loop: isolated Loop) -> Progress {
+        var rounds = pace.roundsPerTurn
+        while true {
+            if machine.state == .open { noteEnd(of: remote, on: loop) }
+            while !remote.payload.isEmpty {
+                guard let local else {
+                    // Nobody is left to deliver to, and what comes is in the way of the endpoint's end.
+                    remote.consume(remote.payload.count, on: loop)
+                    break
+                }
+                guard local.mayWrite else { return .blocked }
+                switch local.write(remote.payload) {
+                case .wrote(let count):
+                    remote.consume(count, on: loop)
+                    handle.statistics.addRemoteToLocal(count)
+                case .wouldBlock: return .blocked
+                case .failed: return .broken
+                }
+            }
+            guard remote.mayFill else { return .drained }
+            guard rounds > 0 else { return .again }
+            rounds -= 1
+            guard remote.fill(on: loop) else { return .drained }
+        }
+    }
+
+    /// The connection failed above the bytes: what came before that is still delivered.
+    func connectionFailed(_ failure: Failure, on loop: isolated Loop) {
+        run(machine.failed(failure), on: loop)
+        pump(on: loop)
+    }
+
     /// A write that failed, or a reset. The reset must not wait until the endpoint takes what lies before it.
-    private func localIsBroken(_ delivery: RemoteConnection.Delivery) -> Bool {
-        if case .localFailed = delivery { return true }
+    private func localIsBroken(_ download: Progress) -> Bool {
+        if download == .broken { return true }
         guard let local, local.hungUp else { return false }
         return StreamSocket.pendingError(of: local.descriptor, "read") != nil
     }
 
-    private enum Upload { case drained, again }
-
-    private func sendLocal(on loop: isolated Loop) -> Upload {
-        guard let local, let remote, !localHasEnded else {
+    /// The local side's bytes to the endpoint.
+    private func sendLocal(to remote: RemoteConnection, on loop: isolated Loop) -> Progress {
+        guard let local, !localHasEnded else {
             if let local, local.hungUp, localHasEnded, machine.state == .open {
                 run(machine.localPeer(is: .gone), on: loop)
             }
@@ -70,7 +110,7 @@ extension Tunnel {
             rounds -= 1
             let buffer = loop.buffers.borrow()
             defer { loop.buffers.giveBack(buffer) }
-            buffer.start = FrameHeader.maximumLength
+            buffer.start = RemoteConnection.headroom
             buffer.end = buffer.start
             switch readLocal(local, into: buffer) {
             case .bytes(let count):
@@ -146,7 +186,7 @@ extension Tunnel {
     }
 
     private func readLocal(_ local: StreamSocket, into buffer: Buffer) -> StreamSocket.ReadResult {
-        let memory = UnsafeMutableRawBufferPointer(rebasing: buffer.free.prefix(RemoteConnection.largestFrame))
+        let memory = UnsafeMutableRawBufferPointer(rebasing: buffer.free.prefix(RemoteConnection.largestPayload))
         guard early.isEmpty else {
             let count = min(early.count, memory.count)
             memory.copyBytes(from: early.prefix(count))
@@ -157,28 +197,16 @@ extension Tunnel {
     }
 
     /// After an end was decided: the rest to the local client, the close handshake with the endpoint.
-    private func drain(_ delivery: RemoteConnection.Delivery, on loop: isolated Loop) {
-        if case .localFailed = delivery { run(machine.localBroke(), on: loop) }
-        deliverRest(on: loop)
+    private func drain(_ remote: RemoteConnection, _ download: Progress, on loop: isolated Loop) {
+        if download == .broken { run(machine.localBroke(), on: loop) }
+        if remote.payload.isEmpty { run(machine.delivered(unsent: local?.unsentBytes ?? 0), on: loop) }
         if local?.hungUp == true { run(machine.localFinished(), on: loop) }
-        if let remote, machine.state == .draining {
-            if remote.isClosed {
-                run(machine.remoteGone(), on: loop)
-            } else if machine.reason?.code != .remoteClosed {
-                remote.discard(on: loop)
-            }
+        if remote.isOver {
+            run(machine.remoteGone(), on: loop)
+        } else if download == .again {
+            remote.callAgain(on: loop)
         }
         drainLocal(on: loop)
-    }
-
-    func deliverRest(on loop: isolated Loop) {
-        guard machine.state == .draining, let remote else { return }
-        if remote.undeliveredCount > 0, local != nil {
-            let delivery = remote.receive(
-                into: local, rounds: 1, count: { handle.statistics.addRemoteToLocal($0) }, on: loop)
-            if case .localFailed = delivery { run(machine.localBroke(), on: loop) }
-        }
-        if remote.undeliveredCount == 0 { run(machine.delivered(unsent: local?.unsentBytes ?? 0), on: loop) }
     }
 
     /// The target is gone and the local client got its end of file: what it still sends has nowhere to go, but closing

@@ -76,7 +76,7 @@ struct TunnelStateMachine {
         case examineLocalPeer
         /// Tell that the tunnel ends in so long.
         case announceExpiry(Duration)
-        case sendClose(code: UInt16, reason: String)
+        case sayGoodbye(Goodbye)
         /// Everything is delivered: send the local client its end of file.
         case finishLocal
         /// The local client is to notice that the stream was cut.
@@ -317,7 +317,7 @@ struct TunnelStateMachine {
 
     // MARK: The remote side
 
-    /// The endpoint sent its Close (answered by the WebSocket layer), or what it sent is over. What it sent before may
+    /// The endpoint ended the connection in order, or what it sent is over. What it sent before may
     /// still have to be delivered.
     mutating func remoteEnded(_ reason: CloseReason) -> [Action] {
         switch state {
@@ -467,13 +467,6 @@ struct TunnelStateMachine {
 
     private var goodbyeToLocal: Action { reason?.isOrderly == true ? .closeLocal : .abortLocal }
 
-    private enum Goodbye {
-        case normal, goingAway
-
-        /// RFC 6455, section 7.4.1.
-        var code: UInt16 { self == .normal ? 1000 : 1001 }
-    }
-
     /// Our own end: nothing more is delivered to the local client, and the endpoint is told.
     private mutating func end(_ reason: CloseReason, closing goodbye: Goodbye?) -> [Action] {
         self.reason = reason
@@ -487,7 +480,7 @@ struct TunnelStateMachine {
         guard hasRemote else { return actions + finishIfBothSidesAreClosed() }
         let wasUpgraded = [.open, .warm, .awaitingTarget].contains(before)
         guard wasUpgraded, let goodbye else { return actions + remoteGone() }
-        return actions + [.start(.closeHandshake), .sendClose(code: goodbye.code, reason: "")]
+        return actions + [.start(.closeHandshake), .sayGoodbye(goodbye)]
     }
 
     private mutating func closeLocal(_ how: Action) -> [Action] {
@@ -509,6 +502,9 @@ struct TunnelStateMachine {
         return [.report(reason)]
     }
 }
+
+/// How a connection is told that it ends.
+enum Goodbye { case normal, goingAway }
 
 extension Failure {
     /// Whether another endpoint might do better: this one was not reached, did not answer, or says that it fails.

@@ -214,7 +214,7 @@ import WebSocket
         let handle = try await eventually("there is a tunnel", value: { await bench.handles().first })
         try await eventually("the target's bytes wait for the client") {
             try await bench.visit(handle) { tunnel, _ in
-                tunnel.timers[.drain] != nil && (tunnel.remote?.undeliveredCount ?? 0) > 0
+                tunnel.timers[.drain] != nil && tunnel.remote?.payload.isEmpty == false
             }
         }
         let (state, isArmed) = try await bench.visit(handle) { tunnel, loop in

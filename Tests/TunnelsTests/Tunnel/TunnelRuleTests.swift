@@ -251,7 +251,7 @@ import Testing
         _ = machine.localEnded()
         _ = machine.localPeer(is: .halfClosed)
         #expect(machine.fired(.drain, silence: .milliseconds(9_999), idle: .seconds(99)) == [.start(.drain)])
-        #expect(machine.fired(.drain, silence: .seconds(10)).contains(.sendClose(code: 1_000, reason: "")))
+        #expect(machine.fired(.drain, silence: .seconds(10)).contains(.sayGoodbye(.normal)))
     }
 
     @Test(

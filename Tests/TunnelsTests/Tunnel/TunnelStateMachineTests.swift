@@ -216,7 +216,7 @@ import Testing
     @Test func aWarmTunnelEndsWithItsTime() {
         var machine = warm()
         _ = machine.targetSpoke()
-        #expect(deeds(machine.fired(.warmth)) == [.closeLocal, .sendClose(code: 1_000, reason: "")])
+        #expect(deeds(machine.fired(.warmth)) == [.closeLocal, .sayGoodbye(.normal)])
         #expect(machine.joined() == [])
         #expect(reports(machine.remoteGone()) == [.unused])
     }
@@ -302,7 +302,7 @@ import Testing
     @Test func aClientThatClosedEndsTheTunnel() {
         var machine = open()
         #expect(machine.localEnded() == [.examineLocalPeer])
-        #expect(deeds(machine.localPeer(is: .gone)) == [.closeLocal, .sendClose(code: 1_000, reason: "")])
+        #expect(deeds(machine.localPeer(is: .gone)) == [.closeLocal, .sayGoodbye(.normal)])
         #expect(machine.state == .draining)
         #expect(deeds(machine.remoteGone()) == [.closeRemote, .releaseSlot, .report(.localClosed)])
     }
@@ -317,7 +317,7 @@ import Testing
         #expect(machine.localPeer(is: .halfClosed) == [.start(.secondLook)])
         #expect(machine.fired(.drain, silence: .seconds(9)) == [.start(.drain)])
         #expect(
-            deeds(machine.fired(.drain, silence: .seconds(10))) == [.closeLocal, .sendClose(code: 1_000, reason: "")])
+            deeds(machine.fired(.drain, silence: .seconds(10))) == [.closeLocal, .sayGoodbye(.normal)])
         #expect(machine.reason == .drained(after: .seconds(10)))
     }
 
@@ -325,7 +325,7 @@ import Testing
         var machine = open()
         _ = machine.localEnded()
         _ = machine.localPeer(is: .halfClosed)
-        #expect(deeds(machine.localPeer(is: .gone)) == [.closeLocal, .sendClose(code: 1_000, reason: "")])
+        #expect(deeds(machine.localPeer(is: .gone)) == [.closeLocal, .sayGoodbye(.normal)])
         #expect(machine.reason == .localClosed)
     }
 
@@ -338,14 +338,14 @@ import Testing
 
     @Test func aLocalResetAbortsWithGoingAway() {
         var machine = open()
-        #expect(deeds(machine.localBroke()) == [.abortLocal, .sendClose(code: 1_001, reason: "")])
+        #expect(deeds(machine.localBroke()) == [.abortLocal, .sayGoodbye(.goingAway)])
         #expect(machine.reason == .localReset)
     }
 
     @Test func aClientThatLeavesWhileTheTargetIsAwaitedTellsTheEndpoint() {
         var machine = dialing(waitsForTarget: true)
         _ = machine.upgraded()
-        #expect(deeds(machine.localPeer(is: .gone)) == [.closeLocal, .sendClose(code: 1_001, reason: "")])
+        #expect(deeds(machine.localPeer(is: .gone)) == [.closeLocal, .sayGoodbye(.goingAway)])
     }
 
     // MARK: Remote ends
@@ -413,7 +413,7 @@ import Testing
     @Test func anUnansweredCloseEndsWithItsTimeout() {
         var machine = open()
         let actions = machine.close(.shutdown)
-        #expect(deeds(actions) == [.abortLocal, .sendClose(code: 1_000, reason: "")])
+        #expect(deeds(actions) == [.abortLocal, .sayGoodbye(.normal)])
         #expect(actions.contains(.start(.closeHandshake)))
         #expect(deeds(machine.fired(.closeHandshake)) == [.closeRemote, .releaseSlot, .report(.shutdown)])
     }
@@ -423,13 +423,13 @@ import Testing
         #expect(machine.upgraded().contains(.start(.idle)))
         #expect(machine.fired(.idle, idle: .seconds(59)) == [.start(.idle)])
         #expect(
-            deeds(machine.fired(.idle, idle: .seconds(60))) == [.abortLocal, .sendClose(code: 1_000, reason: "")])
+            deeds(machine.fired(.idle, idle: .seconds(60))) == [.abortLocal, .sayGoodbye(.normal)])
         #expect(machine.reason == .idle(for: .seconds(60)))
     }
 
     @Test func theMaximumDurationCutsTheTunnel() {
         var machine = open()
-        #expect(deeds(machine.fired(.maxDuration)) == [.abortLocal, .sendClose(code: 1_000, reason: "")])
+        #expect(deeds(machine.fired(.maxDuration)) == [.abortLocal, .sayGoodbye(.normal)])
         #expect(machine.reason == .maxDuration(.seconds(3_600)))
     }
 
