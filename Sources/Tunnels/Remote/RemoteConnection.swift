@@ -1,5 +1,5 @@
-// A byte's way, step 4 of 5: framed, masked and encrypted, or the other way round (RemoteReceive). Next: StreamSocket (5), in
-// SocketIO.
+// A byte's way, step 4 of 5: framed, masked and encrypted, or the other way round (RemoteReceive). Next: StreamSocket
+// (5), in SocketIO.
 
 import Failures
 import InstanceConnect
@@ -24,8 +24,9 @@ protocol RemoteConnectionOwner: AnyObject {
 
 /// The connection to the endpoint from the dial on: socket, TLS, upgrade, WebSocket.
 ///
-/// An open connection does nothing by itself. The tunnel calls `fill` when the client can take bytes, and `send` when the client has
-/// some: that is the backpressure. `end` says how the endpoint's bytes ended. Confined to the loop of its socket.
+/// An open connection does nothing by itself. The tunnel calls `fill` when the client can take bytes, and `send` when
+/// the client has some: that is the backpressure. `end` says how the endpoint's bytes ended. Confined to the loop of
+/// its socket.
 final class RemoteConnection: StreamSocketOwner {
     enum Stage {
         case handshaking
@@ -46,7 +47,8 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// Bytes that `send` needs before the payload.
     static let headroom = FrameHeader.maximumLength
-    /// The most payload in one `send`. The AWS CLI sends no larger frames, so this is what the service is known to take.
+    /// The most payload in one `send`. The AWS CLI sends no larger frames, so this is what the service is known to
+    /// take.
     static let largestPayload = 65_000
     static let mostWaitingControlBytes = 4_096
 
@@ -119,8 +121,8 @@ final class RemoteConnection: StreamSocketOwner {
         return connection.mayWrite && controlFrames.isEmpty && webSocket.maySendData
     }
 
-    /// Sends one frame. `buffer` holds the payload at `buffer.start..<buffer.end`, at most ``largestPayload`` bytes with ``headroom``
-    /// before them; it is masked in place.
+    /// Sends one frame. `buffer` holds the payload at `buffer.start..<buffer.end`, at most ``largestPayload`` bytes
+    /// with ``headroom`` before them; it is masked in place.
     func send(_ buffer: Buffer, on loop: isolated Loop) {
         guard let connection else { return }
         let frame = FrameEncoder.enclose(
@@ -175,8 +177,8 @@ final class RemoteConnection: StreamSocketOwner {
     /// Has the tunnel called again in the loop's next turn.
     func callAgain(on loop: isolated Loop) { connection?.socket.callAgain(on: loop) }
 
-    /// The connection broke, or both Close frames were sent. The tunnel does not wait for the endpoint's end of file, which comes last
-    /// (RFC 6455, section 7.1.1).
+    /// The connection broke, or both Close frames were sent. The tunnel does not wait for the endpoint's end of file,
+    /// which comes last (RFC 6455, section 7.1.1).
     var isOver: Bool { isBroken || webSocket.isClosed && controlFrames.isEmpty && (connection?.mayWrite ?? true) }
 
     func sendControl(_ frame: [UInt8]?, on loop: isolated Loop) {
@@ -187,7 +189,8 @@ final class RemoteConnection: StreamSocketOwner {
 
     // MARK: Ends
 
-    /// Closes the socket, after a close_notify if TLS is up. The owner hears nothing more. `payload` stays until it is consumed.
+    /// Closes the socket, after a close_notify if TLS is up. The owner hears nothing more. `payload` stays until it is
+    /// consumed.
     func close(on loop: isolated Loop) {
         guard let connection else { return }
         switch stage {

@@ -31,8 +31,8 @@ extension RemoteConnection {
         if !isBehind {
             guard let connection else { return false }
             let buffer = plain ?? loop.buffers.borrow()
-            // The places go back with the buffer: after a read that finds nothing, old ones would make payload of what stood in
-            // it before, the head of the upgrade's answer for one.
+            // The places go back with the buffer: after a read that finds nothing, old ones would make payload of what
+            // stood in it before, the head of the upgrade's answer for one.
             buffer.clear()
             decoded = 0
             received = PayloadRun()

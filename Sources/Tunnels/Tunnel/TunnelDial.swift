@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 import InstanceConnect
 import Logging
@@ -7,7 +8,27 @@ import SecureSocket
 import SocketIO
 import WebSocket
 
-// A tunnel's way to an open connection: resolve, slot, connect or spare, sign, upgrade. On the control loop.
+/// The state of a tunnel's dial.
+struct TunnelDial {
+    /// The dial uses a spare. Internal because a new slot (`TunnelSlot.swift`) resets it.
+    var usesSpare = false
+    /// The asynchronous step that the dial waits for.
+    fileprivate var work: Task<Void, Never>?
+    fileprivate var connect: HostConnect?
+    /// Trust roots for this dial; nil means the daemon's default.
+    fileprivate var trust: TLSContext?
+    /// Signs the first dial without waiting, if it comes soon. Internal because tests move time.
+    var signer: (sign: TunnelSigner, until: ContinuousClock.Instant)?
+    fileprivate var signed: SignedTunnel? { didSet { if let signed { redaction.add(signed.secrets) } } }
+    /// Hides the secrets of all requests that were signed for this tunnel: the endpoint may repeat one in the reason of
+    /// a close that comes an hour later.
+    fileprivate var redaction = Redaction.none
+    /// The endpoint's answer to a signature that it refused.
+    fileprivate var refusal: Refusal?
+}
+
+// A tunnel's way to an open connection: resolve, slot (TunnelSlot), connect or spare, sign, upgrade. On the control
+// loop.
 
 extension Tunnel {
     // MARK: Resolve
@@ -18,8 +39,8 @@ extension Tunnel {
         then: @escaping @Sendable (Tunnel, Result<Value, Failure>, isolated Loop) -> Void
     ) {
         let bound = LoopBound(self, on: loop)
-        work?.cancel()
-        work = Task {
+        dial.work?.cancel()
+        dial.work = Task {
             let result: Result<Value, Failure>
             do throws(Failure) {
                 result = .success(try await body())
@@ -30,6 +51,11 @@ extension Tunnel {
         }
     }
 
+    func cancelWork() {
+        dial.work?.cancel()
+        dial.work = nil
+    }
+
     func resolve(on loop: isolated Loop) {
         let router = services.router
         let request = handle.request.route
@@ -38,8 +64,8 @@ extension Tunnel {
             return (route, try await router.prepareToSign(request), try await router.trust(request))
         } then: { tunnel, result, loop in
             if case .success((_, let signer, let trust)) = result {
-                if let signer { tunnel.signer = (signer, loop.now + Self.signerTimeToLive) }
-                tunnel.trust = trust
+                if let signer { tunnel.dial.signer = (signer, loop.now + Self.signerTimeToLive) }
+                tunnel.dial.trust = trust
             }
             tunnel.resolved(result.map(\.0), on: loop)
         }
@@ -61,7 +87,7 @@ extension Tunnel {
     }
 
     func awaitLogin(on loop: isolated Loop) {
-        if let login = machine.login { client?.tunnelNeedsLogin(login, on: loop) }
+        announceLogin(on: loop)
         let router = services.router
         let request = handle.request.route
         self.await(on: loop) { () throws(Failure) in
@@ -76,9 +102,9 @@ extension Tunnel {
 
     /// Puts right what the endpoint refused, and resolves again: most of that is cached.
     func correctSignature(_ failure: Failure, on loop: isolated Loop) {
-        guard let refusal, let signed else { return }
-        self.refusal = nil
-        self.signed = nil
+        guard let refusal = dial.refusal, let signed = dial.signed else { return }
+        dial.refusal = nil
+        dial.signed = nil
         let router = services.router
         let request = handle.request.route
         self.await(on: loop) { () throws(Failure) in
@@ -89,114 +115,18 @@ extension Tunnel {
         }
     }
 
-    // MARK: Slot
-
-    func requestSlot(on loop: isolated Loop) {
-        guard let route else { return }
-        let pools = services.pools.get(on: loop)
-        let untried = route.candidates.filter { !failedEndpoints.contains($0.id) }
-        let candidates = untried.isEmpty ? route.candidates : untried
-        guard !handle.request.isWarm else {
-            requestIdleSlot(at: candidates[0], route, pools, on: loop)
-            return
-        }
-        search = SlotSearch(
-            candidates, region: route.region, priority: handle.request.priority, key: handle.request.turnKey,
-            pools: pools, on: loop
-        ) { [weak self] result in
-            self?.slotDecided(
-                result.map { (HeldSlot(key: $0.pool.key, ticket: $0.ticket), $0.endpoint) }, on: loop)
-        }
-    }
-
-    /// For a warm tunnel: only a slot that nobody else could want.
-    private func requestIdleSlot(
-        at endpoint: Endpoint, _ route: Route, _ pools: EndpointPools, on loop: isolated Loop
-    ) {
-        let pool = pools.pool(EndpointKey(region: route.region, id: endpoint.id), dnsName: endpoint.dnsName)
-        let key = pool.key
-        var ticket: Ticket?
-        ticket = pool.requestWarm(key: handle.request.turnKey, on: loop) { [weak self, weak pool] result in
-            guard let ticket else { return }
-            switch (self, result) {
-            case (let self?, .success):
-                self.slotDecided(.success((HeldSlot(key: key, ticket: ticket), endpoint)), on: loop)
-            // Nobody misses it.
-            case (let self?, .failure): self.close(.noRoom, on: loop)
-            case (nil, .success): pool?.release(ticket, on: loop)
-            case (nil, .failure): break
-            }
-        }
-    }
-
-    private func slotDecided(_ result: Result<(HeldSlot, Endpoint), Failure>, on loop: isolated Loop) {
-        search = nil
-        switch result {
-        case .success((let held, let endpoint)):
-            slot = held
-            if let chosen = route?.through(endpoint) {
-                route = chosen
-                handle.update { $0.route = chosen }
-            }
-            run(machine.slotGranted(), on: loop)
-        case .failure(let failure): run(machine.failed(failure), on: loop)
-        }
-    }
-
-    /// Gives the slot back, from whatever loop the tunnel lives on.
-    func releaseSlot(on loop: isolated Loop) {
-        guard let slot else { return }
-        self.slot = nil
-        let services = services
-        services.control.submit { loop in
-            services.pools.get(on: loop).existing(slot.key)?.release(slot.ticket, on: loop)
-        }
-    }
-
-    /// The endpoint has no room. Unless another one has, this connection is the next to be served there.
-    func queueAgain(on loop: isolated Loop) {
-        guard let slot, let route, let pool = services.pools.get(on: loop).existing(slot.key) else { return }
-        self.slot = nil
-        usesSpare = false
-        guard !handle.request.isWarm else {
-            // What nobody needs yet takes no turn from those who wait.
-            pool.refusedAsFull(slot.ticket, on: loop) { _ in }
-            pool.withdraw(slot.ticket)
-            close(.noRoom, on: loop)
-            return
-        }
-        search = SlotSearch(
-            returning: slot.ticket, to: pool, route.endpoint,
-            or: route.alternatives.filter { !failedEndpoints.contains($0.id) }, priority: handle.request.priority,
-            key: handle.request.turnKey, pools: services.pools.get(on: loop), on: loop
-        ) { [weak self] result in
-            self?.slotDecided(result.map { (HeldSlot(key: $0.pool.key, ticket: $0.ticket), $0.endpoint) }, on: loop)
-        }
-    }
-
-    func blameEndpoint(_ failure: Failure, on loop: isolated Loop) {
-        guard let slot, let route else { return }
-        failedEndpoints.insert(slot.key.id)
-        usesSpare = false
-        services.pools.get(on: loop).existing(slot.key)?.failed(failure)
-        services.logger.debug(
-            "the endpoint fails: \(failure.sentence)",
-            metadata: ["endpoint": "\(route.endpoint.id)", "tunnel": "\(handle.name)"])
-    }
-
     // MARK: Connect
 
-    func dial(on loop: isolated Loop) {
-        guard let route, let slot, let pool = services.pools.get(on: loop).existing(slot.key) else { return }
-        signed = nil
-        sign(route, on: loop)
+    func beginDial(on loop: isolated Loop) {
         let services = dialServices
-        let spares = pool.spares(of: route.endpoint, services)
+        guard let route, let spares = spares(for: route, services, on: loop) else { return }
+        dial.signed = nil
+        sign(route, on: loop)
         // A retry after a stale spare is not to meet the next stale one.
-        let isRetry = usesSpare
-        usesSpare = false
+        let isRetry = dial.usesSpare
+        dial.usesSpare = false
         if !isRetry, let spare = spares.take(on: loop) {
-            usesSpare = true
+            dial.usesSpare = true
             remote = spare
             spare.give(to: self)
             run(machine.reached(.upgrade), on: loop)
@@ -204,7 +134,7 @@ extension Tunnel {
             return
         }
         spares.keepUp(on: loop)
-        connect = HostConnect(route.endpoint, services: services, on: loop) { [weak self] event in
+        dial.connect = HostConnect(route.endpoint, services: services, on: loop) { [weak self] event in
             guard let self else { return }
             switch event {
             case .reachedProxy: run(machine.reached(.proxy), on: loop)
@@ -215,12 +145,20 @@ extension Tunnel {
 
     private var dialServices: TunnelServices {
         var services = services
-        if let trust { services.tls = trust }
+        if let trust = dial.trust { services.tls = trust }
         return services
     }
 
+    func cancelConnect(on loop: isolated Loop) {
+        dial.connect?.cancel(on: loop)
+        dial.connect = nil
+    }
+
+    /// The name that the connect is still resolving.
+    var unresolvedName: String? { dial.connect?.unresolved }
+
     private func connected(_ result: Result<HostPath, Failure>, on loop: isolated Loop) {
-        connect = nil
+        dial.connect = nil
         guard let route else { return }
         do throws(Failure) {
             remote = try RemoteConnection(
@@ -238,10 +176,10 @@ extension Tunnel {
     private func sign(_ route: Route, on loop: isolated Loop) {
         let router = services.router
         let seconds = Int(handle.request.maxDuration.components.seconds)
-        let prepared = signer
-        signer = nil
+        let prepared = dial.signer
+        dial.signer = nil
         if let prepared, loop.now < prepared.until, let signed = prepared.sign(route, seconds) {
-            self.signed = signed
+            dial.signed = signed
             return
         }
         self.await(on: loop) { () throws(Failure) in
@@ -255,7 +193,7 @@ extension Tunnel {
         guard case .dialing = machine.state else { return }
         switch result {
         case .success(let signed):
-            self.signed = signed
+            dial.signed = signed
             sendRequestIfReady(on: loop)
         case .failure(let failure) where failure.kind == .needsLogin: run(machine.needsLogin(failure), on: loop)
         case .failure(let failure): run(machine.failed(failure), on: loop)
@@ -263,8 +201,8 @@ extension Tunnel {
     }
 
     private func sendRequestIfReady(on loop: isolated Loop) {
-        guard let signed, let remote else { return }
-        requested = .now
+        guard let signed = dial.signed, let remote else { return }
+        clock.requested = .now
         do throws(UpgradeRequest.Invalid) {
             let request = try UpgradeRequest(
                 host: signed.url.hostHeader, pathAndQuery: signed.url.pathAndQuery, key: SecureRandom.bytes(16),
@@ -282,30 +220,27 @@ extension Tunnel {
     func remoteReached(_ phase: DialPhase, on loop: isolated Loop) { run(machine.reached(phase), on: loop) }
 
     func remoteUpgraded(requestID: String?, on loop: isolated Loop) {
-        let requestID = redaction.requestID(requestID)
+        let requestID = dial.redaction.requestID(requestID)
         let expiry = WallTime.now().advanced(by: handle.request.maxDuration.components.seconds)
         handle.update {
             $0.requestID = requestID
             $0.expiresAt = expiry
         }
         // Secret, and of no use any more.
-        signed = nil
-        silentSince = .now
-        lastActivity = .now
-        if let slot {
-            services.pools.get(on: loop).existing(slot.key)?.accepted(slot.ticket, on: loop)
-            liveness = Liveness(answersPings: services.pings.answers(slot.key.id))
-        }
+        dial.signed = nil
+        clock.restart()
+        clock.liveness = Liveness(answersPings: services.pings.answers(endpointName))
+        slotAccepted(on: loop)
         run(machine.upgraded(), on: loop)
         // Otherwise the tunnel is on its way to another loop by now.
         if handle.request.waitsForTarget { awaitTarget(on: loop) }
     }
 
     func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {
-        guard let route, let signed else { return }
+        guard let route, let signed = dial.signed else { return }
         let refusal = Refusal(
             status: head.status, headers: head.headers.fields.map { ($0.name, $0.value) }, body: body,
-            redaction: redaction)
+            redaction: dial.redaction)
         handle.update { $0.requestID = refusal.requestID }
         switch refusal.classification {
         case .full, .throttled:
@@ -319,7 +254,7 @@ extension Tunnel {
                 run(machine.failed(failure), on: loop)
                 return
             }
-            self.refusal = refusal
+            dial.refusal = refusal
             run(machine.signatureRefused(failure), on: loop)
         }
     }
@@ -329,19 +264,19 @@ extension Tunnel {
             run(machine.spareWasStale(), on: loop)
             return
         }
-        run(machine.failed(redaction.failure(failure)), on: loop)
+        run(machine.failed(dial.redaction.failure(failure)), on: loop)
     }
 
     /// The dial goes over a spare, and no byte of an answer came: whatever is wrong with it may be the spare's alone.
-    var isOnSilentSpare: Bool { usesSpare && machine.state == .dialing(.upgrade) && remote?.hasAnswered == false }
+    var isOnSilentSpare: Bool { dial.usesSpare && machine.state == .dialing(.upgrade) && remote?.hasAnswered == false }
 
-    /// Looks at how the endpoint's bytes ended, if they have.
+    /// Reports the end of the endpoint's bytes to the state machine, if they ended.
     func noteEnd(of remote: RemoteConnection, on loop: isolated Loop) {
         switch remote.end {
         case nil: break
-        case .failed(let failure): run(machine.failed(redaction.failure(failure)), on: loop)
+        case .failed(let failure): run(machine.failed(dial.redaction.failure(failure)), on: loop)
         case .closed(let close):
-            let close = EndpointClose(code: close.code?.rawValue, reason: close.reason, redaction: redaction)
+            let close = EndpointClose(code: close.code?.rawValue, reason: close.reason, redaction: dial.redaction)
             let failure = route.flatMap { close.failure(route: $0) }
             run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
         }
@@ -349,7 +284,8 @@ extension Tunnel {
 
     private var reasonOfOrderlyClose: CloseReason {
         .orderlyClose(
-            left: timers[.maxDuration].map { ContinuousClock.now.duration(to: $0.at) }, of: handle.request.maxDuration)
+            left: clock.timers[.maxDuration].map { ContinuousClock.now.duration(to: $0.at) },
+            of: handle.request.maxDuration)
     }
 
     func remoteIsReady(on loop: isolated Loop) {
@@ -369,7 +305,7 @@ extension Tunnel {
             rounds -= 1
             guard remote.fill(on: loop) else { break }
         }
-        // An end that came with the first bytes is looked at when there is somebody to deliver these to.
+        // If an end came with the first bytes, the open tunnel delivers these first.
         if remote.payload.isEmpty { noteEnd(of: remote, on: loop) } else { run(machine.targetSpoke(), on: loop) }
     }
 }

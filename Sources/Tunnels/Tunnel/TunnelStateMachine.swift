@@ -12,8 +12,8 @@ struct TunnelStateMachine {
         case resolving
         case queued
         case dialing(DialPhase)
-        /// The endpoint answered 101, which it does before it knows whether the target can be reached: waits for the target's first
-        /// bytes.
+        /// The endpoint answered 101, which it does before it knows whether the target can be reached: waits for the
+        /// target's first bytes.
         case awaitingTarget
         /// Open and unused, until a connection joins it.
         case warm

@@ -73,7 +73,7 @@ import Testing
         #expect(script.requestsOnSpoiled == 1)
         // Nor may the retry take a spare that was made meanwhile: it may be stale again.
         let handle = try #require(await bench.handles().last)
-        let usesSpare = try await bench.visit(handle) { tunnel, _ in tunnel.usesSpare }
+        let usesSpare = try await bench.visit(handle) { tunnel, _ in tunnel.dial.usesSpare }
         #expect(!usesSpare)
         #expect(bench.ends.isEmpty)
         first.close()

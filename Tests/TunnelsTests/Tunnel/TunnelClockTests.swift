@@ -32,7 +32,8 @@ import WebSocket
         func wait(afterRefusals count: Int) async throws -> Wait? {
             guard requests.withLock({ $0 }) >= count, let handle = await bench.handles().first else { return nil }
             return try await bench.visit(handle) { tunnel, _ -> Wait? in
-                guard tunnel.machine.state == .queued, let end = tunnel.queueEnd, let timer = tunnel.timers[.queue]
+                guard tunnel.machine.state == .queued, let end = tunnel.clock.queueEnd,
+                    let timer = tunnel.clock.timers[.queue]
                 else { return nil }
                 return Wait(end: end, timer: timer.at)
             }
@@ -65,7 +66,7 @@ import WebSocket
         let received = try await eventually("the endpoint has the request") { asked.value }
         answer.open()
         let handle = try await bench.openTunnel()
-        let end = try await bench.visit(handle) { tunnel, _ in tunnel.timers[.maxDuration]?.at }
+        let end = try await bench.visit(handle) { tunnel, _ in tunnel.clock.timers[.maxDuration]?.at }
         let life = try #require(end)
         #expect(life <= received + .seconds(600))
         #expect(life >= began + .seconds(600))
@@ -85,7 +86,7 @@ import WebSocket
         _ = try await bench.end()
         let handle = try await bench.openTunnel()
         let (end, used) = try await bench.visit(handle) { tunnel, _ in
-            (tunnel.timers[.maxDuration]?.at, tunnel.lastActivity)
+            (tunnel.clock.timers[.maxDuration]?.at, tunnel.clock.lastActivity)
         }
         #expect(try #require(end) >= granted + .seconds(600))
         #expect(used >= granted, "nor of its idleness")
@@ -98,7 +99,7 @@ import WebSocket
         let port = try await bench.forward(maxDuration: .seconds(600), idleTimeout: .seconds(300))
         let client = try await onThread { try LoopbackSocket.connect(port: port) }
         let handle = try await bench.openTunnel()
-        let timers = try await bench.visit(handle) { tunnel, _ in Set(tunnel.timers.keys) }
+        let timers = try await bench.visit(handle) { tunnel, _ in Set(tunnel.clock.timers.keys) }
         #expect(timers == [.maxDuration, .warning, .idle, .liveness])
         client.close()
     }
@@ -118,8 +119,8 @@ import WebSocket
     /// The tunnel was last used so long ago.
     private func rest(_ bench: Bench, _ handle: TunnelHandle, for length: Duration) async throws {
         try await bench.visit(handle) { tunnel, _ in
-            tunnel.lastActivity = .now - length
-            tunnel.silentSince = .now - length
+            tunnel.clock.lastActivity = .now - length
+            tunnel.clock.silentSince = .now - length
             tunnel.remote?.lastHeard = .now - length
         }
     }
@@ -130,7 +131,7 @@ import WebSocket
         try await rest(bench, handle, for: .seconds(3_000))
         let (state, last, at) = try await bench.visit(handle) { tunnel, loop in
             tunnel.fired(.idle, on: loop)
-            return (tunnel.machine.state, tunnel.lastActivity, tunnel.timers[.idle]?.at)
+            return (tunnel.machine.state, tunnel.clock.lastActivity, tunnel.clock.timers[.idle]?.at)
         }
         #expect(state == .open)
         let again = try #require(at)
@@ -148,7 +149,7 @@ import WebSocket
         try await eventually("the bytes went out") { handle.statistics.localToRemote == 2 }
         let (last, state) = try await bench.visit(handle) { tunnel, loop in
             tunnel.fired(.idle, on: loop)
-            return (tunnel.lastActivity, tunnel.machine.state)
+            return (tunnel.clock.lastActivity, tunnel.machine.state)
         }
         #expect(last >= before && state == .open)
         client.close()
@@ -168,7 +169,7 @@ import WebSocket
         #expect(try await onThread { try client.read(exactly: 4) } == Array("down".utf8))
         let (last, silent, state) = try await bench.visit(handle) { tunnel, loop in
             tunnel.fired(.idle, on: loop)
-            return (tunnel.lastActivity, tunnel.silentSince, tunnel.machine.state)
+            return (tunnel.clock.lastActivity, tunnel.clock.silentSince, tunnel.machine.state)
         }
         #expect(last >= before && silent >= before && state == .open)
         client.close()
@@ -214,13 +215,13 @@ import WebSocket
         let handle = try await eventually("there is a tunnel", value: { await bench.handles().first })
         try await eventually("the target's bytes wait for the client") {
             try await bench.visit(handle) { tunnel, _ in
-                tunnel.timers[.drain] != nil && tunnel.remote?.payload.isEmpty == false
+                tunnel.clock.timers[.drain] != nil && tunnel.remote?.payload.isEmpty == false
             }
         }
         let (state, isArmed) = try await bench.visit(handle) { tunnel, loop in
-            tunnel.silentSince = .now - .seconds(60)
+            tunnel.clock.silentSince = .now - .seconds(60)
             tunnel.fired(.drain, on: loop)
-            return (tunnel.machine.state, tunnel.timers[.drain] != nil)
+            return (tunnel.machine.state, tunnel.clock.timers[.drain] != nil)
         }
         #expect(state == .open && isArmed)
         #expect(try await onThread { try Pattern(seed: 11).verify(from: client) } == total)
@@ -240,10 +241,10 @@ import WebSocket
         let handle = try await bench.openTunnel()
         client.shutdownWrite()
         try await eventually("the drain began") {
-            try await bench.visit(handle) { tunnel, _ in tunnel.timers[.drain] != nil }
+            try await bench.visit(handle) { tunnel, _ in tunnel.clock.timers[.drain] != nil }
         }
         try await bench.visit(handle) { tunnel, loop in
-            tunnel.silentSince = .now - .seconds(10)
+            tunnel.clock.silentSince = .now - .seconds(10)
             tunnel.fired(.drain, on: loop)
         }
         #expect(try await bench.end() == .drained(after: .seconds(10)))
@@ -269,7 +270,7 @@ import WebSocket
         _ = try await onThread { try client.read(exactly: 4) }
         let at = try await bench.visit(handle) { tunnel, loop in
             tunnel.fired(.liveness, on: loop)
-            return tunnel.timers[.liveness]?.at
+            return tunnel.clock.timers[.liveness]?.at
         }
         #expect(at != nil, "it looks again")
         try client.write("x")
@@ -279,7 +280,7 @@ import WebSocket
         try await rest(bench, handle, for: .seconds(30))
         let looksForAnswer = try await bench.visit(handle) { tunnel, loop in
             tunnel.fired(.liveness, on: loop)
-            return tunnel.timers[.liveness] != nil
+            return tunnel.clock.timers[.liveness] != nil
         }
         #expect(looksForAnswer)
         try client.write("y")
@@ -302,12 +303,14 @@ import WebSocket
         try await bench.visit(handle) { tunnel, loop in tunnel.fired(.liveness, on: loop) }
         try await eventually("the pong is noted") { handle.snapshot.answersPings }
         let (answers, noted) = try await bench.visit(handle) { tunnel, _ in
-            (tunnel.liveness.answersPings, tunnel.services.pings.answers("eice-0123"))
+            (tunnel.clock.liveness.answersPings, tunnel.services.pings.answers("eice-0123"))
         }
         #expect(answers && noted)
         let other = try await bench.connect(waitsForTarget: false)
         try await bench.waitForStates([.open, .open])
-        #expect(try await bench.visit(other.0) { tunnel, _ in tunnel.liveness.answersPings }, "it is the same endpoint")
+        #expect(
+            try await bench.visit(other.0) { tunnel, _ in tunnel.clock.liveness.answersPings },
+            "it is the same endpoint")
         try await bench.visit(handle) { tunnel, loop in
             for silence in [30, 60] {
                 tunnel.remote?.lastHeard = .now - .seconds(silence)
@@ -351,7 +354,7 @@ import WebSocket
             try connection.sendClose(1_000)
             _ = try connection.drain()
         }
-        try await bench.visit(handle) { tunnel, _ in tunnel.timers[.maxDuration]?.at = .now }
+        try await bench.visit(handle) { tunnel, _ in tunnel.clock.timers[.maxDuration]?.at = .now }
         close.open()
         #expect(try await bench.end() == .maxDuration(.seconds(3_600)))
         client.close()
@@ -398,8 +401,8 @@ import WebSocket
             let handle = try #require(await bench.handles().last)
             let until = try await bench.visit(handle) { tunnel, _ in
                 // A slow machine must not make the other one late.
-                defer { tunnel.signer?.until = isLate ? .now : .now + .seconds(3_600) }
-                return tunnel.signer?.until
+                defer { tunnel.dial.signer?.until = isLate ? .now : .now + .seconds(3_600) }
+                return tunnel.dial.signer?.until
             }
             let end = try #require(until)
             #expect(end >= began + .seconds(5) && end <= .now + .seconds(5))
