@@ -52,6 +52,30 @@ import WebSocket
         #expect(outcome.text == nil)
     }
 
+    @Test("a client that ended first leaves no timer behind")
+    func noTimerAfterTheEnd() async throws {
+        let leave = try Gate()
+        let endpoint = try ScriptedEndpoint.open { connection in
+            leave.wait()
+            try connection.sendClose(1_000)
+            _ = try connection.drain()
+        }
+        let bench = try await Bench(endpoint)
+        let port = try await bench.forward()
+        let client = try await onThread { try LoopbackSocket.connect(port: port) }
+        client.shutdownWrite()
+        let handle = try await bench.openTunnel()
+        try await eventually("the drain began") {
+            try await bench.visit(handle) { tunnel, _ in tunnel.clock.timers[.drain] != nil }
+        }
+        let tunnel = try await bench.visit(handle) { tunnel, loop in LoopBound(tunnel, on: loop) }
+        leave.open()
+        #expect(try await bench.end() == .remoteClosed)
+        let timers = await Bench.run(on: tunnel.loop) { loop in tunnel.get(on: loop).clock.timers.count }
+        #expect(timers == 0)
+        client.close()
+    }
+
     @Test func theReasonOfACloseSurvivesAnUploadThatItCutsShort() async throws {
         // The connection is closed on unread bytes, so the client's next write meets a reset. One record carries both
         // frames, or Nagle's algorithm would hold the second one back until the close drops it.
