@@ -1,6 +1,7 @@
 // A byte's way, step 4 of 5: framed, masked and encrypted, or the other way round (RemoteReceive). Next: StreamSocket
 // (5), in SocketIO.
 
+import Basics
 import Failures
 import InstanceConnect
 import OpenSSL
@@ -39,17 +40,17 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// How the endpoint's bytes ended.
     enum End {
-        /// The endpoint sent its Close.
-        case closed(CloseFrame)
-        /// The connection broke, or broke a rule.
+        /// In order: the target closed.
+        case finished
+        /// The connection broke, or broke a rule, or the endpoint's Close names a failure.
         case failed(Failure)
     }
 
     /// Bytes that `send` needs before the payload.
-    static let headroom = FrameHeader.maximumLength
+    var headroom: Int { FrameHeader.maximumLength }
     /// The most payload in one `send`. The AWS CLI sends no larger frames, so this is what the service is known to
     /// take.
-    static let largestPayload = 65_000
+    var largestPayload: Int { 65_000 }
     static let mostWaitingControlBytes = 4_096
 
     weak var owner: (any RemoteConnectionOwner)?
@@ -69,6 +70,9 @@ final class RemoteConnection: StreamSocketOwner {
     var connection: TLSConnection?
     var stage = Stage.handshaking
     var request: UpgradeRequest?
+    /// For the sentences of failures after the dial.
+    var route: Route?
+    var redaction = Redaction.none
     var webSocket = WebSocketStateMachine(role: .client)
     var maskingKeys = MaskingKeySource()
     /// Control frames that wait for the bytes before them to leave.
@@ -211,7 +215,7 @@ final class RemoteConnection: StreamSocketOwner {
         case .handshaking, .secured, .upgrading: owner?.remoteFailed(failure, on: loop)
         case .open:
             isBroken = true
-            ended(.failed(failure))
+            ended(.failed(redaction.failure(failure)))
         case .closed: break
         }
     }

@@ -1,4 +1,6 @@
+import Basics
 import Failures
+import InstanceConnect
 import OpenSSL
 import SecureSocket
 import SocketIO
@@ -8,8 +10,12 @@ import WebSocket
 
 extension RemoteConnection {
     /// The signed request; sent as soon as TLS is done.
-    func setRequest(_ request: UpgradeRequest, on loop: isolated Loop) {
+    ///
+    /// - Parameter redaction: hides the request's secrets in the endpoint's words.
+    func setRequest(_ request: UpgradeRequest, to route: Route, redaction: Redaction, on loop: isolated Loop) {
         self.request = request
+        self.route = route
+        self.redaction = redaction
         if case .secured = stage { sendRequest(request, on: loop) }
     }
 

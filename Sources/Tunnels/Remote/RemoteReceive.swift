@@ -1,4 +1,5 @@
 import Failures
+import InstanceConnect
 import SocketIO
 import WebSocket
 
@@ -74,7 +75,7 @@ extension RemoteConnection {
                 }
             case .pong: owner?.remoteAnswered(on: loop)
             case .close(let frame):
-                ended(.closed(frame))
+                ended(meaning(of: frame))
                 sendControl(webSocket.closeReply(maskingKey: maskingKeys.draw()), on: loop)
             case .violation(let error):
                 fail(names.violation(error.sentence), on: loop)
@@ -82,6 +83,11 @@ extension RemoteConnection {
                     webSocket.close(error.closeCode, reason: error.sentence, maskingKey: maskingKeys.draw()), on: loop)
             }
         }
+    }
+
+    private func meaning(of frame: CloseFrame) -> End {
+        let close = EndpointClose(code: frame.code?.rawValue, reason: frame.reason, redaction: redaction)
+        return route.flatMap { close.failure(route: $0) }.map(End.failed) ?? .finished
     }
 
     func giveBackEmptyBuffer(on loop: isolated Loop) {

@@ -201,13 +201,13 @@ extension Tunnel {
     }
 
     private func sendRequestIfReady(on loop: isolated Loop) {
-        guard let signed = dial.signed, let remote else { return }
+        guard let route, let signed = dial.signed, let remote else { return }
         clock.requested = .now
         do throws(UpgradeRequest.Invalid) {
             let request = try UpgradeRequest(
                 host: signed.url.hostHeader, pathAndQuery: signed.url.pathAndQuery, key: SecureRandom.bytes(16),
                 userAgent: services.userAgent)
-            remote.setRequest(request, on: loop)
+            remote.setRequest(request, to: route, redaction: dial.redaction, on: loop)
         } catch {
             run(machine.failed(Failure(.internal, "the signed request cannot be sent", why: error.sentence)), on: loop)
         }
@@ -269,24 +269,6 @@ extension Tunnel {
 
     /// The dial goes over a spare, and no byte of an answer came: whatever is wrong with it may be the spare's alone.
     var isOnSilentSpare: Bool { dial.usesSpare && machine.state == .dialing(.upgrade) && remote?.hasAnswered == false }
-
-    /// Reports the end of the endpoint's bytes to the state machine, if they ended.
-    func noteEnd(of remote: RemoteConnection, on loop: isolated Loop) {
-        switch remote.end {
-        case nil: break
-        case .failed(let failure): run(machine.failed(dial.redaction.failure(failure)), on: loop)
-        case .closed(let close):
-            let close = EndpointClose(code: close.code?.rawValue, reason: close.reason, redaction: dial.redaction)
-            let failure = route.flatMap { close.failure(route: $0) }
-            run(machine.remoteEnded(failure.map(CloseReason.failed) ?? reasonOfOrderlyClose), on: loop)
-        }
-    }
-
-    private var reasonOfOrderlyClose: CloseReason {
-        .orderlyClose(
-            left: clock.timers[.maxDuration].map { ContinuousClock.now.duration(to: $0.at) },
-            of: handle.request.maxDuration)
-    }
 
     func remoteIsReady(on loop: isolated Loop) {
         switch machine.state {

@@ -83,6 +83,19 @@ extension Tunnel {
         }
     }
 
+    /// Reports the end of the remote side's bytes to the state machine, if they ended.
+    func noteEnd(of remote: RemoteConnection, on loop: isolated Loop) {
+        switch remote.end {
+        case nil: return
+        case .failed(let failure): run(machine.remoteEnded(.failed(failure)), on: loop)
+        case .finished:
+            let end = clock.timers[.maxDuration]?.at
+            let left = end.map { ContinuousClock.now.duration(to: $0) }
+            run(machine.remoteEnded(.orderlyClose(left: left, of: handle.request.maxDuration)), on: loop)
+        }
+        if remote.isOver { run(machine.remoteGone(), on: loop) }
+    }
+
     /// Ends the tunnel for a failure that the connection did not find itself. Bytes from before it are still delivered.
     func connectionFailed(_ failure: Failure, on loop: isolated Loop) {
         run(machine.failed(failure), on: loop)
@@ -101,9 +114,9 @@ extension Tunnel {
             rounds -= 1
             let buffer = loop.buffers.borrow()
             defer { loop.buffers.giveBack(buffer) }
-            buffer.start = RemoteConnection.headroom
+            buffer.start = remote.headroom
             buffer.end = buffer.start
-            let free = UnsafeMutableRawBufferPointer(rebasing: buffer.free.prefix(RemoteConnection.largestPayload))
+            let free = UnsafeMutableRawBufferPointer(rebasing: buffer.free.prefix(remote.largestPayload))
             switch local.read(into: free) {
             case .bytes(let count):
                 buffer.end += count
