@@ -57,7 +57,7 @@ public struct Endpoint: Sendable, Hashable {
     public let targetAddress: String?
 
     /// Whether this is how an endpoint's id is written.
-    public static func isID(_ text: String) -> Bool { Identifier.isResource(text, prefix: "eice") }
+    public static func isID(_ text: String) -> Bool { Identifier.isEndpoint(text) }
 
     public init(
         id: String,

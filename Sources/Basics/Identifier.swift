@@ -1,5 +1,3 @@
-import Basics
-
 /// What names that AWS gives look like. An answer that has something else in such a place has nothing there: these texts reach
 /// command lines, host names, log fields and hints that people paste.
 public enum Identifier {
@@ -23,6 +21,26 @@ public enum Identifier {
             isSmallOrDigit($0) || isSmallOrDigit($0 | 0x20) && $0 >= UInt8(ascii: "A") || "-.".utf8.contains($0)
         }
     }
+
+    /// The id of an EC2 Instance Connect Endpoint.
+    public static func isEndpoint(_ text: String) -> Bool { isResource(text, prefix: "eice") }
+
+    /// A name that people choose, such as a profile's: up to 512 bytes without control characters.
+    public static func isName(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= longestName
+            && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
+    }
+
+    /// A region as its name is written, whether it exists or not: small letters, digits and hyphens.
+    public static func isRegion(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= longestID
+            && text.utf8.allSatisfy { isSmallOrDigit($0) || $0 == UInt8(ascii: "-") }
+    }
+
+    /// Bytes of a name.
+    public static let longestName = 512
+    /// Bytes of a region's name or an endpoint's id; AWS's have 14 and 22.
+    public static let longestID = 64
 
     private static func isSmallOrDigit(_ byte: UInt8) -> Bool {
         UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
