@@ -162,7 +162,8 @@ let package = Package(
             swiftSettings: strict),
 
         // The control protocol: its types, its two ends.
-        .target(name: "ControlProtocol", dependencies: ["Descriptors", "Failures"], swiftSettings: strict),
+        .target(
+            name: "ControlProtocol", dependencies: ["Basics", "Descriptors", "Failures"], swiftSettings: strict),
         // Lines to values and back, by Foundation.
         .target(name: "ControlCodec", dependencies: ["ControlProtocol", "Failures"], swiftSettings: strict),
         .testTarget(
@@ -247,7 +248,7 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "AWS", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
+                "Daemon", "AWS", "Basics", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
                 "SecureSocket", "ServiceManager", "SocketIO", "Tunnels", "TestSupport", logging,
             ],
             swiftSettings: strict),

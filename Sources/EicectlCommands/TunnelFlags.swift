@@ -1,38 +1,60 @@
 import ArgumentParser
 import ControlProtocol
-import EicectlProxy
+import Failures
 
-/// The options of a tunnel, for the argument parser.
-struct TunnelFlags: ParsableArguments {
-    @Option(help: ArgumentHelp("A profile of the AWS configuration.", valueName: "profile"), completion: .profiles)
-    var profile: String?
+/// The options of a tunnel, for the argument parser: one for each row of the table of settings.
+///
+/// The argument parser finds a command's options by a mirror of it, and gives their values back by decoding. Both are done
+/// by hand here, since there is no property for each option.
+struct TunnelFlags: ParsableArguments, CustomReflectable {
+    private var flags: [String: Option<String?>] = [:]
 
-    @Option(help: ArgumentHelp("A region.", valueName: "region"), completion: .regions)
-    var region: String?
+    init() {
+        for setting in TunnelSetting.all {
+            flags[setting.name] = Option(
+                name: .customLong(setting.option), help: ArgumentHelp(setting.help, valueName: setting.valueName),
+                completion: setting.suggestions.map { $0.completion(setting.choices) })
+        }
+    }
 
-    @Option(help: ArgumentHelp("The endpoint to use, and no other.", valueName: "eice-…"), completion: .endpoints)
-    var endpoint: String?
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: Key.self)
+        for setting in TunnelSetting.all {
+            flags[setting.name] = try container.decode(Option<String?>.self, forKey: Key(stringValue: setting.name))
+        }
+    }
 
-    @Option(
-        name: .customLong("endpoint-dns"),
-        help: ArgumentHelp(
-            "That endpoint's DNS name: with it and an address as TARGET nothing is looked up.", valueName: "name"))
-    var endpointDNSName: String?
+    var customMirror: Mirror {
+        Mirror(
+            self,
+            children: TunnelSetting.all.compactMap { row -> Mirror.Child? in flags[row.name].map { (row.name, $0) } })
+    }
 
-    @Option(help: ArgumentHelp("Close a tunnel after this long: 1s to 1h.", valueName: "time"))
-    var maxDuration: String?
+    private struct Key: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
 
-    @Option(help: ArgumentHelp("Close a tunnel after this long without a byte.", valueName: "time"))
-    var idleTimeout: String?
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
 
-    @Option(
-        help: ArgumentHelp("Whom to serve first when an endpoint is full.", valueName: "interactive|normal"),
-        completion: .list(Priority.allCases.map(\.rawValue)))
-    var priority: String?
+    /// - Throws: `.usage` for a value that is not expected.
+    func options() throws(Failure) -> TunnelOptions {
+        var options = TunnelOptions()
+        for setting in TunnelSetting.all {
+            if let text = flags[setting.name]?.wrappedValue { try setting.parse(text, into: &options) }
+        }
+        return options
+    }
+}
 
-    var texts: TunnelOptionTexts {
-        TunnelOptionTexts(
-            profile: profile, region: region, endpoint: endpoint, endpointDNSName: endpointDNSName,
-            maxDuration: maxDuration, idleTimeout: idleTimeout, priority: priority)
+extension TunnelSetting.Suggestions {
+    fileprivate func completion(_ choices: [String]) -> CompletionKind {
+        switch self {
+        case .profiles: .profiles
+        case .regions: .regions
+        case .endpoints: .endpoints
+        case .choices: .list(choices)
+        }
     }
 }

@@ -1,3 +1,4 @@
+import ControlProtocol
 import Failures
 
 /// What `proxy` was told, parsed by hand: the argument parser alone takes longer than the whole of `proxy` may.
@@ -11,7 +12,7 @@ struct ProxyArguments: Equatable {
     var target: String
     var port = ServerPort.ssh
     var mode = Mode.automatic
-    var texts = TunnelOptionTexts()
+    var options = TunnelOptions()
     var socket: String?
 
     /// - Parameter arguments: those after the word `proxy`.
@@ -19,7 +20,7 @@ struct ProxyArguments: Equatable {
         var words: [String] = []
         var rest = arguments[...]
         var mode = Mode.automatic
-        var texts = TunnelOptionTexts()
+        var options = TunnelOptions()
         var socket: String?
         var optionsEnded = false
         while let argument = rest.popFirst() {
@@ -38,14 +39,11 @@ struct ProxyArguments: Equatable {
                 guard let next = rest.popFirst() else { throw Self.wrong("\(name) needs a value") }
                 return next
             }
+            if let setting = TunnelSetting.all.first(where: { name == "--\($0.option)" }) {
+                try setting.parse(try value(), into: &options)
+                continue
+            }
             switch name {
-            case "--profile": texts.profile = try value()
-            case "--region": texts.region = try value()
-            case "--endpoint": texts.endpoint = try value()
-            case "--endpoint-dns": texts.endpointDNSName = try value()
-            case "--max-duration": texts.maxDuration = try value()
-            case "--idle-timeout": texts.idleTimeout = try value()
-            case "--priority": texts.priority = try value()
             case "--socket": socket = try value()
             case "--pass-fd" where parts.count == 1, "--stdio" where parts.count == 1:
                 let wanted = name == "--stdio" ? Mode.copy : .passDescriptor
@@ -66,7 +64,7 @@ struct ProxyArguments: Equatable {
         }
         self.target = target
         self.mode = mode
-        self.texts = texts
+        self.options = options
         self.socket = socket
     }
 

@@ -28,7 +28,7 @@ public struct ProxyRequest {
         mode = arguments.mode
         parameters = ConnectParameters(
             target: arguments.target, remotePort: arguments.port, handoff: Self.mayPass(arguments.mode),
-            notices: true, options: try arguments.texts.options(environment: environmentVariable))
+            notices: true, options: try ShellVariables.ofProcess.completing(arguments.options))
         path = try SocketPath.find(option: arguments.socket)
     }
 

@@ -15,6 +15,29 @@ public struct ShellVariables {
         self.folder = folder
     }
 
+    /// Those of this process.
+    public static var ofProcess: ShellVariables {
+        ShellVariables(variable: environmentVariable, folder: { currentFolder() })
+    }
+
+    /// What is sent to the daemon: the options, and what the shell says.
+    ///
+    /// - Throws: `.usage` for options that do not go together, and as ``caller()`` does.
+    public func completing(_ options: TunnelOptions) throws(Failure) -> TunnelOptions {
+        for setting in TunnelSetting.all where setting.isSet(in: options) && setting.owner != setting.name {
+            guard let owner = TunnelSetting.all.first(where: { $0.name == setting.owner }), !owner.isSet(in: options)
+            else { continue }
+            throw Failure(
+                .usage, "--\(setting.option) without --\(owner.option)", why: "expected \(owner.expected) beside it")
+        }
+        var options = options
+        var caller = try caller()
+        // A named profile turns the keys of the environment off (botocore's `create_credential_resolver`).
+        if options.profile != nil { caller.accessKeyID = nil }
+        options.environment = caller.isEmpty ? nil : caller
+        return options
+    }
+
     /// - Throws: `.usage` when a variable's path is relative to a folder that cannot be found.
     public func caller() throws(Failure) -> CallerEnvironment {
         var variables: [String: String] = [:]

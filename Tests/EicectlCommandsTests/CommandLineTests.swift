@@ -1,6 +1,7 @@
 import ArgumentParser
 import ControlProtocol
 import Failures
+import TestSupport
 import Testing
 
 @testable import EicectlCommands

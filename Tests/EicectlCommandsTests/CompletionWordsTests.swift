@@ -1,5 +1,6 @@
 import ControlProtocol
 import Failures
+import TestSupport
 import Testing
 
 @testable import EicectlCommands

@@ -20,7 +20,7 @@ import Testing
         #expect(arguments.target == "i-1")
         #expect(arguments.port == 22)
         #expect(arguments.mode == .automatic)
-        #expect(arguments.texts == TunnelOptionTexts())
+        #expect(arguments.options == TunnelOptions())
     }
 
     @Test func optionsStandAnywhereAndInBothForms() throws {
@@ -33,10 +33,10 @@ import Testing
         #expect(arguments.mode == .copy)
         #expect(arguments.socket == "/s")
         #expect(
-            arguments.texts
-                == TunnelOptionTexts(
-                    profile: "dev", region: "eu-west-1", endpoint: "eice-1", endpointDNSName: "x.y", maxDuration: "1h",
-                    idleTimeout: "10m", priority: "normal"))
+            arguments.options
+                == TunnelOptions(
+                    profile: "dev", region: "eu-west-1", endpoint: "eice-1", endpointDNSName: "x.y", maxDuration: 3_600,
+                    idleTimeout: 600, priority: .normal))
     }
 
     @Test func afterTwoDashesEverythingIsAWord() throws {
@@ -57,13 +57,16 @@ import Testing
     }
 }
 
-@Suite struct TunnelOptionTextsTests {
-    func options(_ texts: TunnelOptionTexts, _ environment: [String: String] = [:]) throws(Failure) -> TunnelOptions {
-        try texts.options(environment: { environment[$0] })
+@Suite struct TunnelOptionTests {
+    func options(_ texts: [String], _ environment: [String: String] = [:]) throws(Failure) -> TunnelOptions {
+        let options = try ProxyArguments(["i-1"] + texts).options
+        return try ShellVariables(variable: { environment[$0] }, folder: { "/" }).completing(options)
     }
 
     @Test func lengthsOfTimeBecomeSeconds() throws {
-        let options = try options(TunnelOptionTexts(maxDuration: "1h", idleTimeout: "90s", priority: "interactive"))
+        let options = try options([
+            "--max-duration", "1h", "--idle-timeout", "90s", "--priority", "interactive",
+        ])
         #expect(options.maxDuration == 3600)
         #expect(options.idleTimeout == 90)
         #expect(options.priority == .interactive)
@@ -71,12 +74,10 @@ import Testing
     }
 
     @Test(arguments: [
-        TunnelOptionTexts(maxDuration: "2h"), TunnelOptionTexts(maxDuration: "0s"),
-        TunnelOptionTexts(maxDuration: "1500ms"), TunnelOptionTexts(maxDuration: "soon"),
-        TunnelOptionTexts(idleTimeout: "0"), TunnelOptionTexts(priority: "high"),
-        TunnelOptionTexts(endpointDNSName: "x.y"),
-    ]) func whatMakesNoSenseIsAUsageError(_ texts: TunnelOptionTexts) {
-        #expect { try options(texts) } throws: { ($0 as? Failure)?.kind == .usage }
+        "--max-duration=2h", "--max-duration=0s", "--max-duration=1500ms", "--max-duration=soon", "--idle-timeout=25h",
+        "--idle-timeout=-1", "--priority=high", "--endpoint-dns=x.y", "--endpoint=i-1", "--region=EU", "--profile=",
+    ]) func whatMakesNoSenseIsAUsageError(_ text: String) {
+        #expect { try options([text]) } throws: { ($0 as? Failure)?.kind == .usage }
     }
 
     @Test func shellsDefaultsTravelAndNoSecretDoes() throws {
@@ -84,12 +85,12 @@ import Testing
             "AWS_PROFILE": "p", "AWS_REGION": "r", "AWS_DEFAULT_REGION": "d", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "planted-secret", "AWS_SESSION_TOKEN": "planted-token",
         ]
-        let bare = try options(TunnelOptionTexts(), environment)
+        let bare = try options([], environment)
         #expect(
             bare.environment
                 == CallerEnvironment(profile: "p", region: "r", defaultRegion: "d", accessKeyID: "AKIDEXAMPLE"))
         // A named profile is the account: the key in the shell is none of it.
-        #expect(try options(TunnelOptionTexts(profile: "dev"), environment).environment?.accessKeyID == nil)
+        #expect(try options(["--profile", "dev"], environment).environment?.accessKeyID == nil)
         let sent = String(
             decoding: QuickConnect.request(ConnectParameters(target: "i", remotePort: 22, options: bare), client: "c"),
             as: UTF8.self)
@@ -97,6 +98,6 @@ import Testing
     }
 
     @Test func emptyVariablesCountAsNotSet() throws {
-        #expect(try options(TunnelOptionTexts(), ["AWS_PROFILE": "", "AWS_ACCESS_KEY_ID": ""]).environment == nil)
+        #expect(try options([], ["AWS_PROFILE": "", "AWS_ACCESS_KEY_ID": ""]).environment == nil)
     }
 }

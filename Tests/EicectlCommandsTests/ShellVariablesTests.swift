@@ -18,7 +18,8 @@ import Testing
             let request = QuickConnect.request(
                 ConnectParameters(
                     target: "i", remotePort: 22,
-                    options: try TunnelOptionTexts().options(environment: { $0 == variable.name ? "/value" : nil })),
+                    options: try ShellVariables(variable: { $0 == variable.name ? "/value" : nil }, folder: { "/" })
+                        .completing(TunnelOptions())),
                 client: "c")
             #expect(String(decoding: request, as: UTF8.self).contains("/value") == variable.isSent, "\(variable.name)")
             guard variable.isSent else {

@@ -19,9 +19,28 @@ public struct ForwardSetParameters: Codable, Hashable, Sendable {
     /// What is to be as if `forward.add` had not named it.
     public var unset: [Setting]
 
-    /// Something of a forward that has a default.
-    public enum Setting: String, Codable, Hashable, Sendable, CaseIterable {
-        case bind, profile, environment, region, endpoint, maxDuration, idleTimeout
+    /// Something of a forward that has a default: `bind`, `environment`, and the tunnel's settings that say so.
+    public struct Setting: RawRepresentable, Codable, Hashable, Sendable, CaseIterable {
+        public let rawValue: String
+        /// As `--unset` has it.
+        public let option: String
+
+        private init(_ name: String, option: String) {
+            rawValue = name
+            self.option = option
+        }
+
+        /// Nil for a setting without a default.
+        public init?(rawValue: String) {
+            guard let setting = Self.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+            self = setting
+        }
+
+        public static let bind = Setting("bind", option: "bind")
+        public static let environment = Setting("environment", option: "environment")
+        public static let allCases =
+            [bind, environment]
+            + TunnelSetting.all.filter { $0.places.contains(.unset) }.map { Setting($0.name, option: $0.option) }
     }
 
     public init(

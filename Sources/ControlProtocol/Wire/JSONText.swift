@@ -27,6 +27,13 @@ struct JSONText {
         quote(value)
     }
 
+    mutating func member(named key: String, _ value: Int) {
+        separate()
+        quote(key)
+        bytes.append(UInt8(ascii: ":"))
+        bytes.append(contentsOf: String(value).utf8)
+    }
+
     mutating func member(_ key: StaticString, _ values: [String]?) {
         guard let values else { return }
         begin(key)

@@ -35,13 +35,13 @@ public enum QuickConnect {
     }
 
     private static func write(_ options: TunnelOptions, into text: inout JSONText) {
-        text.member("profile", options.profile)
-        text.member("region", options.region)
-        text.member("endpoint", options.endpoint)
-        text.member("endpointDNSName", options.endpointDNSName)
-        text.member("maxDuration", options.maxDuration)
-        text.member("idleTimeout", options.idleTimeout)
-        text.member("priority", options.priority?.rawValue)
+        for setting in TunnelSetting.all where setting.places.contains(.requests) {
+            switch setting[options] {
+            case .text(let value): text.member(named: setting.name, value)
+            case .seconds(let value): text.member(named: setting.name, value)
+            case nil: break
+            }
+        }
         guard let environment = options.environment else { return }
         text.object("environment") { text in
             text.member("profile", environment.profile)

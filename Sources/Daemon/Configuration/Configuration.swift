@@ -9,7 +9,7 @@ import Tunnels
 public struct Configuration: Sendable, Equatable {
     public var defaults = Defaults()
     /// By the name of an AWS profile: what differs from the defaults where that profile is named.
-    public var profiles: [String: Profile] = [:]
+    public var profiles: [String: TunnelOptions] = [:]
     /// By endpoint id (`eice-…`). An endpoint that is not named has the defaults of ``Endpoint``.
     public var endpoints: [String: Endpoint] = [:]
     /// By forward name. What a forward leaves out stands here as `[defaults]` has it.
@@ -20,15 +20,14 @@ public struct Configuration: Sendable, Equatable {
 
     public init() {}
 
-    /// What a tunnel has that does not say otherwise.
+    /// The settings of a tunnel that does not say otherwise, its profile apart.
     ///
     /// - Parameter profile: the AWS profile it uses, where one is named.
-    public func standard(for profile: String?) -> Profile {
-        let own = profile.flatMap { profiles[$0] }
-        var standard = own ?? Profile()
-        standard.region = standard.region ?? defaults.region
-        standard.maxDuration = standard.maxDuration ?? defaults.maxDuration
-        standard.idleTimeout = standard.idleTimeout ?? defaults.idleTimeout
+    public func standard(for profile: String?) -> TunnelOptions {
+        var standard = profile.flatMap { profiles[$0] } ?? TunnelOptions()
+        standard.fill(from: defaults.tunnel)
+        standard.fill(from: .standard)
+        standard.profile = nil
         return standard
     }
 
@@ -39,36 +38,13 @@ public struct Configuration: Sendable, Equatable {
 extension Configuration {
     /// `[defaults]`: what a forward or a `proxy` has that does not say otherwise.
     public struct Defaults: Sendable, Equatable {
-        /// Nil: as the AWS CLI chooses (`AWS_PROFILE`, then "default").
-        public var profile: String?
-        /// Nil: as the AWS CLI chooses.
-        public var region: String?
+        public var tunnel = TunnelOptions()
         /// An IP address to listen on. Nil: both loopback addresses.
         public var bind: String?
-        /// Whole seconds, at most the hour that the service allows.
-        public var maxDuration = Duration.seconds(3_600)
-        /// Whole seconds. Nil: no limit.
-        public var idleTimeout: Duration?
         /// Users of this machine, by number, whom forwards serve beside the daemon's own.
         public var allowUsers: Set<UInt32>?
         /// Networks whose hosts may use forwards that other hosts can reach. Nil: all.
         public var allowNetworks: [Network]?
-
-        public init() {}
-    }
-
-    /// `[profiles.NAME]`: what a forward or a `proxy` has that names this AWS profile and does not say otherwise. Nil: as in
-    /// `[defaults]`.
-    public struct Profile: Sendable, Equatable {
-        public var region: String?
-        /// An endpoint's id, to use it and no other.
-        public var endpoint: String?
-        /// The DNS name of `endpoint`.
-        public var endpointDNSName: String?
-        /// Whole seconds.
-        public var maxDuration: Duration?
-        /// Whole seconds. Zero: no limit, though `[defaults]` has one.
-        public var idleTimeout: Duration?
 
         public init() {}
     }
@@ -95,18 +71,8 @@ extension Configuration {
         public var allowUsers: Set<UInt32> = []
         /// Networks whose hosts may use it, where other hosts can reach it. Nil: all.
         public var allowNetworks: [Network]?
-        public var profile: String?
-        public var region: String?
-        /// An endpoint's id, to use it and no other.
-        public var endpoint: String?
-        /// The DNS name of `endpoint`: with it and an address as the target nothing is looked up.
-        public var endpointDNSName: String?
-        /// Whole seconds.
-        public var maxDuration = Defaults().maxDuration
-        /// Whole seconds. Nil: no limit.
-        public var idleTimeout: Duration?
-        /// Who is served first while slots are taken.
-        public var priority = Priority.normal
+        /// Complete: with what the defaults and the profile have.
+        public var tunnel = TunnelOptions.standard
         /// Warm tunnels to keep ready.
         public var warm = 0
 

@@ -1,57 +1,43 @@
-import AWS
+import Basics
 import ControlProtocol
 import Failures
-import InstanceConnect
 import Logging
 import SocketIO
 
 /// Every key that the configuration knows, table by table.
 enum ConfigurationKeys {
-    static let defaults: [ConfigurationSetting<Configuration.Defaults>] = [
-        .text("profile", \.profile, "the name of an AWS profile", where: ConfigurationText.isName),
-        .text("region", \.region, "an AWS region such as \"eu-west-1\"", where: ConfigurationText.isRegion),
-        .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isBindAddress),
-        .maxDuration(\.maxDurationIfSet),
-        .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
-        .users("allow_users", \.allowUsers),
-        .networks("allow_networks", \.allowNetworks),
-    ]
+    static let defaults: [ConfigurationSetting<Configuration.Defaults>] =
+        tunnel(.defaults, \.tunnel) + [
+            .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isBindAddress),
+            .users("allow_users", \.allowUsers),
+            .networks("allow_networks", \.allowNetworks),
+        ]
 
-    static let profile: [ConfigurationSetting<Configuration.Profile>] = [
-        .text("region", \.region, "an AWS region such as \"eu-west-1\"", where: ConfigurationText.isRegion),
-        .text(
-            "endpoint", \.endpoint, "the id of an EC2 Instance Connect Endpoint (eice-…)",
-            where: ConfigurationText.isEndpointID),
-        .text("endpoint_dns", \.endpointDNSName, "the endpoint's DNS name", where: ConfigurationText.isHostName),
-        .maxDuration(\.maxDuration),
-        .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
-    ]
+    static let profile: [ConfigurationSetting<TunnelOptions>] = tunnel(.profiles, \.self)
+
+    /// The settings of a tunnel that a table of the configuration has.
+    private static func tunnel<Values>(
+        _ place: TunnelSetting.Places, _ path: ConfigurationSetting<Values>.Path<TunnelOptions>
+    ) -> [ConfigurationSetting<Values>] {
+        TunnelSetting.all.filter { $0.places.contains(place) }.map { .tunnel($0, path, in: place) }
+    }
 
     static let endpoint: [ConfigurationSetting<Configuration.Endpoint>] = [
         .integer("max_connections", \.maxConnections, 1...1_000)
     ]
 
-    static let forward: [ConfigurationSetting<ForwardDraft>] = [
-        .text(
-            "target", \.target, "an instance id, a private address, a Name tag or a private DNS name",
-            where: ConfigurationText.isName),
-        .remotePort,
-        .local,
-        .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isBindAddress),
-        .boolean("allow_remote", \.allowRemote),
-        .users("allow_users", \.allowUsers),
-        .networks("allow_networks", \.allowNetworks),
-        .text("profile", \.profile, "the name of an AWS profile", where: ConfigurationText.isName),
-        .text("region", \.region, "an AWS region such as \"eu-west-1\"", where: ConfigurationText.isRegion),
-        .text(
-            "endpoint", \.endpoint, "the id of an EC2 Instance Connect Endpoint (eice-…)",
-            where: ConfigurationText.isEndpointID),
-        .text("endpoint_dns", \.endpointDNSName, "the endpoint's DNS name", where: ConfigurationText.isHostName),
-        .maxDuration(\.maxDuration),
-        .seconds("idle_timeout", \.idleTimeout, 1...86_400, zero: "none"),
-        .priority,
-        .integer("warm", \.warm, 0...5),
-    ]
+    static let forward: [ConfigurationSetting<ForwardDraft>] =
+        [
+            .text(
+                "target", \.target, "an instance id, a private address, a Name tag or a private DNS name",
+                where: Identifier.isName),
+            .remotePort,
+            .local,
+            .text("bind", \.bind, "an IP address such as \"127.0.0.1\"", where: ConfigurationText.isBindAddress),
+            .boolean("allow_remote", \.allowRemote),
+            .users("allow_users", \.allowUsers),
+            .networks("allow_networks", \.allowNetworks),
+        ] + tunnel(.forwards, \.tunnel) + [.integer("warm", \.warm, ForwardLimits.warmTunnels)]
 
     static let timeouts: [ConfigurationSetting<Configuration.Timeouts>] = [
         .duration("resolve", \.tunnel.resolve, phase),
@@ -93,27 +79,8 @@ struct ForwardDraft: Sendable {
     var allowRemote = false
     var allowUsers: Set<UInt32>?
     var allowNetworks: [Network]?
-    var profile: String?
-    var region: String?
-    var endpoint: String?
-    var endpointDNSName: String?
-    var maxDuration: Duration?
-    var idleTimeout: Duration?
-    var priority = Priority.normal
+    var tunnel = TunnelOptions()
     var warm = 0
-}
-
-extension Configuration.Defaults {
-    /// The same as `maxDuration`, in the form that a forward's own has.
-    fileprivate var maxDurationIfSet: Duration? {
-        get { maxDuration }
-        set { maxDuration = newValue ?? maxDuration }
-    }
-}
-
-extension ConfigurationSetting {
-    /// The service closes a connection after an hour, whatever was asked for.
-    fileprivate static func maxDuration(_ path: Path<Duration?>) -> Self { .seconds("max_duration", path, 1...3_600) }
 }
 
 extension ConfigurationSetting<ForwardDraft> {
@@ -141,17 +108,6 @@ extension ConfigurationSetting<ForwardDraft> {
         })
 }
 
-extension ConfigurationSetting<ForwardDraft> {
-    fileprivate static let priority = Self(
-        name: "priority", expected: "\"normal\" or \"interactive\"", standard: { "\"\($0.priority.rawValue)\"" },
-        read: { node, draft in
-            guard let priority = node.text.flatMap(Priority.init(rawValue:)) else { return false }
-            draft.priority = priority
-            return true
-        },
-        choices: Priority.allCases.map(\.rawValue))
-}
-
 extension ConfigurationSetting<Configuration.Log> {
     fileprivate static let level = Self(
         name: "level",
@@ -165,29 +121,10 @@ extension ConfigurationSetting<Configuration.Log> {
         choices: Logger.Level.allCases.map(\.rawValue))
 }
 
-/// What texts must look like. Names of AWS's are checked for shape alone: whether they exist the service says.
+/// The texts of a configuration and of requests that are no settings of a tunnel.
 enum ConfigurationText {
-    /// Bytes of the name of an AWS profile.
-    static let longestName = 512
-    /// Bytes of a region's name or an endpoint's id; AWS's have 14 and 22.
-    static let longestID = 64
     /// Bytes of a variable of a request's shell: a path has at most 4,096 (PATH_MAX).
     static let longestVariable = 4_096
-
-    @Sendable static func isName(_ text: String) -> Bool {
-        !text.isEmpty && text.utf8.count <= longestName
-            && text.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7F }
-    }
-
-    @Sendable static func isRegion(_ text: String) -> Bool {
-        text.utf8.count <= longestID && consists(text, ofLettersAnd: "-", capitals: false)
-    }
-
-    @Sendable static func isHostName(_ text: String) -> Bool { Identifier.isHostName(text) }
-
-    @Sendable static func isEndpointID(_ text: String) -> Bool {
-        text.utf8.count <= longestID && Endpoint.isID(text)
-    }
 
     @Sendable static func isBindAddress(_ text: String) -> Bool { bindAddress(text) != nil }
 
@@ -201,16 +138,5 @@ enum ConfigurationText {
             return nil
         }
         return address
-    }
-
-    private static func consists(_ text: String, ofLettersAnd others: String, capitals: Bool) -> Bool {
-        !text.isEmpty
-            && text.utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-                case UInt8(ascii: "A")...UInt8(ascii: "Z"): capitals
-                default: others.utf8.contains(byte)
-                }
-            }
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import ControlProtocol
 import Failures
 import InstanceConnect
@@ -72,7 +73,6 @@ struct ConfigurationReader {
 
     private mutating func readDefaults(_ table: [TOMLNode.Entry]) {
         table.read(ConfigurationKeys.defaults, table: "defaults", into: &configuration.defaults, problems: &problems)
-        if configuration.defaults.idleTimeout == .zero { configuration.defaults.idleTimeout = nil }
     }
 
     private mutating func readTimeouts(_ table: [TOMLNode.Entry]) {
@@ -92,12 +92,12 @@ struct ConfigurationReader {
 
     private mutating func readProfile(_ entry: TOMLNode.Entry) {
         let key = ConfigurationPlace.path("profiles", entry.key)
-        guard ConfigurationText.isName(entry.key) else {
+        guard Identifier.isName(entry.key) else {
             problems.add(ConfigurationPlace(entry, key: key), "expected the name of an AWS profile")
             return
         }
         guard let table = entry.value.entries else { return notATable(entry, "profiles") }
-        var profile = Configuration.Profile()
+        var profile = TunnelOptions()
         table.read(ConfigurationKeys.profile, table: key, into: &profile, problems: &problems)
         if profile.endpointDNSName != nil, profile.endpoint == nil,
             let value = table.first(where: { $0.key == "endpoint_dns" })?.value
@@ -111,7 +111,7 @@ struct ConfigurationReader {
 
     private mutating func readEndpoint(_ entry: TOMLNode.Entry) {
         let key = ConfigurationPlace.path("endpoints", entry.key)
-        guard ConfigurationText.isEndpointID(entry.key) else {
+        guard Identifier.isEndpoint(entry.key) else {
             problems.add(
                 ConfigurationPlace(entry, key: key), "expected the id of an EC2 Instance Connect Endpoint (eice-…)")
             return
@@ -163,17 +163,9 @@ struct ConfigurationReader {
         forward.allowRemote = draft.allowRemote
         forward.allowUsers = draft.allowUsers ?? defaults.allowUsers ?? []
         forward.allowNetworks = draft.allowNetworks ?? defaults.allowNetworks
-        forward.profile = draft.profile ?? defaults.profile
-        let standard = configuration.standard(for: forward.profile)
-        forward.region = draft.region ?? standard.region
-        // The name belongs to the id.
-        (forward.endpoint, forward.endpointDNSName) =
-            draft.endpoint == nil
-            ? (standard.endpoint, standard.endpointDNSName) : (draft.endpoint, draft.endpointDNSName)
-        forward.maxDuration = draft.maxDuration ?? standard.maxDuration ?? forward.maxDuration
-        let idleTimeout = draft.idleTimeout ?? standard.idleTimeout
-        forward.idleTimeout = idleTimeout == .zero ? nil : idleTimeout
-        forward.priority = draft.priority
+        forward.tunnel = draft.tunnel
+        forward.tunnel.profile = draft.tunnel.profile ?? defaults.tunnel.profile
+        forward.tunnel.fill(from: configuration.standard(for: forward.tunnel.profile))
         forward.warm = draft.warm
         return forward
     }
@@ -194,7 +186,7 @@ struct ConfigurationReader {
         if case .path = forward.local, draft.bind != nil {
             problems.add(place("bind"), "a Unix socket has no address to bind; remove bind, or make local a port")
         }
-        if draft.endpointDNSName != nil, draft.endpoint == nil {
+        if draft.tunnel.endpointDNSName != nil, draft.tunnel.endpoint == nil {
             problems.add(place("endpoint_dns"), Self.nameWithoutID)
         }
         if let bind = forward.bind, SocketAddress(ip: bind, port: 0)?.isLoopback == false {

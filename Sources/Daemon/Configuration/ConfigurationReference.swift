@@ -1,3 +1,5 @@
+import ControlProtocol
+
 /// The keys as the manual has them: tests compare `docs/configuration.md`, `docs/config.example.toml` and the man page with
 /// them, so that none can change alone.
 enum ConfigurationReference {
@@ -5,9 +7,12 @@ enum ConfigurationReference {
         var heading: String
         var keys: [Key]
 
-        /// `| key | what it takes | default`: the beginning of each key's row.
+        /// `| key | what it takes | default |`: the beginning of each key's row, or all of it where the meaning is known.
         var rows: [String] {
-            keys.map { "| `\($0.name)` | \($0.expected) | \($0.standard.map { "`\($0)`" } ?? "–") |" }
+            keys.map { key in
+                "| `\(key.name)` | \(key.expected) | \(key.standard.map { "`\($0)`" } ?? "–") |"
+                    + (key.meaning.map { " \($0) |" } ?? "")
+            }
         }
     }
 
@@ -16,12 +21,13 @@ enum ConfigurationReference {
         var expected: String
         /// The default as it would stand in the file; nil where there is none.
         var standard: String?
+        var meaning: String?
     }
 
     static var tables: [Table] {
         [
             table("[defaults]", ConfigurationKeys.defaults, Configuration.Defaults()),
-            table("[profiles.NAME]", ConfigurationKeys.profile, Configuration.Profile()),
+            table("[profiles.NAME]", ConfigurationKeys.profile, TunnelOptions()),
             table("[forwards.NAME]", ConfigurationKeys.forward, ForwardDraft()),
             table("[endpoints.\"eice-…\"]", ConfigurationKeys.endpoint, Configuration.Endpoint()),
             table("[timeouts]", ConfigurationKeys.timeouts, Configuration.Timeouts()),
@@ -35,6 +41,8 @@ enum ConfigurationReference {
     ) -> Table {
         Table(
             heading: heading,
-            keys: settings.map { Key(name: $0.name, expected: $0.expected, standard: $0.standard(standard)) })
+            keys: settings.map {
+                Key(name: $0.name, expected: $0.expected, standard: $0.standard(standard), meaning: $0.meaning)
+            })
     }
 }

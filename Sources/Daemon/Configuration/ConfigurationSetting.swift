@@ -1,3 +1,4 @@
+import ControlProtocol
 import Failures
 
 /// One key of the configuration: its name, what it takes, how it is read. The tables of these are the one place where
@@ -14,6 +15,8 @@ struct ConfigurationSetting<Values>: Sendable {
     var choices: [String] = []
     /// What each element of an array must be, so that the wrong one can be pointed at.
     var element: (expected: String, isValid: @Sendable (TOMLNode) -> Bool)?
+    /// For the manual, where the table of settings has it.
+    var meaning: String?
 }
 
 extension ConfigurationSetting {
@@ -33,24 +36,22 @@ extension ConfigurationSetting {
             })
     }
 
-    /// A length of time in whole seconds, which is what control messages and the service count in.
-    static func seconds(_ name: String, _ path: Path<Duration?>, _ range: ClosedRange<Int64>, zero: String? = nil)
-        -> Self
-    {
-        let longest = DurationText.format(.seconds(range.upperBound))
-        let shortest = DurationText.format(.seconds(range.lowerBound))
+    /// A setting of a tunnel, as the table has it. Its default stands where it is first.
+    static func tunnel(_ setting: TunnelSetting, _ path: Path<TunnelOptions>, in place: TunnelSetting.Places) -> Self {
+        let isFirst = place == .defaults || place == .forwards && !setting.places.contains(.defaults)
+        let meaning =
+            isFirst || !setting.places.contains(.defaults)
+            ? setting.meaning
+            : "As in `[defaults]`" + (place == .forwards ? ", for this forward" : "")
+                + (setting.zero == nil ? "." : "; 0 also where the default is another.")
+        let standard = isFirst ? setting.standard.map { "\"\(TunnelSetting.written($0))\"" } : nil
         return Self(
-            name: name,
-            expected: "a length of time from \(shortest) to \(longest) in whole seconds, such as \"10m\""
-                + (zero.map { ", or 0 for \($0)" } ?? ""),
-            standard: { values in values[keyPath: path].map { "\"\(DurationText.format($0))\"" } },
+            name: setting.key, expected: setting.expected, standard: { _ in standard },
             read: { node, values in
-                guard let value = node.duration, value.components.attoseconds == 0,
-                    range.contains(value.components.seconds) || (zero != nil && value == .zero)
-                else { return false }
-                values[keyPath: path] = value
-                return true
-            })
+                let text = setting.isLength ? node.text ?? node.number.map { String($0) } : node.text
+                return text.map { setting.read($0, into: &values[keyPath: path]) } ?? false
+            },
+            choices: setting.choices, meaning: meaning)
     }
 
     static func integer(_ name: String, _ path: Path<Int>, _ range: ClosedRange<Int>) -> Self {

@@ -20,62 +20,49 @@ extension RequestTranslation {
         new.allowsRemoteClients = try checkBind(
             new.bindAddress, allowRemote: parameters.allowRemote ?? old.allowsRemoteClients)
         new.isEphemeral = parameters.ephemeral ?? old.isEphemeral
-        if let priority = options.priority { new.priority = priority == .interactive ? .interactive : .normal }
         if let count = parameters.warm { new.warm = try warm(count) }
-        new.route = try changed(old.route, parameters, unset)
-        let profile = new.route.profile
-        if unset.contains(.maxDuration) { new.maxDuration = maxDuration(for: profile) }
-        if options.maxDuration != nil { new.maxDuration = try maxDuration(options, profile) }
-        if unset.contains(.idleTimeout) { new.idleTimeout = idleTimeout(for: profile) }
-        if options.idleTimeout != nil { new.idleTimeout = try idleTimeout(options, profile) }
+        if let target = parameters.target { new.route.target = try Target(parsing: target) }
+        if let port = parameters.remotePort { new.route.remotePort = try checkRemotePort(port) }
+        if let named = options.profile, let caller = options.environment, caller.variables != nil {
+            // The profile of that name which this shell sees.
+            new.route.environment = ShellEnvironment(caller, profile: named, own: environment).overlay
+        }
+        if unset.contains(.environment) { new.route.environment = nil }
+        new.tunnel = try changed(old.tunnel, options, unset)
         return new
     }
 
     private func changed(
-        _ old: RouteRequest, _ parameters: ForwardSetParameters, _ unset: Set<ForwardSetParameters.Setting>
-    ) throws(Failure) -> RouteRequest {
-        let options = parameters.options
-        try Self.checkAccount(profile: options.profile, region: options.region)
-        try Self.checkEndpoint(options)
+        _ old: TunnelOptions, _ options: TunnelOptions, _ unset: Set<ForwardSetParameters.Setting>
+    ) throws(Failure) -> TunnelOptions {
+        try options.check(as: .invalidRequest)
         var new = old
-        if let target = parameters.target { new.target = try Target(parsing: target) }
-        if let port = parameters.remotePort { new.remotePort = try checkRemotePort(port) }
-        new.profile = options.profile ?? (unset.contains(.profile) ? configuration.defaults.profile : old.profile)
-        if let named = options.profile, let caller = options.environment, caller.variables != nil {
-            // The profile of that name which this shell sees.
-            new.environment = ShellEnvironment(caller, profile: named, own: environment).overlay
-        }
-        if unset.contains(.environment) { new.environment = nil }
-        let standard = configuration.standard(for: new.profile)
-        new.region = options.region ?? (unset.contains(.region) ? standard.region : old.region)
-        // A name belongs to its endpoint, the one that was or that of the configuration.
-        if let endpoint = options.endpoint { (new.endpointID, new.endpointDNSName) = (endpoint, nil) }
-        if unset.contains(.endpoint) {
-            (new.endpointID, new.endpointDNSName) = (standard.endpoint, standard.endpointDNSName)
-        }
-        if let name = options.endpointDNSName {
-            guard new.endpointID != nil else {
+        let forgotten = TunnelSetting.all.filter { unset.map(\.rawValue).contains($0.name) }
+        // The profile first: it decides what the others are without a value of their own.
+        if forgotten.contains(where: { $0.name == "profile" }) { new.profile = configuration.defaults.tunnel.profile }
+        new.profile = options.profile ?? new.profile
+        var standard = configuration.standard(for: new.profile)
+        standard.profile = new.profile
+        for setting in forgotten { new.take(setting.name, from: standard) }
+        for setting in TunnelSetting.all where setting.isSet(in: options) {
+            if setting.owner == setting.name {
+                // What belonged to the old value goes with it.
+                new.take(setting.name, from: options)
+            } else if let owner = TunnelSetting.all.first(where: { $0.name == setting.owner }), owner.isSet(in: new) {
+                setting.copy(from: options, to: &new)
+            } else {
+                let value = setting[options].map(TunnelSetting.written) ?? ""
                 throw Failure(
-                    .invalidRequest, "\(name) belongs to no endpoint", why: "the forward is not bound to one",
-                    hint: "name the endpoint's id too")
+                    .invalidRequest, "\(value) belongs to no \(setting.owner)",
+                    why: "the forward is not bound to one", hint: "name the \(setting.owner) too")
             }
-            new.endpointDNSName = name
         }
         return new
     }
 
     private func checkContradictions(_ parameters: ForwardSetParameters) throws(Failure) {
         for setting in parameters.unset {
-            let isSet =
-                switch setting {
-                case .bind: parameters.bind != nil
-                case .profile: parameters.options.profile != nil
-                case .environment: false
-                case .region: parameters.options.region != nil
-                case .endpoint: parameters.options.endpoint != nil || parameters.options.endpointDNSName != nil
-                case .maxDuration: parameters.options.maxDuration != nil
-                case .idleTimeout: parameters.options.idleTimeout != nil
-                }
+            let isSet = setting == .bind ? parameters.bind != nil : parameters.options.hasAny(of: setting.rawValue)
             guard !isSet else {
                 throw Failure(.invalidRequest, "\(setting.rawValue) cannot be both set and unset")
             }

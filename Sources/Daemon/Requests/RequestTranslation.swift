@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import ControlProtocol
 import Failures
 import InstanceConnect
@@ -20,14 +21,13 @@ struct RequestTranslation {
         let allowsRemote = try checkBind(bind, allowRemote: parameters.allowRemote)
         var result: [ForwardSpecification] = []
         for mapping in parameters.mappings {
-            let route = try route(parameters.target, mapping.remotePort, parameters.options)
+            let (tunnel, environment) = try completed(parameters.options)
             var specification = ForwardSpecification(
-                name: try name(parameters, mapping), route: route, local: try place(mapping.local), bindAddress: bind,
-                maxDuration: try maxDuration(parameters.options, route.profile),
-                idleTimeout: try idleTimeout(parameters.options, route.profile))
+                name: try name(parameters, mapping), target: try Target(parsing: parameters.target),
+                remotePort: try checkRemotePort(mapping.remotePort), local: try place(mapping.local), bindAddress: bind,
+                tunnel: tunnel, environment: environment)
             specification.allowsRemoteClients = allowsRemote
             specification.isEphemeral = parameters.ephemeral
-            specification.priority = parameters.options.priority == .interactive ? .interactive : .normal
             specification.warm = try warm(parameters.warm)
             result.append(specification)
         }
@@ -37,15 +37,10 @@ struct RequestTranslation {
     /// One forward of the configuration file.
     func forward(named name: String, _ forward: Configuration.Forward) throws(Failure) -> ForwardSpecification {
         let allowsRemote = try checkBind(forward.bind, allowRemote: forward.allowRemote)
-        let route = RouteRequest(
-            target: try Target(parsing: forward.target), remotePort: forward.remotePort,
-            profile: forward.profile, region: forward.region, endpointID: forward.endpoint,
-            endpointDNSName: forward.endpointDNSName)
         var specification = ForwardSpecification(
-            name: name, route: route, local: try place(forward.local), bindAddress: forward.bind,
-            maxDuration: forward.maxDuration, idleTimeout: forward.idleTimeout)
+            name: name, target: try Target(parsing: forward.target), remotePort: forward.remotePort,
+            local: try place(forward.local), bindAddress: forward.bind, tunnel: forward.tunnel)
         specification.allowsRemoteClients = allowsRemote
-        specification.priority = forward.priority == .interactive ? .interactive : .normal
         specification.warm = forward.warm
         specification.access = AccessRules(users: forward.allowUsers, networks: forward.allowNetworks)
         specification.origin = ForwardSpecification.Origin.configuration
@@ -54,42 +49,32 @@ struct RequestTranslation {
 
     /// The tunnel of a `connect`.
     func tunnel(_ parameters: ConnectParameters, peer: String) throws(Failure) -> TunnelRequest {
-        let route = try route(parameters.target, parameters.remotePort, parameters.options)
-        var request = TunnelRequest(
-            route: route, peer: peer, maxDuration: try maxDuration(parameters.options, route.profile),
-            idleTimeout: try idleTimeout(parameters.options, route.profile),
-            waitsForTarget: ServerPort.speaksFirst(parameters.remotePort))
+        let (standard, environment) = try completed(parameters.options)
+        var tunnel = standard
         // A person waits for `proxy`, unless it says otherwise.
-        request.priority = parameters.options.priority == .normal ? .normal : .interactive
-        return request
+        tunnel.priority = parameters.options.priority ?? .interactive
+        let route = RouteRequest(
+            target: try Target(parsing: parameters.target), remotePort: try checkRemotePort(parameters.remotePort),
+            tunnel: tunnel, environment: environment)
+        return TunnelRequest(
+            route: route, peer: peer, tunnel: tunnel,
+            waitsForTarget: ServerPort.speaksFirst(parameters.remotePort))
     }
-
-    /// More than a few would only take slots from colleagues.
-    static let warmTunnels = 0...5
 
     func warm(_ count: Int?) throws(Failure) -> Int {
-        guard let count else { return 0 }
-        guard Self.warmTunnels.contains(count) else {
-            throw Failure(
-                .invalidRequest, "\(count) warm tunnels are out of range",
-                why: "a forward keeps at most \(Self.warmTunnels.upperBound)")
-        }
-        return count
+        try ForwardLimits.check(warm: count, as: .invalidRequest)
+        return count ?? 0
     }
 
-    private func route(_ target: String, _ port: UInt16, _ options: TunnelOptions) throws(Failure) -> RouteRequest {
-        let port = try checkRemotePort(port)
+    /// The settings of a request, with what the caller's environment and the configuration say.
+    private func completed(
+        _ options: TunnelOptions
+    ) throws(Failure) -> (tunnel: TunnelOptions, environment: EnvironmentOverlay?) {
         let account = try account(options)
-        let standard = configuration.standard(for: account.profile)
-        try Self.checkEndpoint(options)
-        // The name belongs to the id.
-        let endpoint =
-            options.endpoint == nil && options.endpointDNSName == nil
-            ? (id: standard.endpoint, name: standard.endpointDNSName)
-            : (id: options.endpoint, name: options.endpointDNSName)
-        return RouteRequest(
-            target: try Target(parsing: target), remotePort: port, profile: account.profile, region: account.region,
-            environment: account.environment, endpointID: endpoint.id, endpointDNSName: endpoint.name)
+        var tunnel = options
+        (tunnel.profile, tunnel.region, tunnel.environment) = (account.profile, account.region, nil)
+        tunnel.fill(from: configuration.standard(for: account.profile))
+        return (tunnel, account.environment)
     }
 
     /// Whose AWS account, and where.
@@ -103,33 +88,20 @@ struct RequestTranslation {
     /// Explicit options come first, then the caller's environment, then the configuration.
     /// - Throws: `.foreignCredentials` where the caller has keys that the daemon does not have.
     func account(_ options: TunnelOptions) throws(Failure) -> Account {
+        try options.check(as: .invalidRequest)
         let caller = options.environment ?? CallerEnvironment()
         try EnvironmentGuard.check(callerKeyID: caller.accessKeyID, profile: options.profile, environment: environment)
         let shell = ShellEnvironment(caller, profile: options.profile, own: environment)
         let profile =
-            options.profile ?? shell.profile ?? (shell.namesIdentity ? nil : configuration.defaults.profile)
+            options.profile ?? shell.profile ?? (shell.namesIdentity ? nil : configuration.defaults.tunnel.profile)
         let region =
             options.region ?? caller.region ?? caller.defaultRegion ?? configuration.standard(for: profile).region
-        try Self.checkAccount(profile: profile, region: region)
+        try Self.check(profile, "profile", longest: Identifier.longestName)
+        try Self.check(region, "region", longest: Identifier.longestID)
         for (name, value) in (shell.overlay?.values ?? [:]).sorted(by: { $0.key < $1.key }) {
             try Self.check(value, name, longest: ConfigurationText.longestVariable)
         }
         return Account(profile: profile, region: region, environment: shell.overlay)
-    }
-
-    static func checkEndpoint(_ options: TunnelOptions) throws(Failure) {
-        if let name = options.endpointDNSName, !ConfigurationText.isHostName(name) {
-            throw Failure(
-                .invalidRequest, "\"\(ForeignText.excerpt(name, limit: 60))\" is no endpoint's DNS name",
-                hint: "it is like eice-….ec2-instance-connect-endpoint.eu-west-1.amazonaws.com")
-        }
-        try check(options.endpoint, "endpoint", longest: ConfigurationText.longestID)
-        if let id = options.endpoint, !Endpoint.isID(id) { throw .noEndpointID(id) }
-    }
-
-    static func checkAccount(profile: String?, region: String?) throws(Failure) {
-        try check(profile, "profile", longest: ConfigurationText.longestName)
-        try check(region, "region", longest: ConfigurationText.longestID)
     }
 
     /// What is kept of a forward has a bound: it is in memory, in each status, and in a file that has one.
@@ -145,36 +117,6 @@ struct RequestTranslation {
     func checkRemotePort(_ port: UInt16) throws(Failure) -> UInt16 {
         guard port > 0 else { throw Failure(.invalidRequest, "0 is no remote port", hint: "SSH is 22, RDP is 3389") }
         return port
-    }
-
-    func maxDuration(_ options: TunnelOptions, _ profile: String?) throws(Failure) -> Duration {
-        guard let seconds = options.maxDuration else { return maxDuration(for: profile) }
-        guard ServiceLimits.tunnelSeconds.contains(seconds) else {
-            throw Failure(
-                .invalidRequest, "the max duration of \(seconds) s is out of range",
-                why: "a tunnel lives between 1 s and 1 h")
-        }
-        return .seconds(seconds)
-    }
-
-    /// What the configuration says where nobody else does.
-    func maxDuration(for profile: String?) -> Duration {
-        configuration.standard(for: profile).maxDuration ?? configuration.defaults.maxDuration
-    }
-
-    /// What the configuration says where nobody else does; nil for no limit.
-    func idleTimeout(for profile: String?) -> Duration? {
-        let standard = configuration.standard(for: profile).idleTimeout
-        return standard == .zero ? nil : standard
-    }
-
-    func idleTimeout(_ options: TunnelOptions, _ profile: String?) throws(Failure) -> Duration? {
-        guard let seconds = options.idleTimeout else { return idleTimeout(for: profile) }
-        guard ServiceLimits.tunnelSeconds.contains(seconds) else {
-            throw Failure(
-                .invalidRequest, "the idle timeout of \(seconds) s is out of range", why: "it is between 1 s and 1 h")
-        }
-        return .seconds(seconds)
     }
 
     /// A given name names one forward, and is the beginning of the names of several.
@@ -211,7 +153,7 @@ struct RequestTranslation {
 
     /// Other hosts may come in only where that was asked for in so many words.
     func checkBind(_ bind: String?, allowRemote: Bool) throws(Failure) -> Bool {
-        try Self.check(bind, "address", longest: ConfigurationText.longestID)
+        try Self.check(bind, "address", longest: Identifier.longestID)
         guard let bind, !Self.isLoopback(bind) else { return false }
         guard allowRemote else {
             throw Failure(

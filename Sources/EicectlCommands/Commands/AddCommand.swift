@@ -57,11 +57,12 @@ struct AddCommand: ParsableCommand {
     func parameters(
         environment: @escaping (String) -> String?, folder: @escaping @autoclosure () -> String?
     ) throws(Failure) -> ForwardAddParameters {
+        try ForwardLimits.check(warm: warm, as: .usage)
         var parsed: [Mapping] = []
         for text in mappings { parsed += try MappingText.parseAll(text, folder: folder()) }
         return ForwardAddParameters(
             name: name, target: target, mappings: parsed, bind: bind, allowRemote: allowRemote,
-            options: try tunnel.texts.options(environment: environment, folder: folder), warm: warm,
-            ephemeral: ephemeral)
+            options: try ShellVariables(variable: environment, folder: folder).completing(try tunnel.options()),
+            warm: warm, ephemeral: ephemeral)
     }
 }

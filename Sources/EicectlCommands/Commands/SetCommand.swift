@@ -49,9 +49,8 @@ struct SetCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Go back to the default of bind, profile, environment, region, endpoint, max-duration or idle-timeout.",
-            valueName: "setting"),
-        completion: .list(["bind", "profile", "environment", "region", "endpoint", "max-duration", "idle-timeout"]))
+            "Go back to the default of \(SetCommand.settings).", valueName: "setting"),
+        completion: .list(ForwardSetParameters.Setting.allCases.map(\.option)))
     var unset: [String] = []
 
     @OptionGroup var tunnel: TunnelFlags
@@ -70,11 +69,12 @@ struct SetCommand: ParsableCommand {
     func parameters(
         environment: @escaping (String) -> String? = environmentVariable, folder: @escaping @autoclosure () -> String?
     ) throws(Failure) -> ForwardSetParameters {
-        var options = try tunnel.texts.settings()
+        var options = try tunnel.options()
         if options.profile != nil {
             let shell = try ShellVariables(variable: environment, folder: folder).caller()
             options.environment = CallerEnvironment(variables: shell.variables ?? [:], files: shell.files)
         }
+        try ForwardLimits.check(warm: warm, as: .usage)
         var settings: [ForwardSetParameters.Setting] = []
         for text in unset { settings.append(try Self.setting(text)) }
         var parameters = ForwardSetParameters(
@@ -95,19 +95,16 @@ struct SetCommand: ParsableCommand {
         return port
     }
 
+    /// The settings that have a default, as a sentence lists them.
+    private static let settings: String = {
+        let options = ForwardSetParameters.Setting.allCases.map(\.option)
+        return options.dropLast().joined(separator: ", ") + " or " + (options.last ?? "")
+    }()
+
     private static func setting(_ text: String) throws(Failure) -> ForwardSetParameters.Setting {
-        switch text {
-        case "bind": return .bind
-        case "profile": return .profile
-        case "environment": return .environment
-        case "region": return .region
-        case "endpoint": return .endpoint
-        case "max-duration": return .maxDuration
-        case "idle-timeout": return .idleTimeout
-        default:
-            throw Failure(
-                .usage, "--unset \(text)",
-                why: "expected bind, profile, environment, region, endpoint, max-duration or idle-timeout")
+        guard let setting = ForwardSetParameters.Setting.allCases.first(where: { $0.option == text }) else {
+            throw Failure(.usage, "--unset \(text)", why: "expected \(settings)")
         }
+        return setting
     }
 }

@@ -36,10 +36,10 @@ enum Suggestions {
     /// always by their ids. What forwards lead to is known without AWS.
     static func targets(_ daemon: ControlClient, _ line: CommandLineSoFar) throws(Failure) -> [String] {
         let known = try list(daemon).map(\.target)
-        var options = TunnelOptionTexts()
+        var options = TunnelOptions()
         options.profile = line.value(of: "--profile")
         options.region = line.value(of: "--region")
-        let parameters = TargetListParameters(options: try options.options(environment: environmentVariable))
+        let parameters = TargetListParameters(options: try ShellVariables.ofProcess.completing(options))
         guard let found = try? daemon.call(Methods.TargetList.self, parameters, timeout: patience) else { return known }
         let wantsID = line.word.hasPrefix("i-")
         return known

@@ -1,4 +1,6 @@
+import ControlProtocol
 import FoundationEssentials
+import Glibc
 import TestSupport
 import Testing
 
@@ -23,11 +25,40 @@ import Testing
         for table in ConfigurationReference.tables {
             let text = try #require(section(table.heading), "\(table.heading) has no section")
             let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
-            for row in table.rows where !rows.contains(where: { $0.hasPrefix(row + " ") && $0.count > row.count + 6 }) {
+            for (row, key) in zip(table.rows, table.keys)
+            where !rows.contains(where: {
+                key.meaning == nil ? $0.hasPrefix(row + " ") && $0.count > row.count + 6 : $0 == row
+            }) {
                 Issue.record("docs/configuration.md has no row in \(table.heading) that begins: \(row)")
             }
             #expect(rows.count == table.rows.count, "\(table.heading) documents keys that do not exist")
         }
+    }
+
+    /// `EICED_UPDATE_MANUAL=1` writes the rows of the tunnel's settings anew, and adds new ones to the example file.
+    @Test(.enabled(if: getenv("EICED_UPDATE_MANUAL") != nil)) func update() throws {
+        var (document, example) = (document, example)
+        for table in ConfigurationReference.tables where table.keys.contains(where: { $0.meaning != nil }) {
+            let text = try #require(section(table.heading))
+            let old = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
+            let rows = zip(table.keys, table.rows).map { key, row in
+                key.meaning == nil ? old.first { $0.hasPrefix("| `\(key.name)` ") }.map(String.init) ?? row : row
+            }
+            document = document.replacing(old.joined(separator: "\n"), with: rows.joined(separator: "\n"))
+            let heading = "#\(Self.exampleNames[table.heading] ?? table.heading)\n"
+            let start = try #require(example.ranges(of: heading).first).upperBound
+            let keys = example[start...].split(separator: "\n", omittingEmptySubsequences: false).prefix { !$0.isEmpty }
+            for key in table.keys where key.meaning != nil && !keys.contains(where: { $0.hasPrefix("#\(key.name) =") })
+            {
+                let setting = try #require(TunnelSetting.all.first { $0.key == key.name })
+                let value = setting.standard.map(TunnelSetting.written) ?? setting.choices.first
+                example.insert(
+                    contentsOf: "\n#\(key.name) = \"\(value ?? (setting.isLength ? "10m" : setting.valueName))\"",
+                    at: example.index(start, offsetBy: keys.joined(separator: "\n").count))
+            }
+        }
+        try Data(document.utf8).write(to: URL(filePath: "\(Repository.root)/docs/configuration.md"), options: .atomic)
+        try Data(example.utf8).write(to: URL(filePath: "\(Repository.root)/docs/config.example.toml"), options: .atomic)
     }
 
     @Test func theExampleIsValid() throws {
@@ -39,6 +70,11 @@ import Testing
     }
 
     // MARK: The example file
+
+    private static let exampleNames = [
+        "[profiles.NAME]": "[profiles.production]", "[forwards.NAME]": "[forwards.bastion]",
+        "[endpoints.\"eice-…\"]": "[endpoints.\"eice-0123456789abcdef0\"]",
+    ]
 
     /// With every setting switched on: those that are commented out begin with `#` and no blank.
     private var everything: [Substring] {
@@ -60,12 +96,8 @@ import Testing
             guard parts.count == 2 else { continue }
             #expect(found[table, default: [:]].updateValue(parts[1], forKey: parts[0]) == nil, "\(line) stands twice")
         }
-        let names = [
-            "[profiles.NAME]": "[profiles.production]", "[forwards.NAME]": "[forwards.bastion]",
-            "[endpoints.\"eice-…\"]": "[endpoints.\"eice-0123456789abcdef0\"]",
-        ]
         for table in ConfigurationReference.tables {
-            let heading = names[table.heading] ?? table.heading
+            let heading = Self.exampleNames[table.heading] ?? table.heading
             let keys = try #require(found[heading], "\(heading)")
             found[heading] = nil
             #expect(Set(keys.keys) == Set(table.keys.map(\.name)), "\(table.heading)")

@@ -30,7 +30,7 @@ import Testing
         let configuration = Configuration()
         #expect(configuration.endpoint("eice-1").maxConnections == 20)
         #expect(configuration.timeouts.tunnel.queue == .seconds(30))
-        #expect(configuration.defaults.maxDuration == .seconds(3_600))
+        #expect(configuration.standard(for: nil).maxDuration == 3_600)
     }
 
     @Test func everyKeyIsTaken() throws {
@@ -83,23 +83,19 @@ import Testing
         db.remotePort = 3_389
         db.local = .port(13_389)
         db.bind = "127.0.0.2"
-        db.profile = "p2"
-        db.region = "us-east-1"
-        db.endpoint = "eice-0a1"
-        db.endpointDNSName = "eice-0a1.example.com"
-        db.maxDuration = .seconds(1_200)
-        db.idleTimeout = .seconds(60)
+        db.tunnel = TunnelOptions(
+            profile: "p2", region: "us-east-1", endpoint: "eice-0a1", endpointDNSName: "eice-0a1.example.com",
+            maxDuration: 1_200, idleTimeout: 60, priority: .normal)
         #expect(configuration.forwards["db"] == db)
         // What is left out comes from the defaults, though they stand below; 0 means none; a path has no bind.
         var xy = Configuration.Forward()
         xy.target = "web"
         xy.remotePort = 22
         xy.local = .path("/run/x.sock")
-        xy.profile = "p1"
-        xy.region = "eu-west-1"
-        xy.maxDuration = .seconds(1_800)
+        xy.tunnel = TunnelOptions(
+            profile: "p1", region: "eu-west-1", maxDuration: 1_800, idleTimeout: 0, priority: .normal)
         #expect(configuration.forwards["x.y"] == xy)
-        #expect(configuration.defaults.idleTimeout == .seconds(1_800))
+        #expect(configuration.defaults.tunnel.idleTimeout == 1_800)
         #expect(configuration.endpoint("eice-0a1").maxConnections == 5)
         var timeouts = Configuration.Timeouts()
         timeouts.tunnel.resolve = .seconds(1)
@@ -272,14 +268,15 @@ import Testing
             idle_timeout = 0
             """)
         let (a, b, c) = (
-            configuration.forwards["a"], configuration.forwards["b"], configuration.forwards["c"]
+            configuration.forwards["a"]?.tunnel, configuration.forwards["b"]?.tunnel,
+            configuration.forwards["c"]?.tunnel
         )
         #expect(a?.region == "us-east-1")
         #expect(a?.endpoint == "eice-1" && a?.endpointDNSName == "eice-1.example.com")
-        #expect(a?.maxDuration == .seconds(900) && a?.idleTimeout == nil)
+        #expect(a?.maxDuration == 900 && a?.idleTimeout == 0)
         // What stands at the forward counts for more, and another endpoint has another name.
         #expect(b?.region == "eu-west-2" && b?.endpoint == "eice-2" && b?.endpointDNSName == nil)
-        #expect(c?.region == "eu-west-1" && c?.endpoint == nil && c?.idleTimeout == .seconds(1_800))
+        #expect(c?.region == "eu-west-1" && c?.endpoint == nil && c?.idleTimeout == 1_800)
     }
 
     @Test(arguments: [

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import ControlProtocol
 import Failures
 import Glibc
@@ -23,10 +24,10 @@ import Testing
     @Test("a saved forward has the limits that requests have")
     func savedForwards() throws {
         for (seconds, isAllowed) in [(0, false), (1, true), (3_600, true), (3_601, false)] {
-            #expect(try isGood { $0.maxDuration = seconds } == isAllowed, "max duration \(seconds)")
+            #expect(try isGood { $0.tunnel.maxDuration = seconds } == isAllowed, "max duration \(seconds)")
         }
         for (seconds, isAllowed) in [(0, false), (1, true), (86_400, true), (86_401, false)] {
-            #expect(try isGood { $0.idleTimeout = seconds } == isAllowed, "idle timeout \(seconds)")
+            #expect(try isGood { $0.tunnel.idleTimeout = seconds } == isAllowed, "idle timeout \(seconds)")
         }
         for (count, isAllowed) in [(-1, false), (0, true), (5, true), (6, false)] {
             #expect(try isGood { $0.warm = count } == isAllowed, "warm \(count)")
@@ -60,6 +61,8 @@ import Testing
     func requests() {
         for (seconds, isAllowed) in [(0, false), (1, true), (3_600, true), (3_601, false)] {
             #expect(isTaken { $0.options.maxDuration = seconds } == isAllowed, "max duration \(seconds)")
+        }
+        for (seconds, isAllowed) in [(-1, false), (0, true), (1, true), (86_400, true), (86_401, false)] {
             #expect(isTaken { $0.options.idleTimeout = seconds } == isAllowed, "idle timeout \(seconds)")
         }
         for (count, isAllowed) in [(-1, false), (0, true), (5, true), (6, false)] {
@@ -103,15 +106,12 @@ import Testing
         var parameters = ForwardSetParameters(forward: "web", unset: [setting])
         let old = try ForwardSpecification.sample("web")
         #expect(throws: Never.self) { try translation.changed(old, parameters) }
-        switch setting {
-        case .bind: parameters.bind = "127.0.0.1"
         // The variables of a shell cannot be set.
-        case .environment: break
-        case .profile: parameters.options.profile = "p"
-        case .region: parameters.options.region = "r"
-        case .endpoint: parameters.options.endpoint = "eice-1"
-        case .maxDuration: parameters.options.maxDuration = 1
-        case .idleTimeout: parameters.options.idleTimeout = 1
+        if let row = TunnelSetting.all.first(where: { $0.name == setting.rawValue }) {
+            parameters.options = TunnelOptions(with: row)
+        } else {
+            #expect(setting == .bind)
+            parameters.bind = "127.0.0.1"
         }
         let failure = #expect(throws: Failure.self) { try translation.changed(old, parameters) }
         #expect(failure?.kind == .invalidRequest && failure?.what.hasPrefix(setting.rawValue) == true)
@@ -125,20 +125,20 @@ import Testing
 
     @Test("names in the configuration have their limits")
     func configuredNames() {
-        #expect(ConfigurationText.isName(String(repeating: "a", count: 512)))
-        #expect(!ConfigurationText.isName(String(repeating: "a", count: 513)) && !ConfigurationText.isName(""))
+        #expect(Identifier.isName(String(repeating: "a", count: 512)))
+        #expect(!Identifier.isName(String(repeating: "a", count: 513)) && !Identifier.isName(""))
         #expect(
-            ConfigurationText.isName(" ~") && !ConfigurationText.isName("\u{1F}") && !ConfigurationText.isName("\u{7F}")
+            Identifier.isName(" ~") && !Identifier.isName("\u{1F}") && !Identifier.isName("\u{7F}")
         )
         #expect(ForwardSpecification.isAcceptableName(String(repeating: "a", count: 64)))
         #expect(!ForwardSpecification.isAcceptableName(String(repeating: "a", count: 65)))
         #expect(ForwardSpecification.isAcceptableName("aZ9._-") && !ForwardSpecification.isAcceptableName("a/b"))
-        #expect(ConfigurationText.isHostName(String(repeating: "a", count: 253)))
-        #expect(!ConfigurationText.isHostName(String(repeating: "a", count: 254)))
-        #expect(!ConfigurationText.isHostName(".a") && ConfigurationText.isHostName("A-b.C"))
-        #expect(ConfigurationText.isEndpointID("eice-0") && !ConfigurationText.isEndpointID("eice-"))
-        #expect(!ConfigurationText.isEndpointID("eice-A") && !ConfigurationText.isEndpointID("i-0"))
-        #expect(ConfigurationText.isRegion("eu-west-1") && !ConfigurationText.isRegion("EU-west-1"))
+        #expect(Identifier.isHostName(String(repeating: "a", count: 253)))
+        #expect(!Identifier.isHostName(String(repeating: "a", count: 254)))
+        #expect(!Identifier.isHostName(".a") && Identifier.isHostName("A-b.C"))
+        #expect(Identifier.isEndpoint("eice-0") && !Identifier.isEndpoint("eice-"))
+        #expect(!Identifier.isEndpoint("eice-A") && !Identifier.isEndpoint("i-0"))
+        #expect(Identifier.isRegion("eu-west-1") && !Identifier.isRegion("EU-west-1"))
     }
 
     @Test(

@@ -1,6 +1,7 @@
 import AWS
 import ControlProtocol
 import Failures
+import TestSupport
 import Testing
 import Tunnels
 
@@ -11,8 +12,8 @@ import Tunnels
         _ old: ForwardSpecification? = nil, _ change: (inout ForwardSetParameters) -> Void
     ) throws -> ForwardSpecification {
         var configuration = Configuration()
-        configuration.defaults.profile = "usual"
-        configuration.defaults.maxDuration = .seconds(1_800)
+        configuration.defaults.tunnel.profile = "usual"
+        configuration.defaults.tunnel.maxDuration = 1_800
         var parameters = ForwardSetParameters(forward: "web")
         change(&parameters)
         return try RequestTranslation(configuration: configuration, environment: Environment([:]))
@@ -83,7 +84,7 @@ import Tunnels
 
     @Test func whatCannotBeIsRefused() {
         #expect(refusal { $0.options.maxDuration = 3_601 } == .invalidRequest)
-        #expect(refusal { $0.options.idleTimeout = 0 } == .invalidRequest)
+        #expect(refusal { $0.options.idleTimeout = -1 } == .invalidRequest)
         #expect(refusal { $0.remotePort = 0 } == .invalidRequest)
         #expect(refusal { $0.warm = 6 } == .invalidRequest)
         #expect(refusal { $0.target = "eice-1" } == .usage)

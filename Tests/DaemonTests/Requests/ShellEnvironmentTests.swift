@@ -154,7 +154,7 @@ import Tunnels
         _ shell: Variables, profile: String? = nil, own: Variables = [:], configured: String? = nil
     ) throws -> RequestTranslation.Account {
         var configuration = Configuration()
-        configuration.defaults.profile = configured
+        configuration.defaults.tunnel.profile = configured
         return try RequestTranslation(configuration: configuration, environment: Environment(own))
             .account(TunnelOptions(profile: profile, environment: sent(shell)))
     }

@@ -64,10 +64,10 @@ import Tunnels
         let few = try saved("a")
         try disk.save(few)
         var large = few
-        large[0].profile = String(repeating: "p", count: StateFolder.longestFile)
+        large[0].tunnel.profile = String(repeating: "p", count: StateFolder.longestFile)
         #expect(kind { try disk.save(large) } == .tooManyForwards)
         // The longest that is written is read: the limit is one.
-        large[0].profile = String(repeating: "p", count: StateFolder.longestFile - 1_000)
+        large[0].tunnel.profile = String(repeating: "p", count: StateFolder.longestFile - 1_000)
         try disk.save(large)
         disk.letGo()
         let loaded = self.disk().load(at: time)

@@ -1,6 +1,7 @@
 import AWS
 import ControlProtocol
 import InstanceConnect
+import TestSupport
 import Testing
 import Tunnels
 
@@ -48,16 +49,23 @@ extension ForwardSpecification {
     @Test func everyFieldOfAForwardIsSavedOrKnownNotToBe() throws {
         let specification = try ForwardSpecification.sample("web")
         let fields = Mirror(reflecting: specification).children.compactMap(\.label)
-        #expect(
-            Set(fields) == [
-                "name", "route", "local", "bindAddress", "allowsRemoteClients", "maxDuration", "idleTimeout",
-                "priority", "warm",
-                // Forwards that are saved have one value of these.
-                "isEphemeral", "origin", "access",
-            ])
         let route = Mirror(reflecting: specification.route).children.compactMap(\.label)
-        #expect(
-            Set(route) == ["target", "remotePort", "profile", "region", "environment", "endpointID", "endpointDNSName"])
+        let place: Set = [
+            "name", "route", "target", "remotePort", "environment", "local", "bindAddress", "allowsRemoteClients",
+            "warm",
+            // Forwards that are saved have one value of these.
+            "isEphemeral", "origin", "access",
+        ]
+        // All others are settings of its tunnels: as many, and each comes back.
+        #expect(Set(fields + route).subtracting(place).count == TunnelSetting.all.count)
+        for setting in TunnelSetting.all {
+            var changed = try ForwardSpecification.sample("web", bare: true)
+            var tunnel = changed.tunnel
+            setting.copy(from: TunnelOptions(with: setting), to: &tunnel)
+            changed.tunnel = tunnel
+            #expect(try changed != .sample("web", bare: true) && changed.tunnel == tunnel, "\(setting.name)")
+            #expect(try SavedForward(changed).specification() == changed, "\(setting.name)")
+        }
     }
 
     @Test func theTextIsTheSameForTheSameForwardsInAnyOrder() throws {
