@@ -1,6 +1,5 @@
 import Failures
 import InstanceConnect
-import OpenSSL
 import SecureSocket
 
 /// What a connection is called in its sentences.
@@ -22,14 +21,10 @@ extension RemoteNames {
 
 extension RemoteNames {
     func handshakeFailure(_ error: TransportError) -> Failure {
-        switch error {
-        case .socket: connectionLost("during the TLS handshake", error)
-        case .tls(let tls) where tls.code == .truncated: connectionLost("during the TLS handshake", error)
-        case .tls(let tls):
-            Failure(
-                .tls, "TLS with \(host) failed", why: tls.reason,
-                hint: tls.hint(otherwise: "is a proxy in between? name its certificates with AWS_CA_BUNDLE"))
-        }
+        guard let flaw = error.flaw else { return connectionLost("during the TLS handshake", error) }
+        return Failure(
+            .tls, "TLS with \(host) failed", why: flaw.reason,
+            hint: flaw.hint(otherwise: "is a proxy in between? name its certificates with AWS_CA_BUNDLE"))
     }
 
     func connectionLost(_ when: String, _ error: TransportError? = nil) -> Failure {
