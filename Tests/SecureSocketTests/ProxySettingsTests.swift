@@ -115,7 +115,9 @@ import Testing
         #expect(proxy.refusal(status: 407, reason: "Not so", toHost: "h").why == "HTTP 407 Not so")
     }
 
-    @Test func anotherProxyUnderstandsTheRequest() async throws {
+    /// Against a real proxy.
+    @Test(.enabled("tinyproxy is not installed here") { Tinyproxy.isInstalled })
+    func tinyproxyUnderstandsTheRequest() async throws {
         let target = try LoopbackServer.echo()
         let proxy = try await Tinyproxy.start(login: "ann:s3cret")
         func firstLine(_ login: String) async throws -> String {

@@ -14,13 +14,13 @@ import Testing
 
     @Test func aCertificateOfTheNamedBundleIsTrusted() async throws {
         let folder = try TemporaryDirectory()
-        let stub = try await TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
+        let stub = try TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
         #expect(try await status(stub, stub.trustRoots) == 200)
     }
 
     @Test func anUnknownAuthorityIsRefusedWithAHint() async throws {
         let folder = try TemporaryDirectory()
-        let stub = try await TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
+        let stub = try TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
         let failure = await #expect(throws: Failure.self) { try await status(stub, nil) }
         #expect(failure?.kind == .tls)
         #expect(failure?.hint?.contains("AWS_CA_BUNDLE") == true)
@@ -28,7 +28,7 @@ import Testing
 
     @Test func anotherNameIsRefused() async throws {
         let folder = try TemporaryDirectory()
-        let stub = try await TLSStub(in: folder, names: [.dns("ec2.eu-west-1.amazonaws.com")])
+        let stub = try TLSStub(in: folder, names: [.dns("ec2.eu-west-1.amazonaws.com")])
         let failure = await #expect(throws: Failure.self) { try await status(stub, stub.trustRoots) }
         #expect(failure?.kind == .tls)
     }
@@ -54,7 +54,7 @@ import Testing
 struct TinyproxyTests {
     @Test func apiCallsGoThroughTheProxy() async throws {
         let folder = try TemporaryDirectory()
-        let stub = try await TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
+        let stub = try TLSStub(in: folder, names: [.address([127, 0, 0, 1])])
         let plain = try HTTPStub { _ in .init(200, "plain") }
         for login in [nil, "ann:s3cret"] {
             let proxy = try await Tinyproxy.start(login: login)
