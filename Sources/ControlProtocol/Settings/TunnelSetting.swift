@@ -1,6 +1,6 @@
 import Failures
 
-/// One setting of a tunnel: what it takes, where it can be given, and how people read of it.
+/// One setting of a tunnel: what it takes, where it can be given, and its documentation.
 public struct TunnelSetting: Sendable {
     /// A setting's value, without its type.
     public enum Value: Hashable, Sendable {
@@ -33,12 +33,12 @@ public struct TunnelSetting: Sendable {
     public let name: String
     /// On the command line, without its two dashes: `max-duration`.
     public let option: String
-    /// The setting that this one belongs to, which may be itself: they are taken over and forgotten together.
+    /// The setting that this one belongs to, or its own name. Settings of one owner are copied and reset together.
     public let owner: String
     public let places: Places
     /// What a value must be, to be read after "expected".
     public let expected: String
-    /// Nil where nothing is the default.
+    /// The default; nil where there is none.
     public let standard: Value?
     public let choices: [String]
     public let suggestions: Suggestions?
@@ -47,10 +47,12 @@ public struct TunnelSetting: Sendable {
     public let help: String
     /// For `docs/configuration.md`.
     public let meaning: String
-    /// What 0 is for a setting that it switches off.
+    /// What 0 means, such as "none"; nil where 0 is not allowed.
     public let zero: String?
     /// Seconds, of a length of time; 0 apart.
     public let range: ClosedRange<Int>?
+    /// The first version of the file of saved forwards that has the setting: an older daemon would lose it.
+    public let since: Int
 
     private let hint: String?
     private let isAllowed: @Sendable (Value) -> Bool
@@ -129,12 +131,14 @@ extension TunnelSetting {
     static func text(
         _ name: String, _ path: Path<String?>, option: String? = nil, of owner: String? = nil, valueName: String,
         in places: Places, expected: String, where isValid: @escaping @Sendable (String) -> Bool,
-        suggests suggestions: Suggestions? = nil, hint: String? = nil, help: String, meaning: String
+        suggests suggestions: Suggestions? = nil, hint: String? = nil, since: Int = 1, help: String,
+        meaning: String
     ) -> Self {
         Self(
             name: name, option: option ?? optionName(name), owner: owner ?? name, places: places, expected: expected,
             standard: nil, choices: [], suggestions: suggestions, valueName: valueName, help: help, meaning: meaning,
-            zero: nil, range: nil, hint: hint,
+            zero: nil, range: nil, since: since,
+            hint: hint,
             isAllowed: { if case .text(let text) = $0 { isValid(text) } else { false } },
             get: { $0[keyPath: path].map(Value.text) },
             put: { value, options in
@@ -152,7 +156,7 @@ extension TunnelSetting {
     /// - Parameter zero: what 0 stands for, where it is allowed.
     static func seconds(
         _ name: String, _ path: Path<Int?>, _ range: ClosedRange<Int>, standard: Int? = nil, zero: String? = nil,
-        in places: Places, help: String, meaning: String
+        in places: Places, since: Int = 1, help: String, meaning: String
     ) -> Self {
         let (shortest, longest) = (
             DurationText.format(.seconds(range.lowerBound)), DurationText.format(.seconds(range.upperBound))
@@ -163,7 +167,7 @@ extension TunnelSetting {
                 + (zero.map { ", or 0 for \($0)" } ?? ""),
             standard: standard.map(Value.seconds), choices: [], suggestions: nil, valueName: "time",
             help: "\(help): \(shortest) to \(longest)\(zero.map { ", or 0 for \($0)" } ?? "").", meaning: meaning,
-            zero: zero, range: range, hint: nil,
+            zero: zero, range: range, since: since, hint: nil,
             isAllowed: {
                 if case .seconds(let seconds) = $0 {
                     range.contains(seconds) || zero != nil && seconds == 0
@@ -184,7 +188,8 @@ extension TunnelSetting {
 
     /// One of a few words.
     static func choice<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
-        _ name: String, _ path: Path<Choice?>, standard: Choice? = nil, in places: Places, help: String, meaning: String
+        _ name: String, _ path: Path<Choice?>, standard: Choice? = nil, in places: Places, since: Int = 1, help: String,
+        meaning: String
     ) -> Self {
         let choices = Choice.allCases.map(\.rawValue)
         return Self(
@@ -192,6 +197,7 @@ extension TunnelSetting {
             expected: choices.map { "\"\($0)\"" }.joined(separator: " or "),
             standard: standard.map { .text($0.rawValue) }, choices: choices, suggestions: .choices,
             valueName: choices.joined(separator: "|"), help: help, meaning: meaning, zero: nil, range: nil,
+            since: since,
             hint: nil,
             isAllowed: { if case .text(let text) = $0 { Choice(rawValue: text) != nil } else { false } },
             get: { $0[keyPath: path].map { .text($0.rawValue) } },

@@ -36,7 +36,7 @@ extension ConfigurationSetting {
             })
     }
 
-    /// A setting of a tunnel, as the table has it. Its default stands where it is first.
+    /// A setting of a tunnel, as the table has it. The first table of the configuration that has the setting shows its default.
     static func tunnel(_ setting: TunnelSetting, _ path: Path<TunnelOptions>, in place: TunnelSetting.Places) -> Self {
         let isFirst = place == .defaults || place == .forwards && !setting.places.contains(.defaults)
         let meaning =

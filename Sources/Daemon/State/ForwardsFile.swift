@@ -1,3 +1,4 @@
+import ControlProtocol
 import Failures
 import FoundationEssentials
 import Tunnels
@@ -5,9 +6,10 @@ import Tunnels
 /// The text of `forwards.json`. Pure: bytes to forwards and back.
 enum ForwardsFile {
     static let name = "forwards.json"
-    /// The newest that this daemon understands. It writes the oldest that holds its forwards, so that an older daemon loses
-    /// nothing: 1, or 2 with variables of a shell.
-    static let version = 2
+    /// The newest version that this daemon understands. It writes the oldest that holds its forwards, so that an older daemon
+    /// loses nothing: 1, 2 with variables of a shell, or what the table of settings says.
+    static let version = TunnelSetting.all.map(\.since).reduce(environmentVersion, max)
+    fileprivate static let environmentVersion = 2
 
     /// What a file is.
     enum Reading: Equatable, Sendable {
@@ -51,8 +53,16 @@ enum ForwardsFile {
     static func text(_ forwards: [SavedForward]) throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        let needed = forwards.contains { $0.environment != nil } ? version : 1
+        let needed = forwards.map(\.version).max() ?? 1
         return Array(try encoder.encode(Document(version: needed, forwards: forwards))) + [UInt8(ascii: "\n")]
+    }
+}
+
+extension SavedForward {
+    /// The oldest version of the file that holds it.
+    fileprivate var version: Int {
+        TunnelSetting.all.filter { $0.isSet(in: tunnel) }.map(\.since)
+            .reduce(self.environment == nil ? 1 : ForwardsFile.environmentVersion, max)
     }
 }
 

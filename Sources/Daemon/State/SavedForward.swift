@@ -6,7 +6,7 @@ import SocketIO
 import Tunnels
 
 /// A forward as the state file has it: all that it takes to make it anew. Every field that a forward gets later belongs
-/// here too, and raises ``ForwardsFile/version``: an older daemon would lose it.
+/// here too, and raises ``ForwardsFile/version``: an older daemon would lose it. A setting raises it by its row in the table.
 @dynamicMemberLookup
 struct SavedForward: Hashable, Sendable {
     /// What is no setting of a tunnel.

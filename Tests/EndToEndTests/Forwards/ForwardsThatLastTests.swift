@@ -213,13 +213,13 @@ import Testing
 
             damaged.process.kill()
             try await damaged.process.exit()
-            try daemon.directory.write("state/eiced/forwards.json", "{\"version\": 3}")
+            try daemon.directory.write("state/eiced/forwards.json", "{\"version\": 99}")
             let future = try await EicedDaemon.start(in: daemon.directory)
             #expect(try await future.eicectl("status").output.contains("a newer eiced wrote them"))
             let request = ["add", "10.0.0.1", "22", "--name", "web"] + pinnedEndpoint
             let refused = try await future.startEicectl(request).result(of: "add")
             #expect(refused.code == 74, "\(refused)")
-            #expect(contents(of: StateFile.path(in: daemon.directory)) == "{\"version\": 3}")
+            #expect(contents(of: StateFile.path(in: daemon.directory)) == "{\"version\": 99}")
             unlink(StateFile.path(in: daemon.directory))
             #expect(try await future.startEicectl(request).result(of: "add").code == 0)
             #expect(try StateFile.read(in: daemon.directory)?.names == ["web"])
