@@ -129,35 +129,34 @@ let package = Package(
             dependencies: ["AWS", "BadTLS", "Basics", "Failures", "OpenSSL", "SecureSocket", "TestSupport", logging],
             swiftSettings: strict),
 
-        // What is special to EC2 Instance Connect Endpoints.
-        .target(name: "InstanceConnect", dependencies: ["AWS", "Basics", "Failures"], swiftSettings: strict),
+        // The seam: what a way to reach targets offers to tunnels. It knows none of them.
+        .target(name: "Transport", dependencies: ["Basics", "Failures", "SocketIO"], swiftSettings: strict),
         .testTarget(
-            name: "InstanceConnectTests",
-            dependencies: ["InstanceConnect", "AWS", "Basics", "Failures", "TestSupport", logging],
-            swiftSettings: strict),
+            name: "TransportTests", dependencies: ["Transport", "Basics", "Failures"], swiftSettings: strict),
 
-        // Forwards, pools, tunnels: the data path.
+        // The way through EC2 Instance Connect Endpoints.
         .target(
-            name: "Tunnels",
+            name: "InstanceConnect",
             dependencies: [
-                "AWS",
-                "Basics",
-                "Bounds",
-                "CLinux",
-                "Failures",
-                "InstanceConnect",
-                "OpenSSL",
-                "SecureSocket",
-                "SocketIO",
-                "WebSocket",
+                "AWS", "Basics", "Bounds", "Failures", "OpenSSL", "SecureSocket", "SocketIO", "Transport", "WebSocket",
                 logging,
             ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "InstanceConnectTests",
+            dependencies: ["InstanceConnect", "AWS", "Basics", "Failures", "TestSupport", "Transport", logging],
+            swiftSettings: strict),
+
+        // Forwards, pools, tunnels: the data path. It knows no transport.
+        .target(
+            name: "Tunnels",
+            dependencies: ["Basics", "Bounds", "CLinux", "Failures", "SocketIO", "Transport", logging],
             swiftSettings: strict),
         .testTarget(
             name: "TunnelsTests",
             dependencies: [
                 "Tunnels", "AWS", "Basics", "Failures", "InstanceConnect", "OpenSSL", "SecureSocket", "SocketIO",
-                "WebSocket", "TestSupport", logging,
+                "Transport", "WebSocket", "TestSupport", logging,
             ],
             swiftSettings: strict),
 
@@ -240,6 +239,7 @@ let package = Package(
                 "OpenSSL",
                 "ServiceManager",
                 "SocketIO",
+                "Transport",
                 "Tunnels",
                 argumentParser,
                 logging,
@@ -249,7 +249,7 @@ let package = Package(
             name: "DaemonTests",
             dependencies: [
                 "Daemon", "AWS", "Basics", "ControlCodec", "ControlProtocol", "Failures", "InstanceConnect", "OpenSSL",
-                "SecureSocket", "ServiceManager", "SocketIO", "Tunnels", "TestSupport", logging,
+                "SecureSocket", "ServiceManager", "SocketIO", "Transport", "Tunnels", "TestSupport", logging,
             ],
             swiftSettings: strict),
 

@@ -4,10 +4,10 @@ import InstanceConnect
 import Logging
 import OpenSSL
 import SocketIO
-import Tunnels
+import Transport
 
 /// Routes and signatures by discovery and the credential chain. What a dial has used is kept young for the next one.
-struct AWSRouter: TunnelRouter {
+struct AWSRouter: InstanceConnectRouter {
     private let context: AWSContext
     private let discovery: Discovery
     private let store: TrustStore
@@ -32,10 +32,10 @@ struct AWSRouter: TunnelRouter {
                 (request, margin) throws(Failure) in
                 _ = try await context.under(request.environment).credentials.credentials(profile: request.profile)
                 let (route, end) = try await discovery.renew(request, leaving: margin)
-                for endpoint in route.candidates {
+                for case let host? in route.candidates.map(\.host) {
                     // Behind a proxy a dial asks for the proxy's name alone.
-                    let proxy = try context.proxies.server(forHost: endpoint.dnsName, port: Int(endpoint.port))
-                    resolver.renew(proxy?.host ?? endpoint.dnsName, leaving: Self.marginOfNames)
+                    let proxy = try context.proxies.server(forHost: host.host, port: Int(host.port))
+                    resolver.renew(proxy?.host ?? host.host, leaving: Self.marginOfNames)
                 }
                 return end
             }, on: loop)
@@ -81,7 +81,7 @@ struct AWSRouter: TunnelRouter {
     private static func sign(
         _ route: Route, maxDuration: Int, with credentials: Credentials, by clock: SigningClock
     ) -> SignedTunnel {
-        let time = clock.now(for: .endpoint(route.endpoint.dnsName))
+        let time = clock.now(for: .endpoint(route.path.host?.host ?? ""))
         let url = OpenTunnelURL(route: route, maxDuration: maxDuration, credentials: credentials, at: time)
         return SignedTunnel(url: url, credentials: credentials)
     }

@@ -40,9 +40,10 @@ final class Daemon {
     private let status: ServiceStatus
     private let watchdog: Watchdog?
     private let router: AWSRouter
+    private let instanceConnect: InstanceConnectTransport
     private let tunnels: TunnelTable
     private let forwards: ForwardTable
-    private let pools: EndpointPools
+    private let pools: GatewayPools
     private let requests: ControlRequests
     private let server: ControlServer
     private let socket: ControlListener
@@ -81,18 +82,21 @@ final class Daemon {
             context: context, lookUpTimeToLive: settings.configuration.pool.lookUpTimeToLive, trust: trust,
             resolver: resolver, logger: logger, on: loop)
         self.router = router
-        pools = EndpointPools(limits: settings.configuration.poolLimits)
+        pools = GatewayPools(limits: settings.configuration.poolLimits)
         let relays = try Self.relayLoops()
         let notifier = settings.service.notifier
         watchdog = settings.service.watchdogInterval.map {
             Watchdog(interval: $0, relays: relays.all, on: loop) { notifier.watchdog() }
         }
+        var endpoints = InstanceConnectTransport.Settings(
+            resolver: resolver, tls: trust.system, connectTo: settings.connectTo, proxies: context.proxies,
+            userAgent: "eiced/\(EICEDVersion.current)")
+        endpoints.timeouts = settings.configuration.timeouts.dial
+        endpoints.spares = settings.configuration.spareSettings
+        instanceConnect = InstanceConnectTransport(router: router, settings: endpoints, logger: logger, on: loop)
         var services = TunnelServices(
-            router: router, resolver: resolver, tls: trust.system,
-            connectTo: settings.connectTo, proxies: context.proxies,
-            timeouts: settings.configuration.timeouts.tunnel, userAgent: "eiced/\(EICEDVersion.current)",
-            relays: relays, pools: pools, logger: logger, on: loop)
-        services.spares = settings.configuration.spareSettings
+            transports: [instanceConnect], timeouts: settings.configuration.timeouts.tunnel, relays: relays,
+            pools: pools, logger: logger, on: loop)
         services.warmTimeToLive = settings.configuration.pool.warmTimeToLive
         tunnels = TunnelTable(services: services)
         kept = DescriptorStore(settings.service.adopted, notifier: notifier, logger: logger, on: loop)
@@ -420,10 +424,10 @@ final class Daemon {
         configuration = fresh
         requests.configuration = fresh
         forwards.access = fresh.access
-        tunnels.apply(
-            fresh.timeouts.tunnel, spares: fresh.spareSettings, warmTimeToLive: fresh.pool.warmTimeToLive)
+        tunnels.apply(fresh.timeouts.tunnel, warmTimeToLive: fresh.pool.warmTimeToLive)
+        instanceConnect.apply(fresh.timeouts.dial, spares: fresh.spareSettings, on: loop)
         router.apply(lookUpTimeToLive: fresh.pool.lookUpTimeToLive, on: loop)
-        pools.apply(fresh.poolLimits, spares: fresh.spareSettings, on: loop)
+        pools.apply(fresh.poolLimits, on: loop)
         server.limits.hello = fresh.timeouts.hello
         if settings.logLevel == nil { setLogLevel(fresh.log.level) }
     }

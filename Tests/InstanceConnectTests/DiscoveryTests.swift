@@ -4,6 +4,7 @@ import Logging
 import Synchronization
 import TestSupport
 import Testing
+import Transport
 
 @testable import InstanceConnect
 
@@ -133,9 +134,9 @@ private struct Account: Sendable {
         let (discovery, stub) = try discovery(Account(instances: [.init()], endpoints: Self.doors))
         defer { withExtendedLifetime(stub) {} }
         let route = try await discovery.resolve(try request("i-00000000000000001"))
-        #expect(route.candidates.map(\.id) == ["eice-1", "eice-2", "eice-3"])
+        #expect(route.candidates.map(\.gateway.id) == ["eice-1", "eice-2", "eice-3"])
         #expect(route.candidates.map(\.nearness) == [.sameSubnet, .sameZone, .otherZone])
-        #expect(route.endpointDNSName == "eice-1.example.com")
+        #expect(route.path.host?.host == "eice-1.example.com")
         #expect(route.address == "10.0.1.5")
         #expect(route.instanceID == "i-00000000000000001")
         #expect(route.region == "eu-west-1")
@@ -149,9 +150,9 @@ private struct Account: Sendable {
             let (discovery, stub) = try discovery(account, variables)
             let route = try await discovery.resolve(try request("i-00000000000000001"))
             #expect(route.region == "us-gov-west-1")
-            #expect(route.candidates.map(\.dnsName).allSatisfy { $0.hasSuffix(".fips.example.com") })
+            #expect(route.candidates.compactMap(\.host?.host).allSatisfy { $0.hasSuffix(".fips.example.com") })
             let pinned = try await discovery.resolve(try request("10.0.1.5", endpoint: "eice-3"))
-            #expect(pinned.endpointDNSName == "eice-3.fips.example.com" && pinned.region == "us-gov-west-1")
+            #expect(pinned.path.host?.host == "eice-3.fips.example.com" && pinned.region == "us-gov-west-1")
             let given = try await discovery.resolve(
                 try request("10.9.9.9", endpoint: "eice-1", dns: "door.example.com"))
             #expect(given.region == "us-gov-west-1")
@@ -195,12 +196,12 @@ private struct Account: Sendable {
         let (discovery, stub) = try discovery(Account(instances: [both], endpoints: doors))
         defer { withExtendedLifetime(stub) {} }
         let route = try await discovery.resolve(try request(both.id))
-        #expect(route.candidates.map(\.id) == ["eice-4", "eice-46", "eice-6"])
+        #expect(route.candidates.map(\.gateway.id) == ["eice-4", "eice-46", "eice-6"])
         #expect(route.candidates.map(\.targetAddress) == ["10.0.1.5", "10.0.1.5", "2001:db8::5"])
         #expect(route.address == "10.0.1.5")
-        let other = route.through(try #require(route.alternatives.last))
-        #expect(other.endpoint.id == "eice-6" && other.address == "2001:db8::5")
-        #expect(other.through(try #require(other.alternatives.first)).address == "10.0.1.5")
+        let other = route.by(try #require(route.alternatives.last))
+        #expect(other.path.gateway.id == "eice-6" && other.address == "2001:db8::5")
+        #expect(other.by(try #require(other.alternatives.first)).address == "10.0.1.5")
     }
 
     @Test func aPinnedEndpointIsAskedForAnAddressThatItReaches() async throws {
@@ -223,7 +224,7 @@ private struct Account: Sendable {
         let (discovery, stub) = try discovery(Account())
         defer { withExtendedLifetime(stub) {} }
         let route = try await discovery.resolve(try request("10.9.9.9", endpoint: "eice-1", dns: "door.example.com"))
-        #expect(route.endpointDNSName == "door.example.com")
+        #expect(route.path.host?.host == "door.example.com")
         #expect(route.address == "10.9.9.9")
         #expect(stub.requests.isEmpty)
     }
@@ -233,10 +234,10 @@ private struct Account: Sendable {
         let (discovery, stub) = try discovery(account)
         defer { withExtendedLifetime(stub) {} }
         let route = try await discovery.resolve(try request("i-00000000000000001", endpoint: "eice-3"))
-        #expect(route.candidates.map(\.id) == ["eice-3"])
-        #expect(route.endpoint.nearness == .pinned)
+        #expect(route.candidates.map(\.gateway.id) == ["eice-3"])
+        #expect(route.path.nearness == .pinned)
         let byAddress = try await discovery.resolve(try request("10.0.1.5", endpoint: "eice-3"))
-        #expect(byAddress.endpointDNSName == "eice-3.example.com")
+        #expect(byAddress.path.host?.host == "eice-3.example.com")
         #expect(stub.requests.count == 2)
         let unknown = try await failure(account, try request("10.0.1.5", endpoint: "eice-9"))
         #expect(unknown.kind == .noEndpoint)
@@ -280,7 +281,7 @@ private struct Account: Sendable {
         let (discovery, stub) = try discovery(
             Account(instances: [.init()], endpoints: [.init(id: "eice-1", state: state)]))
         defer { withExtendedLifetime(stub) {} }
-        #expect(try await discovery.resolve(try request("i-00000000000000001")).endpointID == "eice-1")
+        #expect(try await discovery.resolve(try request("i-00000000000000001")).path.gateway.id == "eice-1")
     }
 
     @Test func namesMeanTheExactTagElseAUniqueOneInAnyCase() async throws {
@@ -320,7 +321,7 @@ private struct Account: Sendable {
             Account(instances: [.init()], endpoints: Self.doors), ["AWS_USE_FIPS_ENDPOINT": "true"])
         defer { withExtendedLifetime(stub) {} }
         #expect(
-            try await discovery.resolve(try request("i-00000000000000001")).endpointDNSName == "eice-1.fips.example.com"
+            try await discovery.resolve(try request("i-00000000000000001")).path.host?.host == "eice-1.fips.example.com"
         )
     }
 
@@ -363,7 +364,7 @@ private struct Account: Sendable {
         _ = try await discovery.renew(self.request("i-00000000000000002"), leaving: margin)
         #expect(stub.requests.count == 5)
         seconds.store(99, ordering: .relaxed)
-        #expect(try await discovery.resolve(request).endpointID == "eice-1")
+        #expect(try await discovery.resolve(request).path.gateway.id == "eice-1")
         #expect(stub.requests.count == 5)
     }
 
@@ -382,7 +383,7 @@ private struct Account: Sendable {
         isHanging.store(true, ordering: .relaxed)
         let renewal = Task { try await discovery.renew(request, leaving: .seconds(60)) }
         try await eventually("it is asked anew") { stub.requests.count == 3 }
-        #expect(try await discovery.resolve(request).endpointID == "eice-1")
+        #expect(try await discovery.resolve(request).path.gateway.id == "eice-1")
         renewal.cancel()
         _ = await #expect(throws: Failure.self) { try await renewal.value }
     }
@@ -400,7 +401,7 @@ private struct Account: Sendable {
         let request = try request("i-00000000000000001")
         try await withThrowingTaskGroup(of: Route.self) { group in
             for _ in 0..<20 { group.addTask { try await discovery.resolve(request) } }
-            for try await route in group { #expect(route.endpointID == "eice-1") }
+            for try await route in group { #expect(route.path.gateway.id == "eice-1") }
         }
         #expect(stub.requests.count == 2)
     }

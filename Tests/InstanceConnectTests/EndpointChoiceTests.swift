@@ -2,6 +2,7 @@ import AWS
 import Basics
 import Failures
 import Testing
+import Transport
 
 @testable import InstanceConnect
 
@@ -110,11 +111,12 @@ import Testing
             Endpoint(id: "b", dnsName: "b", nearness: .sameZone),
             Endpoint(id: "c", dnsName: "c", nearness: .otherZone, targetAddress: "fd00::1"),
         ]
+        let paths = endpoints.map { Path(through: $0, region: "r") }
         let route = Route(
             target: try Target(parsing: "web"), remotePort: 22, instanceID: "i-1", address: "10.0.0.1", region: "r",
-            profile: nil, endpoint: try #require(endpoints.first), alternatives: Array(endpoints.dropFirst()))
-        let other = route.through(try #require(endpoints.last))
-        #expect(other.candidates.map(\.id) == ["c", "a", "b"] && other.address == "fd00::1")
+            profile: nil, path: try #require(paths.first), alternatives: Array(paths.dropFirst()))
+        let other = route.by(try #require(paths.last))
+        #expect(other.candidates.map(\.gateway.id) == ["c", "a", "b"] && other.address == "fd00::1")
         #expect(route.targetDescription == "web (i-1, 10.0.0.1)")
     }
 

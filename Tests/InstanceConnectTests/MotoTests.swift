@@ -1,8 +1,10 @@
 import AWS
+import Basics
 import Failures
 import Logging
 import TestSupport
 import Testing
+import Transport
 
 @testable import InstanceConnect
 
@@ -28,7 +30,7 @@ struct MotoTests {
             #expect(route.instanceID == moto.instance, "\(target)")
             #expect(route.address == moto.address)
             #expect(route.vpcID == moto.vpc)
-            #expect(route.endpointDNSName == "eice-1.example.com")
+            #expect(route.path.host?.host == "eice-1.example.com")
         }
         for (target, kind) in [
             ("asleep", Failure.Kind.targetNotRunning), (moto.stopped, .targetNotRunning), ("nobody", .unknownTarget),

@@ -1,6 +1,8 @@
 import AWS
+import Basics
 import TestSupport
 import Testing
+import Transport
 
 @testable import InstanceConnect
 
@@ -13,7 +15,7 @@ import Testing
     static func route(_ address: String, port: UInt16 = 22) throws -> Route {
         Route(
             target: try Target(parsing: address), remotePort: port, address: address, region: "eu-west-1", profile: nil,
-            endpoint: endpoint)
+            path: Path(through: endpoint, region: "eu-west-1"))
     }
 
     static func credentials(token: String?) -> Credentials {

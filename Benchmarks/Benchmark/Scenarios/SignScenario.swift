@@ -1,5 +1,7 @@
 import AWS
+import Basics
 import InstanceConnect
+import Transport
 
 /// How long it takes to sign the address of a tunnel: the work that a dial to a known target does for AWS.
 struct SignScenario: Scenario {
@@ -12,7 +14,9 @@ struct SignScenario: Scenario {
         let route = Route(
             target: try Target(parsing: "i-0be1c000000000001"), remotePort: 22, instanceID: "i-0be1c000000000001",
             address: "10.0.0.5", region: "eu-west-1", profile: nil,
-            endpoint: Endpoint(id: WorkServer.endpoint, dnsName: WorkServer.name, nearness: .sameSubnet))
+            path: Path(
+                through: Endpoint(id: WorkServer.endpoint, dnsName: WorkServer.name, nearness: .sameSubnet),
+                region: "eu-west-1"))
         var table = ReportTable(
             "Signing a tunnel's address", columns: ["a signature"],
             notes: [

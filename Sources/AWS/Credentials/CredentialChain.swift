@@ -1,3 +1,4 @@
+import Basics
 import Bounds
 import Failures
 import Logging

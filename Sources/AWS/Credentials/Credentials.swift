@@ -1,4 +1,6 @@
 /// What a request is signed with. Its descriptions show a shortened key id and never a secret.
+import Basics
+
 public struct Credentials: Sendable, Hashable {
     public let accessKeyID: String
     public let secretAccessKey: String

@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` of the daemon's own environment. A profile that

@@ -1,3 +1,4 @@
+import Basics
 import Synchronization
 
 /// The contexts of the shells that requests came from (``AWSContext/under(_:)``).

@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// The calls of AWS STS (version 2011-06-15) that turn one identity into another.

@@ -1,4 +1,6 @@
 /// What was wrong with a signature that AWS refused, where signing again can put it right.
+import Basics
+
 public enum SignatureFlaw: Sendable, Hashable {
     /// The time it was made at: AWS's own is this.
     case clock(WallTime)

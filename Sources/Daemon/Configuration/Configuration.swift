@@ -1,5 +1,6 @@
 import ControlProtocol
 import Failures
+import InstanceConnect
 import Logging
 import SocketIO
 import Tunnels
@@ -83,6 +84,8 @@ extension Configuration {
     public struct Timeouts: Sendable, Equatable {
         /// The parts of a tunnel's life.
         public var tunnel = TunnelTimeouts()
+        /// The phases of a dial to an endpoint.
+        public var dial = DialTimeouts()
         /// Open tunnels at a stop of the daemon.
         public var shutdownDrain = Duration.seconds(10)
         /// The same at a restart by the service manager, while new connections wait for the next process.
@@ -96,7 +99,7 @@ extension Configuration {
     /// `[pool]`
     public struct Pool: Sendable, Equatable {
         /// The most connections that wait for a slot of one endpoint.
-        public var queueLength = EndpointPools.Limits().queueLength
+        public var queueLength = GatewayPools.Limits().queueLength
         /// Connections kept ready for each endpoint in use; 0 for none.
         public var spares = SpareSettings().count
         /// How old a spare may become; less where the service closes it earlier.

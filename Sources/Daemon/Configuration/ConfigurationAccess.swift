@@ -1,5 +1,6 @@
 import Glibc
 import SocketIO
+import Transport
 
 // The settings of who may use a forward.
 

@@ -3,6 +3,7 @@ import ControlProtocol
 import Failures
 import Logging
 import SocketIO
+import Transport
 
 /// Every key that the configuration knows, table by table.
 enum ConfigurationKeys {
@@ -41,10 +42,10 @@ enum ConfigurationKeys {
 
     static let timeouts: [ConfigurationSetting<Configuration.Timeouts>] = [
         .duration("resolve", \.tunnel.resolve, phase),
-        .duration("connect", \.tunnel.connect, phase),
-        .duration("proxy", \.tunnel.proxy, phase),
-        .duration("tls", \.tunnel.tls, phase),
-        .duration("upgrade", \.tunnel.upgrade, phase),
+        .duration("connect", \.dial.connect, phase),
+        .duration("proxy", \.dial.proxy, phase),
+        .duration("tls", \.dial.tls, phase),
+        .duration("upgrade", \.dial.upgrade, phase),
         .duration("first_bytes", \.tunnel.firstBytes, phase),
         .duration("dial", \.tunnel.dial, phase),
         .duration("queue", \.tunnel.queue, drain),

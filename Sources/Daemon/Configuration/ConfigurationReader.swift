@@ -3,6 +3,7 @@ import ControlProtocol
 import Failures
 import InstanceConnect
 import SocketIO
+import Transport
 import Tunnels
 
 /// Makes a ``Configuration`` of a TOML document. It goes on after a mistake, so that all of them are found.
@@ -77,10 +78,10 @@ struct ConfigurationReader {
 
     private mutating func readTimeouts(_ table: [TOMLNode.Entry]) {
         table.read(ConfigurationKeys.timeouts, table: "timeouts", into: &configuration.timeouts, problems: &problems)
-        let timeouts = configuration.timeouts.tunnel
+        let (timeouts, dial) = (configuration.timeouts.tunnel, configuration.timeouts.dial)
         let phases = [
-            "resolve": timeouts.resolve, "connect": timeouts.connect, "proxy": timeouts.proxy, "tls": timeouts.tls,
-            "upgrade": timeouts.upgrade,
+            "resolve": timeouts.resolve, "connect": dial.connect, "proxy": dial.proxy, "tls": dial.tls,
+            "upgrade": dial.upgrade,
         ]
         for entry in table {
             guard let phase = phases[entry.key], phase > timeouts.dial else { continue }

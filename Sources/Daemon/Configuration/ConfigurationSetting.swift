@@ -1,5 +1,6 @@
 import ControlProtocol
 import Failures
+import Transport
 
 /// One key of the configuration: its name, what it takes, how it is read. The tables of these are the one place where
 /// keys are known: they drive reading, suggestions and the check of `docs/configuration.md`.

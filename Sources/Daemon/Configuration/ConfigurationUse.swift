@@ -1,9 +1,10 @@
+import InstanceConnect
 import Tunnels
 
 /// The configuration in the terms of those whom it concerns.
 extension Configuration {
-    var poolLimits: EndpointPools.Limits {
-        var limits = EndpointPools.Limits()
+    var poolLimits: GatewayPools.Limits {
+        var limits = GatewayPools.Limits()
         limits.defaultCap = Endpoint().maxConnections
         limits.caps = endpoints.mapValues(\.maxConnections)
         limits.queueLength = pool.queueLength

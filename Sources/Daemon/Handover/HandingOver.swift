@@ -15,7 +15,7 @@ final class HandingOver {
     /// What is handed over, and what must fall silent.
     struct Parts {
         let forwards: ForwardTable
-        let pools: EndpointPools
+        let pools: GatewayPools
         let server: ControlServer
         let socket: ControlListener
         let disk: ForwardsDisk
@@ -184,7 +184,7 @@ final class HandingOver {
     private func report(on loop: isolated Loop) {
         willReport = false
         let slots = parts.pools.all.map {
-            TakenSlots(region: $0.key.region, endpoint: $0.key.id, dnsName: $0.dnsName, count: $0.inUse)
+            TakenSlots($0.gateway, host: $0.host, count: $0.inUse)
         }
         channel?.send(HandoverMessage(.taken, slots: slots), on: loop)
     }

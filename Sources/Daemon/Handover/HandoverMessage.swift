@@ -1,4 +1,6 @@
 import Failures
+import InstanceConnect
+import Transport
 
 /// What two daemons tell each other at a hand-over: one JSON object a packet. The two may be of different releases: fields and
 /// kinds that one does not know are ignored, and what one release needs of the other is only ever added to.
@@ -50,12 +52,27 @@ struct HandoverMessage: Codable, Hashable, Sendable {
     }
 }
 
-/// How many of an endpoint's slots another process of ours holds.
+/// How many of a gateway's slots another process of ours holds.
 struct TakenSlots: Codable, Hashable, Sendable {
+    /// Nil from releases that knew one transport only.
+    var transport: String?
     var region: String
+    /// The gateway's id.
     var endpoint: String
     var dnsName: String
     var count: Int
+
+    init(_ gateway: Gateway, host: String?, count: Int) {
+        transport = gateway.transport
+        region = gateway.region
+        endpoint = gateway.id
+        dnsName = host ?? ""
+        self.count = count
+    }
+
+    var gateway: Gateway {
+        Gateway(transport: transport ?? InstanceConnectTransport.kind, id: endpoint, region: region)
+    }
 }
 
 /// The names of what is handed over beside listeners, which have the names of ``DescriptorStore``.

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import ServiceManager
 import SocketIO
+import Transport
 import Tunnels
 
 /// Processes that handed over to this one, or to one before it, and go on until their tunnels have ended. Their tunnels
@@ -16,7 +17,7 @@ final class Predecessors {
         var slots: [TakenSlots] = []
     }
 
-    private let pools: EndpointPools
+    private let pools: GatewayPools
     private let notifier: Notifier
     private let logger: Logger
     private var all: [Predecessor] = []
@@ -24,7 +25,7 @@ final class Predecessors {
     /// Told that one ended, or that its tunnels are others.
     var onChange: (() -> Void)?
 
-    init(pools: EndpointPools, notifier: Notifier, logger: Logger) {
+    init(pools: GatewayPools, notifier: Notifier, logger: Logger) {
         self.pools = pools
         self.notifier = notifier
         self.logger = logger
@@ -72,10 +73,10 @@ final class Predecessors {
     }
 
     private func apply(on loop: isolated Loop) {
-        var taken: [EndpointKey: (count: Int, dnsName: String)] = [:]
+        var taken: [Gateway: (count: Int, host: String?)] = [:]
         for slots in all.flatMap(\.slots) where slots.count > 0 {
-            let key = EndpointKey(region: slots.region, id: slots.endpoint)
-            taken[key] = ((taken[key]?.count ?? 0) + slots.count, slots.dnsName)
+            let count = (taken[slots.gateway]?.count ?? 0) + slots.count
+            taken[slots.gateway] = (count, slots.dnsName.isEmpty ? nil : slots.dnsName)
         }
         pools.setTaken(taken, on: loop)
         onChange?()

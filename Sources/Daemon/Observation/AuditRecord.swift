@@ -57,7 +57,7 @@ struct AuditRecord: Codable, Hashable, Sendable {
         remotePort = handle.request.route.remotePort
         instance = snapshot.route?.instanceID
         address = snapshot.route?.address
-        endpoint = snapshot.route?.endpoint.id
+        endpoint = snapshot.route?.path.gateway.id
         region = snapshot.route?.region ?? handle.request.route.region
         profile = handle.request.route.profile
         requestID = snapshot.requestID

@@ -2,6 +2,7 @@ import AWS
 import ControlProtocol
 import ControlServer
 import SocketIO
+import Transport
 import Tunnels
 
 /// What happens, as clients are told of it: subscribers at once, and the last few whoever asks later. Confined to the
@@ -67,9 +68,9 @@ final class EventFeed {
         tell(event, on: loop)
     }
 
-    func full(_ pool: EndpointPool, on loop: isolated Loop) {
+    func full(_ pool: GatewayPool, _ reserve: GatewayReserve?, on loop: isolated Loop) {
         var event = ControlEvent(.endpointFull, at: .now())
-        event.endpoint = EndpointInfo(pool, lastFailure: nil)
+        event.endpoint = EndpointInfo(pool, reserve: reserve, lastFailure: nil)
         tell(event, on: loop)
     }
 

@@ -122,7 +122,7 @@ final class ForwardProbe: TunnelClient, StreamSocketOwner {
         finish(
             .success(
                 ForwardProbeResult(
-                    forward: name, tunnel: handle.name, address: route?.address, endpoint: route?.endpoint.id,
+                    forward: name, tunnel: handle.name, address: route?.address, endpoint: route?.path.gateway.id,
                     milliseconds: milliseconds)), on: loop)
     }
 

@@ -1,9 +1,11 @@
 import AWS
+import Basics
 import ControlProtocol
 import Glibc
 import InstanceConnect
 import Logging
 import SocketIO
+import Transport
 import Tunnels
 
 /// Everything that looks on: events, counters, the audit. Confined to the control loop.
@@ -25,7 +27,7 @@ final class Observation {
     }
 
     /// Wires the parts that tell of what happens. Comes before the first forward is added.
-    func listen(to forwards: ForwardTable, _ tunnels: TunnelTable, _ pools: EndpointPools, on loop: isolated Loop) {
+    func listen(to forwards: ForwardTable, _ tunnels: TunnelTable, _ pools: GatewayPools, on loop: isolated Loop) {
         forwards.onAdd = { [feed] in feed.added($0, on: loop) }
         forwards.onRemove = { [feed, unowned tunnels] forward in
             let name = forward.specification.name
@@ -50,7 +52,9 @@ final class Observation {
             forwards.note(end)
             ended(end, on: loop)
         }
-        pools.onFull = { [feed] in feed.full($0, on: loop) }
+        pools.onFull = { [feed, unowned tunnels] pool in
+            feed.full(pool, tunnels.reserve(of: pool, on: loop), on: loop)
+        }
     }
 
     /// Says once of each endpoint and zone that a tunnel's traffic is billed. Returns what was said now.

@@ -1,5 +1,6 @@
 import Bounds
 import InstanceConnect
+import Transport
 
 /// Says once of each endpoint and zone, and again after a day without such a tunnel, that traffic passes between Availability Zones, which AWS bills ("Amazon EC2 On-Demand
 /// Pricing", data transfer within the same Region). Pure.
@@ -15,10 +16,11 @@ struct ZoneCrossings {
     ///
     /// Where a zone is not known, as for a target that was given by its address, nothing is said.
     mutating func note(_ route: Route, at now: ContinuousClock.Instant) -> String? {
-        guard let here = route.endpoint.zone, let there = route.zone, here != there else { return nil }
-        let crossing = Crossing(endpoint: route.endpoint.id, zone: there)
+        guard let here = route.path.zone, let there = route.zone, here != there else { return nil }
+        let crossing = Crossing(endpoint: route.path.gateway.id, zone: there)
         guard told.use(crossing, at: now) == nil else { return nil }
         told.set(true, for: crossing, at: now)
-        return "\(route.endpoint.id) stands in \(here) and \(route.target) in \(there): traffic between zones is billed"
+        return
+            "\(route.path.gateway.id) stands in \(here) and \(route.target) in \(there): traffic between zones is billed"
     }
 }

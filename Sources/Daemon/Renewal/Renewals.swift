@@ -2,6 +2,7 @@ import Failures
 import InstanceConnect
 import Logging
 import SocketIO
+import Transport
 
 /// Renews what is known of targets in use, as ``RenewalPlan`` decides. Confined to the control loop.
 final class Renewals {

@@ -25,7 +25,7 @@ final class HandoverState {
 final class ControlRequests: RequestHandler {
     private let forwards: ForwardTable
     private let tunnels: TunnelTable
-    private let pools: EndpointPools
+    private let pools: GatewayPools
     private let store: ForwardStore
     private let changes: ForwardRequests
     private let directory: TargetDirectory
@@ -52,8 +52,9 @@ final class ControlRequests: RequestHandler {
     var onHandover: ((String?, @escaping (Result<pid_t, Failure>) -> Void) -> Void)?
 
     init(
-        forwards: ForwardTable, store: ForwardStore, tunnels: TunnelTable, pools: EndpointPools,
-        router: any TunnelRouter, directory: TargetDirectory, observation: Observation, environment: Environment,
+        forwards: ForwardTable, store: ForwardStore, tunnels: TunnelTable, pools: GatewayPools,
+        router: any InstanceConnectRouter, directory: TargetDirectory, observation: Observation,
+        environment: Environment,
         configuration: Configuration,
         socketPath: String,
         logger: Logger
@@ -89,7 +90,8 @@ final class ControlRequests: RequestHandler {
             case .tunnelList(let parameters):
                 reply(.success(.tunnels(TunnelListResult(tunnels: try tunnelInfos(parameters.forward)))), on: loop)
             case .tunnelClose(let parameters): try close(parameters, reply, on: loop)
-            case .endpointList: reply(.success(.endpoints(EndpointListResult(endpoints: endpointInfos()))), on: loop)
+            case .endpointList:
+                reply(.success(.endpoints(EndpointListResult(endpoints: endpointInfos(on: loop)))), on: loop)
             case .profileList: listProfiles(reply)
             case .targetList(let parameters): try list(parameters, reply)
             case .status: collectStatus(on: loop) { reply(.success(.status($0)), on: loop) }
@@ -260,10 +262,10 @@ final class ControlRequests: RequestHandler {
         return tunnels.all.filter { forward == nil || $0.request.forward == forward }.map(TunnelInfo.init)
     }
 
-    private func endpointInfos() -> [EndpointInfo] {
+    private func endpointInfos(on loop: isolated Loop) -> [EndpointInfo] {
         pools.all.map { pool in
-            let last = tunnels.failures.last { $0.handle.snapshot.route?.endpoint.id == pool.key.id }
-            return EndpointInfo(pool, lastFailure: last)
+            let last = tunnels.failures.last { $0.handle.snapshot.route?.path.gateway == pool.gateway }
+            return EndpointInfo(pool, reserve: tunnels.reserve(of: pool, on: loop), lastFailure: last)
         }
     }
 
@@ -272,14 +274,14 @@ final class ControlRequests: RequestHandler {
         // Looking is what makes it worth measuring; the next look sees it.
         for tunnel in tunnels.all { tunnel.measure() }
         identities.formUnion(tunnels.all.map { RoutedIdentity($0.request.route) })
-        observation.complete(status(), identities: identities, on: loop, completion: completion)
+        observation.complete(status(on: loop), identities: identities, on: loop, completion: completion)
     }
 
-    private func status() -> StatusResult {
+    private func status(on loop: isolated Loop) -> StatusResult {
         let uptime = started.duration(to: .now).components.seconds
         return StatusResult(
             pid: Int(getpid()), uptime: Int(uptime), socket: socketPath, forwards: forwardInfos(),
-            tunnels: tunnels.all.map(TunnelInfo.init), endpoints: endpointInfos(),
+            tunnels: tunnels.all.map(TunnelInfo.init), endpoints: endpointInfos(on: loop),
             recentFailures: (tunnels.failures.compactMap(FailureRecord.init)
                 + forwards.all.compactMap(FailureRecord.init(refusedBy:)))
                 .sorted { $0.when.milliseconds > $1.when.milliseconds },

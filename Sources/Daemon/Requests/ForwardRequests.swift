@@ -2,8 +2,10 @@ import ControlCodec
 import ControlProtocol
 import ControlServer
 import Failures
+import InstanceConnect
 import Logging
 import SocketIO
+import Transport
 import Tunnels
 
 /// Fulfils the requests that add, change and remove forwards: all of one request or nothing, and the reply only once
@@ -15,14 +17,14 @@ final class ForwardRequests {
 
     private let forwards: ForwardTable
     private let store: ForwardStore
-    private let router: any TunnelRouter
+    private let router: any InstanceConnectRouter
     private let obstacle: () -> Failure?
     private let logger: Logger
     private var names = NameQueue<Work>()
 
     /// - Parameter obstacle: why nothing may be changed: the daemon stops, or another one takes over.
     init(
-        forwards: ForwardTable, store: ForwardStore, router: any TunnelRouter, logger: Logger,
+        forwards: ForwardTable, store: ForwardStore, router: any InstanceConnectRouter, logger: Logger,
         obstacle: @escaping () -> Failure?
     ) {
         self.forwards = forwards

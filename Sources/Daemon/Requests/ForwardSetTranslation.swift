@@ -1,6 +1,7 @@
 import ControlProtocol
 import Failures
 import InstanceConnect
+import Transport
 import Tunnels
 
 extension RequestTranslation {

@@ -42,7 +42,7 @@ final class PendingConnect: TunnelClient, ConnectAttempt {
         let snapshot = handle.snapshot
         let result = ConnectResult(
             tunnel: handle.name, handoff: client.wantsDescriptor, address: snapshot.route?.address,
-            endpoint: snapshot.route?.endpoint.id, requestID: snapshot.requestID)
+            endpoint: snapshot.route?.path.gateway.id, requestID: snapshot.requestID)
         guard client.wantsDescriptor else {
             return client.takeStream(result, on: loop).map {
                 LocalStream($0.descriptor, received: $0.received, greeting: $0.first)
@@ -73,7 +73,7 @@ final class PendingConnect: TunnelClient, ConnectAttempt {
     private func tellOfQueue(on loop: isolated Loop) {
         impatience = nil
         guard !isOver, let handle, handle.snapshot.waitsFor == .slot, let route = handle.snapshot.route else { return }
-        let endpoints = ListText.brief(route.candidates.map(\.id), separator: " or ")
+        let endpoints = ListText.brief(route.candidates.map(\.gateway.id), separator: " or ")
         client.tell(
             ConnectNotice(
                 .slot, "all slots are taken; waiting for one of \(endpoints)",

@@ -4,6 +4,7 @@ import ControlProtocol
 import Failures
 import InstanceConnect
 import SocketIO
+import Transport
 import Tunnels
 
 /// What a client asked for, as the daemon's own types: defaults filled in, values checked. Pure.

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import ControlProtocol
 
 /// What the shell of a request means, beside the daemon's own environment: which profile, and which variables. Pure.

@@ -1,7 +1,9 @@
 import AWS
+import Basics
 import ControlProtocol
 import Failures
 import InstanceConnect
+import Transport
 import Tunnels
 
 // What the settings of a tunnel are in the daemon: each of them is read here, and given back, in one line.

@@ -1,8 +1,10 @@
 import AWS
+import Basics
 import ControlProtocol
 import Failures
 import InstanceConnect
 import SocketIO
+import Transport
 import Tunnels
 
 // The daemon's state as clients see it.
@@ -25,7 +27,7 @@ extension TunnelInfo {
         self.init(
             id: handle.name, forward: handle.request.forward, target: handle.request.route.target.description,
             remotePort: handle.request.route.remotePort, address: snapshot.route?.address,
-            endpoint: snapshot.route?.endpoint.id, state: state, since: Timestamp(snapshot.since),
+            endpoint: snapshot.route?.path.gateway.id, state: state, since: Timestamp(snapshot.since),
             bytesLocalToRemote: handle.statistics.localToRemote, bytesRemoteToLocal: handle.statistics.remoteToLocal,
             requestID: snapshot.requestID, peer: handle.peer, expiresAt: snapshot.expiresAt.map(Timestamp.init),
             liveness: snapshot.answersPings ? .alive : .unknown,
@@ -95,13 +97,13 @@ extension ForwardInfo {
 }
 
 extension EndpointInfo {
-    init(_ pool: EndpointPool, lastFailure: EndedTunnel?) {
+    init(_ pool: GatewayPool, reserve: GatewayReserve?, lastFailure: EndedTunnel?) {
         self.init(
-            id: pool.key.id, dnsName: pool.dnsName, region: pool.key.region,
+            id: pool.gateway.id, dnsName: pool.host ?? "", region: pool.gateway.region,
             slots: Slots(
                 inUse: pool.inUse + pool.taken, cap: pool.effectiveCap, limit: pool.cap,
                 refusedSince: pool.refusedSince.map(Timestamp.init), warm: pool.warm), queued: pool.queued,
-            lastFailure: lastFailure.flatMap(FailureRecord.init), spares: Spares(pool),
+            lastFailure: lastFailure.flatMap(FailureRecord.init), spares: Spares(reserve),
             totals: Totals(
                 waited: pool.totals.waited, turnedAway: pool.totals.turnedAway,
                 refusedAsFull: pool.totals.refusedAsFull))
@@ -109,10 +111,10 @@ extension EndpointInfo {
 }
 
 extension EndpointInfo.Spares {
-    init(_ pool: EndpointPool) {
-        let pause = pool.sparePause(at: .now)
+    init(_ reserve: GatewayReserve?) {
+        let pause = reserve?.pausedFor
         self.init(
-            ready: pool.spareCount,
+            ready: reserve?.ready ?? 0,
             pausedUntil: pause.map { Timestamp.now().adding(seconds: Int($0.components.seconds)) },
             why: pause.map { _ in "the service closed two that nobody had used within 5 s" })
     }

@@ -34,12 +34,12 @@ final class ServiceStatus {
     private let notifier: Notifier
     private let forwards: ForwardTable
     private let tunnels: TunnelTable
-    private let pools: EndpointPools
+    private let pools: GatewayPools
     private var next: Deadline?
     private var told: Figures?
     var note: String?
 
-    init(notifier: Notifier, forwards: ForwardTable, tunnels: TunnelTable, pools: EndpointPools) {
+    init(notifier: Notifier, forwards: ForwardTable, tunnels: TunnelTable, pools: GatewayPools) {
         self.notifier = notifier
         self.forwards = forwards
         self.tunnels = tunnels

@@ -1,8 +1,10 @@
 import AWS
+import Basics
 import ControlProtocol
 import Failures
 import InstanceConnect
 import SocketIO
+import Transport
 import Tunnels
 
 /// A forward as the state file has it: all that it takes to make it anew. Every field that a forward gets later belongs

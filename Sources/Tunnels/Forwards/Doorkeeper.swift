@@ -1,4 +1,4 @@
-import AWS
+import Basics
 import Glibc
 import SocketIO
 

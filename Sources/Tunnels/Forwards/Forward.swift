@@ -1,9 +1,9 @@
-import AWS
+import Basics
 import Failures
 import Glibc
-import InstanceConnect
 import Logging
 import SocketIO
+import Transport
 
 /// What a forward is: a listener's place, a target, and how its tunnels are.
 public struct ForwardSpecification: Hashable, Sendable {

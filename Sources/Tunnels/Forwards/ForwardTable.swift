@@ -1,4 +1,3 @@
-import AWS
 import Failures
 import Logging
 import SocketIO

@@ -1,7 +1,7 @@
 import SocketIO
 
 /// Decides who gets an endpoint's slots. Pure: requests in, decisions out, time and chance as arguments;
-/// ``EndpointPool`` is its shell. Benchmarks time it alone, hence `package`.
+/// ``GatewayPool`` is its shell. Benchmarks time it alone, hence `package`.
 package struct PoolStateMachine {
     package enum Decision: Equatable {
         case grant(Ticket)

@@ -1,20 +1,20 @@
 import Failures
-import InstanceConnect
 import SocketIO
+import Transport
 
-/// Looks for a slot at any of the endpoints that a target can be reached through: the nearest one that would dial at once,
+/// Looks for a slot at any of the gateways that a target can be reached through: the nearest one that would dial at once,
 /// else the first one whose queue serves us. Confined to the control loop.
 final class SlotSearch {
     /// A slot, to be given back to its pool.
     struct Slot {
-        let endpoint: Endpoint
-        let pool: EndpointPool
+        let path: Path
+        let pool: GatewayPool
         let ticket: Ticket
     }
 
     private struct Place {
-        let endpoint: Endpoint
-        let pool: EndpointPool
+        let path: Path
+        let pool: GatewayPool
         var ticket: Ticket?
     }
 
@@ -26,11 +26,11 @@ final class SlotSearch {
     ///
     /// - Parameter candidates: nearest first, at least one.
     init(
-        _ candidates: [Endpoint], region: String, priority: TunnelPriority, key: String, pools: EndpointPools,
+        _ candidates: [Path], priority: TunnelPriority, key: String, pools: GatewayPools,
         on loop: isolated Loop, completion: @escaping (Result<Slot, Failure>) -> Void
     ) {
         self.completion = completion
-        places = Self.choose(Self.places(candidates, region, pools))
+        places = Self.choose(Self.places(candidates, pools))
         for index in places.indices { ask(index, priority, key, on: loop) }
     }
 
@@ -39,13 +39,13 @@ final class SlotSearch {
     ///
     /// - Parameter others: nearest first, where there are any.
     init(
-        returning ticket: Ticket, to pool: EndpointPool, _ endpoint: Endpoint, or others: [Endpoint],
-        priority: TunnelPriority, key: String, pools: EndpointPools, on loop: isolated Loop,
+        returning ticket: Ticket, to pool: GatewayPool, _ path: Path, or others: [Path],
+        priority: TunnelPriority, key: String, pools: GatewayPools, on loop: isolated Loop,
         completion: @escaping (Result<Slot, Failure>) -> Void
     ) {
         self.completion = completion
         let now = ContinuousClock.now
-        let others = Self.places(others, pool.key.region, pools)
+        let others = Self.places(others, pools)
         if let inviting = others.first(where: { $0.pool.isInviting(at: now) }) {
             pool.refusedAsFull(ticket, on: loop) { _ in }
             pool.withdraw(ticket)
@@ -54,18 +54,14 @@ final class SlotSearch {
             return
         }
         places =
-            [Place(endpoint: endpoint, pool: pool, ticket: ticket)]
+            [Place(path: path, pool: pool, ticket: ticket)]
             + others.filter { !$0.pool.isCoolingDown(at: now) }
         pool.refusedAsFull(ticket, on: loop) { [weak self] result in self?.decided(0, result, on: loop) }
         for index in places.indices.dropFirst() { ask(index, priority, key, on: loop) }
     }
 
-    private static func places(_ endpoints: [Endpoint], _ region: String, _ pools: EndpointPools) -> [Place] {
-        endpoints.map { endpoint in
-            Place(
-                endpoint: endpoint,
-                pool: pools.pool(EndpointKey(region: region, id: endpoint.id), dnsName: endpoint.dnsName))
-        }
+    private static func places(_ paths: [Path], _ pools: GatewayPools) -> [Place] {
+        paths.map { Place(path: $0, pool: pools.pool($0.gateway, host: $0.host?.host)) }
     }
 
     private func ask(_ index: Int, _ priority: TunnelPriority, _ key: String, on loop: isolated Loop) {
@@ -97,7 +93,7 @@ final class SlotSearch {
         case .success:
             self.completion = nil
             withdraw(but: index)
-            completion(.success(Slot(endpoint: place.endpoint, pool: place.pool, ticket: ticket)))
+            completion(.success(Slot(path: place.path, pool: place.pool, ticket: ticket)))
         case .failure(let failure):
             refusals += 1
             guard refusals == places.count else { return }

@@ -18,7 +18,7 @@ public struct DialTimings: Sendable {
         switch state {
         case .resolving: "resolve"
         case .queued: "queue"
-        case .dialing(let phase): phase.rawValue
+        case .dialing(let phase): phase.id
         case .awaitingTarget: "firstBytes"
         case .new, .warm, .open, .draining, .closed: nil
         }

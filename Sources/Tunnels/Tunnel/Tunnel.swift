@@ -1,9 +1,9 @@
 // A byte's way, step 2 of 5: joins a local connection to a remote one. Next: TunnelStateMachine (3), which decides.
 
 import Failures
-import InstanceConnect
 import Logging
 import SocketIO
+import Transport
 
 /// One tunnel: its two sides and its timers. Performs the actions that ``TunnelStateMachine`` decides.
 ///
@@ -12,13 +12,13 @@ import SocketIO
 ///
 /// `TunnelSlot.swift` and `TunnelDial.swift` open its connection, `TunnelPump.swift` moves the bytes, and
 /// `TunnelClock.swift` has the timers. Each of these keeps its state in a struct with members that are private to it.
-final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
+final class Tunnel: StreamSocketOwner, RemoteStreamOwner {
     let handle: TunnelHandle
     let services: TunnelServices
     /// Internal because every file reports events to it.
     var machine: TunnelStateMachine
     /// Internal because the dial sets it and the pump uses it.
-    var remote: RemoteConnection?
+    var remote: (any RemoteStream)?
     /// Internal because the look-up sets it, and each slot may choose another endpoint.
     var route: Route?
     /// The pump's.
@@ -108,10 +108,9 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         switch action {
         case .resolve: resolve(on: loop)
         case .awaitLogin: awaitLogin(on: loop)
-        case .correctSignature(let failure): correctSignature(failure, on: loop)
         case .requestSlot: requestSlot(on: loop)
         case .queueAgain: queueAgain(on: loop)
-        case .blameEndpoint(let failure): blameEndpoint(failure, on: loop)
+        case .blameGateway(let failure): blameGateway(failure, on: loop)
         case .dial: beginDial(on: loop)
         case .announceOpen: announceOpen(on: loop)
         case .announceWarm: announceWarm(on: loop)
@@ -127,7 +126,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         case .abortLocal: closeLocal(aborting: true, on: loop)
         case .closeLocal: closeLocal(aborting: false, on: loop)
         case .closeRemote:
-            cancelConnect(on: loop)
+            cancelDial(on: loop)
             remote?.close(on: loop)
             switch machine.state {
             // The dial begins anew.
@@ -159,9 +158,9 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
         remote = nil
         handle.move(to: .nowhere)
         if reason.failure?.kind == .targetUnreachable {
-            let router = services.router
             let request = handle.request.route
-            Task { await router.forget(request) }
+            let transport = services.transport(for: request)
+            Task { await transport.forget(request) }
         }
         let handle = handle
         let tell = tell
@@ -219,7 +218,7 @@ final class Tunnel: StreamSocketOwner, RemoteConnectionOwner {
             "tunnel open",
             metadata: [
                 "event": "tunnel-opened", "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)",
-                "endpoint": "\(endpointName)",
+                "endpoint": "\(gatewayName)",
                 "forward": "\(handle.request.forward ?? "-")", "peer": "\(handle.peer)",
                 "request_id": "\(handle.snapshot.requestID ?? "-")",
             ])

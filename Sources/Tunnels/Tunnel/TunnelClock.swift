@@ -1,5 +1,6 @@
 import Failures
 import SocketIO
+import Transport
 
 /// A tunnel's timers, and the instants that they count from. Confined to the tunnel's loop.
 ///
@@ -94,11 +95,7 @@ extension Tunnel {
             lookForLife(clock.liveness.fired(silence: silenceOfEndpoint), on: loop)
             return
         }
-        if timer == .phase, isOnSilentSpare {
-            // Its path died silently, for example because a router forgot it.
-            run(machine.spareWasStale(), on: loop)
-            return
-        }
+        if timer == .phase, dialContinues(on: loop) { return }
         let now = ContinuousClock.now
         // The target is not silent while its bytes wait for the client.
         if let remote, !remote.payload.isEmpty { clock.silentSince = now }
@@ -111,8 +108,8 @@ extension Tunnel {
 
     private func awaited(by timer: TunnelStateMachine.Timer) -> AwaitedPart? {
         switch timer {
-        case .resolve: services.router.awaited(by: handle.request.route)
-        case .phase: unresolvedName.map { AwaitedPart(name: $0, isHelper: false) }
+        case .resolve: services.transport(for: handle.request.route).awaited(by: handle.request.route)
+        case .phase: awaitedByDial
         default: nil
         }
     }
@@ -127,7 +124,7 @@ extension Tunnel {
         case .liveness: return Liveness.pingAfter
         case .phase:
             guard case .dialing(let phase) = machine.state else { return timeouts.dial }
-            return timeouts[phase]
+            return phase.limit
         case .dial: return timeouts.dial
         case .firstBytes: return timeouts.firstBytes
         case .maxDuration: return handle.request.maxDuration
@@ -160,16 +157,15 @@ extension Tunnel {
             schedule(.liveness, at: .now + length, on: loop)
         case .dead:
             let failure = Failure(
-                .connectionLost, "\(endpointName) is silent",
+                .connectionLost, "\(gatewayName) is silent",
                 why: "no byte and no answer to a ping for \(silenceOfEndpoint.components.seconds) s")
             connectionFailed(failure, on: loop)
         case .stop: break
         }
     }
 
-    func remoteAnswered(on loop: isolated Loop) {
+    func streamAnswered(on loop: isolated Loop) {
         clock.liveness.ponged()
-        services.pings.note(endpointName)
         handle.update { $0.answersPings = true }
     }
 

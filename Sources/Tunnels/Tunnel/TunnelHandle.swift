@@ -1,8 +1,8 @@
-import AWS
+import Basics
 import Failures
-import InstanceConnect
 import SocketIO
 import Synchronization
+import Transport
 
 /// What somebody asks a tunnel for.
 public struct TunnelRequest: Sendable {

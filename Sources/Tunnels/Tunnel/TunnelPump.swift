@@ -1,5 +1,6 @@
 import Failures
 import SocketIO
+import Transport
 
 // A tunnel's bytes: each way as far as the other side takes them. On the loop that the tunnel lives on.
 
@@ -57,7 +58,7 @@ extension Tunnel {
     }
 
     /// The endpoint's bytes to the local side.
-    private func deliver(from remote: RemoteConnection, on loop: isolated Loop) -> Progress {
+    private func deliver(from remote: any RemoteStream, on loop: isolated Loop) -> Progress {
         var rounds = pace.roundsPerTurn
         while true {
             if machine.state == .open { noteEnd(of: remote, on: loop) }
@@ -84,7 +85,7 @@ extension Tunnel {
     }
 
     /// Reports the end of the remote side's bytes to the state machine, if they ended.
-    func noteEnd(of remote: RemoteConnection, on loop: isolated Loop) {
+    func noteEnd(of remote: any RemoteStream, on loop: isolated Loop) {
         switch remote.end {
         case nil: return
         case .failed(let failure): run(machine.remoteEnded(.failed(failure)), on: loop)
@@ -103,7 +104,7 @@ extension Tunnel {
     }
 
     /// The local side's bytes to the endpoint.
-    private func sendLocal(to remote: RemoteConnection, on loop: isolated Loop) -> Progress {
+    private func sendLocal(to remote: any RemoteStream, on loop: isolated Loop) -> Progress {
         guard !local.hasEnded else {
             if local.socket?.hungUp == true, machine.state == .open { run(machine.localPeer(is: .gone), on: loop) }
             return .drained
@@ -154,7 +155,7 @@ extension Tunnel {
     // MARK: The end
 
     /// After an end was decided: the rest to the local client, the close handshake with the endpoint.
-    private func drain(_ remote: RemoteConnection, _ download: Progress, on loop: isolated Loop) {
+    private func drain(_ remote: any RemoteStream, _ download: Progress, on loop: isolated Loop) {
         if download == .broken { run(machine.localBroke(), on: loop) }
         if remote.payload.isEmpty { run(machine.delivered(unsent: local.socket?.unsentBytes ?? 0), on: loop) }
         if local.socket?.hungUp == true { run(machine.localFinished(), on: loop) }

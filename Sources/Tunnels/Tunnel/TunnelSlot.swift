@@ -1,12 +1,12 @@
 import Failures
-import InstanceConnect
 import Logging
 import SocketIO
+import Transport
 
 /// The slot that a tunnel waits for or holds.
 struct TunnelSlot {
     fileprivate struct Held {
-        let key: EndpointKey
+        let gateway: Gateway
         let ticket: Ticket
     }
 
@@ -14,8 +14,8 @@ struct TunnelSlot {
     fileprivate var search: SlotSearch?
     /// The slot's pool belongs to the control loop.
     fileprivate var held: Held?
-    /// Endpoints that failed on this tunnel.
-    fileprivate var failedEndpoints: Set<String> = []
+    /// Gateways that failed on this tunnel.
+    fileprivate var failed: Set<Gateway> = []
     /// The pool counts the tunnel as one whose client has sent nothing.
     fileprivate var isSilent = false
 }
@@ -24,8 +24,8 @@ struct TunnelSlot {
 
 extension Tunnel {
     /// The pool and the ticket of the slot that the tunnel holds.
-    private func heldPlace(on loop: isolated Loop) -> (pool: EndpointPool, ticket: Ticket)? {
-        guard let held = slot.held, let pool = services.pools.get(on: loop).existing(held.key) else { return nil }
+    private func heldPlace(on loop: isolated Loop) -> (pool: GatewayPool, ticket: Ticket)? {
+        guard let held = slot.held, let pool = services.pools.get(on: loop).existing(held.gateway) else { return nil }
         return (pool, held.ticket)
     }
 
@@ -34,30 +34,26 @@ extension Tunnel {
     func requestSlot(on loop: isolated Loop) {
         guard let route else { return }
         let pools = services.pools.get(on: loop)
-        let untried = route.candidates.filter { !slot.failedEndpoints.contains($0.id) }
+        let untried = route.candidates.filter { !slot.failed.contains($0.gateway) }
         let candidates = untried.isEmpty ? route.candidates : untried
         guard !handle.request.isWarm else {
-            requestIdleSlot(at: candidates[0], route, pools, on: loop)
+            requestIdleSlot(at: candidates[0], pools, on: loop)
             return
         }
         slot.search = SlotSearch(
-            candidates, region: route.region, priority: handle.request.priority, key: handle.request.turnKey,
-            pools: pools, on: loop
+            candidates, priority: handle.request.priority, key: handle.request.turnKey, pools: pools, on: loop
         ) { [weak self] result in self?.searchEnded(result, on: loop) }
     }
 
     /// For a warm tunnel: only a slot that no waiting tunnel needs.
-    private func requestIdleSlot(
-        at endpoint: Endpoint, _ route: Route, _ pools: EndpointPools, on loop: isolated Loop
-    ) {
-        let pool = pools.pool(EndpointKey(region: route.region, id: endpoint.id), dnsName: endpoint.dnsName)
-        let key = pool.key
+    private func requestIdleSlot(at path: Path, _ pools: GatewayPools, on loop: isolated Loop) {
+        let pool = pools.pool(path.gateway, host: path.host?.host)
         var ticket: Ticket?
         ticket = pool.requestWarm(key: handle.request.turnKey, on: loop) { [weak self, weak pool] result in
             guard let ticket else { return }
             switch (self, result) {
             case (let self?, .success):
-                self.slotDecided(.success((TunnelSlot.Held(key: key, ticket: ticket), endpoint)), on: loop)
+                self.slotDecided(.success((TunnelSlot.Held(gateway: path.gateway, ticket: ticket), path)), on: loop)
             // A forward works without its warm tunnel.
             case (let self?, .failure): self.close(.noRoom, on: loop)
             case (nil, .success): pool?.release(ticket, on: loop)
@@ -68,19 +64,20 @@ extension Tunnel {
 
     private func searchEnded(_ result: Result<SlotSearch.Slot, Failure>, on loop: isolated Loop) {
         slotDecided(
-            result.map { (TunnelSlot.Held(key: $0.pool.key, ticket: $0.ticket), $0.endpoint) }, on: loop)
+            result.map { (TunnelSlot.Held(gateway: $0.pool.gateway, ticket: $0.ticket), $0.path) }, on: loop)
     }
 
-    private func slotDecided(_ result: Result<(TunnelSlot.Held, Endpoint), Failure>, on loop: isolated Loop) {
+    private func slotDecided(_ result: Result<(TunnelSlot.Held, Path), Failure>, on loop: isolated Loop) {
         slot.search = nil
         switch result {
-        case .success((let held, let endpoint)):
+        case .success((let held, let path)):
             slot.held = held
-            if let chosen = route?.through(endpoint) {
+            if let chosen = route?.by(path) {
                 route = chosen
                 handle.update { $0.route = chosen }
             }
-            run(machine.slotGranted(), on: loop)
+            let limits = services.transport(of: held.gateway).limits(on: loop)
+            run(machine.slotGranted(firstPhase: limits.firstPhase), on: loop)
         case .failure(let failure): run(machine.failed(failure), on: loop)
         }
     }
@@ -95,14 +92,13 @@ extension Tunnel {
         guard let held = slot.held else { return }
         slot.held = nil
         let pools = services.pools
-        services.control.submit { loop in pools.get(on: loop).existing(held.key)?.release(held.ticket, on: loop) }
+        services.control.submit { loop in pools.get(on: loop).existing(held.gateway)?.release(held.ticket, on: loop) }
     }
 
-    /// The endpoint has no room. If no other endpoint has, this connection is served next there.
+    /// The gateway has no room. If no other gateway has, this connection is served next there.
     func queueAgain(on loop: isolated Loop) {
         guard let (pool, ticket) = heldPlace(on: loop), let route else { return }
         slot.held = nil
-        dial.usesSpare = false
         guard !handle.request.isWarm else {
             // A warm tunnel takes no turn from those who wait.
             pool.refusedAsFull(ticket, on: loop) { _ in }
@@ -111,30 +107,24 @@ extension Tunnel {
             return
         }
         slot.search = SlotSearch(
-            returning: ticket, to: pool, route.endpoint,
-            or: route.alternatives.filter { !slot.failedEndpoints.contains($0.id) }, priority: handle.request.priority,
+            returning: ticket, to: pool, route.path,
+            or: route.alternatives.filter { !slot.failed.contains($0.gateway) }, priority: handle.request.priority,
             key: handle.request.turnKey, pools: services.pools.get(on: loop), on: loop
         ) { [weak self] result in self?.searchEnded(result, on: loop) }
     }
 
-    func blameEndpoint(_ failure: Failure, on loop: isolated Loop) {
-        guard let held = slot.held, let route else { return }
-        slot.failedEndpoints.insert(held.key.id)
-        dial.usesSpare = false
+    func blameGateway(_ failure: Failure, on loop: isolated Loop) {
+        guard let held = slot.held else { return }
+        slot.failed.insert(held.gateway)
         heldPlace(on: loop)?.pool.failed(failure)
         services.logger.debug(
             "the endpoint fails: \(failure.sentence)",
-            metadata: ["endpoint": "\(route.endpoint.id)", "tunnel": "\(handle.name)"])
-    }
-
-    /// The spares of the endpoint whose slot the tunnel holds.
-    func spares(for route: Route, _ services: TunnelServices, on loop: isolated Loop) -> Spares? {
-        heldPlace(on: loop)?.pool.spares(of: route.endpoint, services)
+            metadata: ["endpoint": "\(held.gateway.id)", "tunnel": "\(handle.name)"])
     }
 
     // MARK: After the dial
 
-    /// The endpoint accepted the tunnel.
+    /// The gateway accepted the tunnel.
     func slotAccepted(on loop: isolated Loop) {
         if let (pool, ticket) = heldPlace(on: loop) { pool.accepted(ticket, on: loop) }
     }
@@ -163,6 +153,6 @@ extension Tunnel {
         slot.isSilent = false
         guard let held = slot.held else { return }
         let pools = services.pools
-        services.control.submit { loop in pools.get(on: loop).existing(held.key)?.spoke(held.ticket) }
+        services.control.submit { loop in pools.get(on: loop).existing(held.gateway)?.spoke(held.ticket) }
     }
 }

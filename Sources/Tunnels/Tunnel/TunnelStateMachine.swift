@@ -1,6 +1,7 @@
-// A byte's way, step 3 of 5: what a tunnel decides. Next: RemoteConnection (4). The bytes themselves never come here.
+// A byte's way, step 3 of 5: what a tunnel decides. Next: EndpointStream (4). The bytes themselves never come here.
 
 import Failures
+import Transport
 
 /// One tunnel's life as decisions: an event in, actions out. No sockets, no clock; ``Tunnel`` is its shell.
 ///
@@ -60,14 +61,11 @@ struct TunnelStateMachine {
         case resolve
         /// Wait until somebody has logged in.
         case awaitLogin
-        /// The endpoint refused the signature: put right what was wrong with it, then resolve.
-        case correctSignature(Failure)
         case requestSlot
         /// The endpoint refused for want of room: wait for another slot, before those who have not had their turn.
         case queueAgain
-        /// The endpoint failed, or did not answer: others are to be preferred for a while.
-        case blameEndpoint(Failure)
-        /// Connect and sign, both at once.
+        /// The gateway failed, or did not answer: prefer others for a while.
+        case blameGateway(Failure)
         case dial
         /// Tell whoever waits for this tunnel that it is open, and give it the local side.
         case announceOpen
@@ -111,7 +109,6 @@ struct TunnelStateMachine {
     /// Why a person has to log in before it goes on.
     private(set) var login: Failure?
     var awaitsLogin: Bool { login != nil }
-    private var hasCorrectedSignature = false
     /// What the endpoint said when it had no room.
     private var refusal: Failure?
     /// For sentences.
@@ -152,11 +149,11 @@ struct TunnelStateMachine {
     }
 
     /// A slot is ours from here on, whatever happens.
-    mutating func slotGranted() -> [Action] {
+    mutating func slotGranted(firstPhase: DialPhase) -> [Action] {
         guard state == .queued else { return [.releaseSlot] }
         holdsSlot = true
         hasRemote = true
-        state = .dialing(.connect)
+        state = .dialing(firstPhase)
         return [.cancel(.queue), .start(.dial), .start(.phase), .dial]
     }
 
@@ -180,16 +177,6 @@ struct TunnelStateMachine {
         return [.cancel(.login), .start(.resolve), .resolve]
     }
 
-    /// The endpoint refused the signature, for a reason that may be put right. Done once; no slot is held meanwhile.
-    ///
-    /// - Parameter failure: its words, for the case that it cannot.
-    mutating func signatureRefused(_ failure: Failure) -> [Action] {
-        guard case .dialing = state else { return [] }
-        guard !hasCorrectedSignature else { return failed(failure) }
-        hasCorrectedSignature = true
-        return leaveSlot(for: .resolving) + [.releaseSlot, .start(.resolve), .correctSignature(failure)]
-    }
-
     /// The endpoint has no room: back into the queue, whose time goes on.
     ///
     /// - Parameter failure: its words, for the case that the time is over before there is room.
@@ -197,13 +184,6 @@ struct TunnelStateMachine {
         guard case .dialing = state else { return [] }
         refusal = failure
         return leaveSlot(for: .queued) + [.start(.queue), .queueAgain]
-    }
-
-    /// A spare was closed by the endpoint before it could be of use: nobody has to know.
-    mutating func spareWasStale() -> [Action] {
-        guard state == .dialing(.upgrade) else { return [] }
-        state = .dialing(.connect)
-        return [.cancel(.phase), .closeRemote, .start(.phase), .dial]
     }
 
     /// The dial is given up, and the slot with it.
@@ -221,8 +201,8 @@ struct TunnelStateMachine {
         return [.cancel(.phase), .start(.phase)]
     }
 
-    /// The endpoint answered 101.
-    mutating func upgraded() -> [Action] {
+    /// The stream to the target is open.
+    mutating func connected() -> [Action] {
         guard case .dialing = state else { return [] }
         let dialed: [Action] = [.cancel(.phase), .cancel(.dial)]
         if limits.waitsForTarget {
@@ -359,7 +339,7 @@ struct TunnelStateMachine {
         return actions + finishIfBothSidesAreClosed()
     }
 
-    /// The dial, or the connection to the endpoint, failed.
+    /// The look-up, the dial or the open stream failed.
     mutating func failed(_ failure: Failure) -> [Action] {
         switch state {
         case .closed: return []
@@ -367,13 +347,17 @@ struct TunnelStateMachine {
         case .open:
             // What came before the failure is still delivered; then the client learns of the cut.
             return remoteEnded(.failed(failure)) + remoteGone()
-        case .dialing where failure.concernsTheEndpoint:
-            guard alternatives > 0 else { return [.blameEndpoint(failure)] + end(.failed(failure), closing: nil) }
-            alternatives -= 1
-            return leaveSlot(for: .queued) + [.blameEndpoint(failure), .releaseSlot, .start(.queue), .requestSlot]
         case .new, .resolving, .queued, .dialing, .awaitingTarget, .warm:
             return end(.failed(failure), closing: nil)
         }
+    }
+
+    /// The dial failed in a way that concerns the gateway: another path may do better.
+    mutating func gatewayFailed(_ failure: Failure) -> [Action] {
+        guard case .dialing = state else { return failed(failure) }
+        guard alternatives > 0 else { return [.blameGateway(failure)] + end(.failed(failure), closing: nil) }
+        alternatives -= 1
+        return leaveSlot(for: .queued) + [.blameGateway(failure), .releaseSlot, .start(.queue), .requestSlot]
     }
 
     // MARK: Ends
@@ -415,19 +399,19 @@ struct TunnelStateMachine {
         case .phase:
             guard case .dialing(let phase) = state else { return [] }
             if let awaited {
-                return failed(
+                return gatewayFailed(
                     Failure(
                         .nameNotResolved, "cannot resolve \(awaited.name)",
-                        why: "no answer within \(DurationText.format(timeouts[phase]))",
+                        why: "no answer within \(DurationText.format(phase.limit))",
                         hint: "is this machine online?"))
             }
-            return failed(
+            return gatewayFailed(
                 Failure(
                     .deadline, "the \(phase.name) for \(limits.target) timed out",
-                    why: "no answer within \(DurationText.format(timeouts[phase]))"))
+                    why: "no answer within \(DurationText.format(phase.limit))"))
         case .dial:
             guard case .dialing(let phase) = state else { return [] }
-            return failed(
+            return gatewayFailed(
                 Failure(
                     .deadline, "the dial to \(limits.target) took too long",
                     why: "still in the \(phase.name) after \(DurationText.format(timeouts.dial))"))
@@ -500,16 +484,5 @@ struct TunnelStateMachine {
         guard state != .closed, localIsClosed, !hasRemote, let reason else { return [] }
         state = .closed
         return [.report(reason)]
-    }
-}
-
-/// How a connection is told that it ends.
-enum Goodbye { case normal, goingAway }
-
-extension Failure {
-    /// Whether another endpoint might do better: this one was not reached, did not answer, or says that it fails.
-    fileprivate var concernsTheEndpoint: Bool {
-        [.nameNotResolved, .cannotConnect, .connectionLost, .tls, .webSocket, .deadline, .serviceUnavailable]
-            .contains(kind)
     }
 }

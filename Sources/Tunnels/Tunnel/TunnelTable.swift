@@ -1,7 +1,8 @@
-import AWS
+import Basics
 import Failures
 import Logging
 import SocketIO
+import Transport
 
 /// What a tunnel came to, for `status`.
 public struct EndedTunnel: Sendable {
@@ -48,9 +49,8 @@ public final class TunnelTable {
     public init(services: TunnelServices) { self.services = services }
 
     /// For tunnels that begin from now on.
-    public func apply(_ timeouts: TunnelTimeouts, spares: SpareSettings, warmTimeToLive: Duration) {
+    public func apply(_ timeouts: TunnelTimeouts, warmTimeToLive: Duration) {
         services.timeouts = timeouts
-        services.spares = spares
         services.warmTimeToLive = warmTimeToLive
     }
 
@@ -130,9 +130,13 @@ public final class TunnelTable {
     /// The machine slept, or its routes changed: every tunnel is asked whether it is alive. What was made ahead of time is not worth
     /// the question, and is made anew where it is still wanted.
     public func disturbed(on loop: isolated Loop) {
-        services.resolver.forgetAll()
-        for pool in services.pools.get(on: loop).all { pool.replaceSpares(on: loop) }
+        for transport in services.transports { transport.disturbed(on: loop) }
         for handle in live.values { if warm[handle.id] == nil { handle.probe() } else { handle.close(.unused) } }
+    }
+
+    /// Connections that are kept ready for a pool's gateway.
+    public func reserve(of pool: GatewayPool, on loop: isolated Loop) -> GatewayReserve? {
+        services.transport(of: pool.gateway).reserve(of: pool.gateway, on: loop)
     }
 
     /// Nothing new from now on; `completion` comes when the last tunnel has ended, at once if there is none.
@@ -164,11 +168,10 @@ public final class TunnelTable {
         pendingReclaim = loop.schedule(after: .seconds(5)) { [weak self] in
             guard let self else { return }
             pendingReclaim = nil
-            let pools = services.pools.get(on: loop).all
-            for pool in pools { pool.giveBackRoom() }
+            for pool in services.pools.get(on: loop).all { pool.giveBackRoom() }
             live.giveBackRoom()
             if reclaim.gaveBack(withOpen: live.count) {
-                for pool in pools { pool.renewSpares(on: loop) }
+                for transport in services.transports { transport.renewReserves(on: loop) }
                 // Once more, for what the new spares' handshakes leave.
                 scheduleReclaim(on: loop)
             }
@@ -214,7 +217,7 @@ public final class TunnelTable {
             "tunnel closed: \(end.reason)",
             metadata: [
                 "event": "tunnel-closed", "tunnel": "\(handle.name)", "target": "\(handle.request.targetText)",
-                "endpoint": "\(snapshot.route?.endpoint.id ?? "-")", "forward": "\(handle.request.forward ?? "-")",
+                "endpoint": "\(snapshot.route?.path.gateway.id ?? "-")", "forward": "\(handle.request.forward ?? "-")",
                 "peer": "\(handle.peer)", "reason": "\(end.reason.code.rawValue)",
                 "request_id": "\(snapshot.requestID ?? "-")",
                 "bytes_local_to_remote": "\(handle.statistics.localToRemote)",

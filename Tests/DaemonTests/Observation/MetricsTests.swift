@@ -4,6 +4,7 @@ import Failures
 import InstanceConnect
 import TestSupport
 import Testing
+import Transport
 
 @testable import Daemon
 @testable import Tunnels

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import ControlCodec
 import ControlProtocol
 import Failures

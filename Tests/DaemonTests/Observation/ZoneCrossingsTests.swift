@@ -1,5 +1,5 @@
-import InstanceConnect
 import Testing
+import Transport
 
 @testable import Daemon
 
@@ -10,9 +10,9 @@ import Testing
         Route(
             target: try Target(parsing: "i-0123456789abcdef0"), remotePort: 22, instanceID: "i-0123456789abcdef0",
             address: "10.0.1.5", region: "eu-west-1", profile: nil, zone: targetZone, subnetID: nil, vpcID: nil,
-            endpoint: Endpoint(
-                id: endpoint, dnsName: "e.example", zone: endpointZone, subnetID: nil, nearness: .otherZone),
-            alternatives: [])
+            path: Path(
+                gateway: Gateway(transport: "eice", id: endpoint, region: "eu-west-1"), zone: endpointZone,
+                nearness: .otherZone))
     }
 
     @Test func aCrossingIsSaidOnceForEachEndpointAndZone() throws {

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import ControlProtocol
 import Failures
 import Testing

@@ -9,6 +9,7 @@ import SocketIO
 import Synchronization
 import TestSupport
 import Testing
+import Transport
 import Tunnels
 
 @testable import Daemon
@@ -16,7 +17,7 @@ import Tunnels
 /// Several endings of one daemon.
 @Suite struct EndingTests {
     /// Looks up until it is cancelled: a tunnel of it ends only when it is closed.
-    private struct SilentRouter: TunnelRouter {
+    private struct SilentRouter: InstanceConnectRouter {
         private func wait() async throws(Failure) -> Never {
             try? await Task.sleep(for: .seconds(3_600))
             throw Failure(.deadline, "cancelled")
@@ -43,15 +44,19 @@ import Tunnels
         private(set) var reasons: [CloseReason] = []
 
         init(_ request: TunnelRequest, _ relays: RelayLoops, on loop: isolated Loop) {
-            let pools = EndpointPools(limits: .init())
+            let pools = GatewayPools(limits: .init())
             var timeouts = TunnelTimeouts()
             timeouts.resolve = .seconds(3_600)
             timeouts.dial = .seconds(3_600)
+            let settings = InstanceConnectTransport.Settings(
+                resolver: Resolver(), tls: TLSContext(), connectTo: nil, proxies: ProxySettings { _ in nil },
+                userAgent: "eiced/test")
+            let transport = InstanceConnectTransport(
+                router: SilentRouter(), settings: settings, logger: logger, on: loop)
             tunnels = TunnelTable(
                 services: TunnelServices(
-                    router: SilentRouter(), resolver: Resolver(), tls: TLSContext(), connectTo: nil,
-                    proxies: ProxySettings { _ in nil }, timeouts: timeouts, userAgent: "eiced/test",
-                    relays: relays, pools: pools, logger: logger, on: loop))
+                    transports: [transport], timeouts: timeouts, relays: relays, pools: pools, logger: logger, on: loop)
+            )
             predecessors = Predecessors(pools: pools, notifier: Notifier(), logger: logger)
             tunnels.onEnd = { [unowned self] in reasons.append($0.reason) }
             tunnels.open(request, local: nil, client: nil, on: loop)

@@ -7,6 +7,7 @@ import SocketIO
 import Synchronization
 import TestSupport
 import Testing
+import Transport
 import Tunnels
 
 @testable import Daemon
@@ -28,7 +29,7 @@ import Tunnels
     // MARK: Predecessors
 
     private final class Scene {
-        let pools = EndpointPools(limits: .init())
+        let pools = GatewayPools(limits: .init())
         let predecessors: Predecessors
         var changes = 0
 
@@ -50,7 +51,7 @@ import Tunnels
             let scene = scene.get(on: loop)
             return Seen(
                 slots: scene.predecessors.counts.map(\.slots),
-                taken: scene.pools.all.map { "\($0.key.region) \($0.key.id) \($0.dnsName) \($0.taken)" })
+                taken: scene.pools.all.map { "\($0.gateway.region) \($0.gateway.id) \($0.host ?? "-") \($0.taken)" })
         }
     }
 
@@ -66,7 +67,8 @@ import Tunnels
         }
         #expect(await seen(scene) == Seen(slots: [0], taken: []))
         func slot(_ endpoint: String, _ count: Int) -> TakenSlots {
-            TakenSlots(region: "r", endpoint: endpoint, dnsName: "\(endpoint).test", count: count)
+            TakenSlots(
+                Gateway(transport: "eice", id: endpoint, region: "r"), host: "\(endpoint).test", count: count)
         }
         // A message of another kind says nothing about slots.
         try send(HandoverMessage(.complete, slots: [slot("a", 9)]), on: there)
@@ -110,7 +112,10 @@ import Tunnels
             Result { () throws(SystemError) in
                 let channel = try HandoverChannel(here, on: loop)
                 for number in 1...count {
-                    let slots = [TakenSlots(region: "r", endpoint: "e", dnsName: "d", count: number)]
+                    let slots = [
+                        TakenSlots(
+                            Gateway(transport: "eice", id: "e", region: "r"), host: "d", count: number)
+                    ]
                     channel.send(HandoverMessage(.taken, slots: slots), on: loop)
                     if number % 1_000 == 0 { channel.send(HandoverMessage(.forward, name: "\(number)"), on: loop) }
                 }

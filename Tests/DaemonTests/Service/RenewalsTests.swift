@@ -5,6 +5,7 @@ import SocketIO
 import Synchronization
 import TestSupport
 import Testing
+import Transport
 
 @testable import Daemon
 

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 import Glibc
 import TestSupport

@@ -1,8 +1,10 @@
 import AWS
+import Basics
 import ControlProtocol
 import InstanceConnect
 import TestSupport
 import Testing
+import Transport
 import Tunnels
 
 @testable import Daemon

@@ -3,6 +3,7 @@ import InstanceConnect
 import Synchronization
 import TestSupport
 import Testing
+import Transport
 
 @testable import Tunnels
 
@@ -200,8 +201,8 @@ import Testing
         let (endpoint, bench, port, first) = try await Self.connectionThatLeftASpare()
         let accepted = endpoint.acceptedCount
         let left = await bench.onControl { tables, loop in
-            for pool in tables.pools.all { pool.renewSpares(on: loop) }
-            return tables.pools.all.map(\.spareCount)
+            tables.transport.renewReserves(on: loop)
+            return tables.pools.all.map { tables.tunnels.reserve(of: $0, on: loop)?.ready ?? 0 }
         }
         #expect(left == [0])
         let second = try await onThread { try Self.echo(port) }
@@ -231,10 +232,10 @@ import Testing
             try connection.accept(request)
             try connection.echo()
         }
-        var timeouts = TunnelTimeouts.patient
+        var phases = DialTimeouts.patient
         // Long enough for the other dials on a busy machine.
-        timeouts.upgrade = .seconds(3)
-        let bench = try await Bench(endpoint, timeouts: timeouts, spares: 1)
+        phases.upgrade = .seconds(3)
+        let bench = try await Bench(endpoint, phases: phases, spares: 1)
         let port = try await bench.forward()
         let first = try await onThread { try Self.echo(port) }
         try await eventually("there is a spare") { await bench.spareCount() == 1 }

@@ -2,6 +2,7 @@ import SocketIO
 import Synchronization
 import TestSupport
 import Testing
+import Transport
 
 @testable import Tunnels
 
@@ -21,13 +22,13 @@ import Testing
             await handedOver { done in loop.submit { loop in done(body(loop)) } }
         }
         let clock = Clock()
-        let bound = await onLoop { loop in LoopBound(EndpointPools(limits: .init(), now: clock.now), on: loop) }
-        func ids() async -> [String] { await onLoop { bound.get(on: $0).all.map(\.key.id) } }
-        let busy = EndpointKey(region: "r", id: "eice-busy")
+        let bound = await onLoop { loop in LoopBound(GatewayPools(limits: .init(), now: clock.now), on: loop) }
+        func ids() async -> [String] { await onLoop { bound.get(on: $0).all.map(\.gateway.id) } }
+        let busy = Gateway(transport: "t", id: "eice-busy", region: "r")
         let ticket = await onLoop { loop in
             let pools = bound.get(on: loop)
-            _ = pools.pool(EndpointKey(region: "r", id: "eice-idle"), dnsName: "idle.test")
-            let pool = pools.pool(busy, dnsName: "busy.test")
+            _ = pools.pool(Gateway(transport: "t", id: "eice-idle", region: "r"), host: "idle.test")
+            let pool = pools.pool(busy, host: "busy.test")
             return pool.request(priority: .normal, key: "a", on: loop) { _ in }
         }
         clock.advance(23)

@@ -4,23 +4,24 @@ import SocketIO
 import Synchronization
 import TestSupport
 import Testing
+import Transport
 
 @testable import Tunnels
 
 /// What pools and tables count and report.
 @Suite struct PoolAccountTests {
-    private static func pool(_ pools: EndpointPools, _ id: String = "one") -> EndpointPool {
-        pools.pool(EndpointKey(region: "r", id: id), dnsName: "\(id).test")
+    private static func pool(_ pools: GatewayPools, _ id: String = "one") -> GatewayPool {
+        pools.pool(Gateway(transport: "t", id: id, region: "r"), host: "\(id).test")
     }
 
     @Test("waits, turned-away connections and refusals of the service are counted apart")
     func totals() async throws {
         let loop = try Loop(label: "test")
         let totals = await Bench.run(on: loop) { loop in
-            var limits = EndpointPools.Limits()
+            var limits = GatewayPools.Limits()
             limits.defaultCap = 2
             limits.queueLength = 1
-            let pools = EndpointPools(limits: limits)
+            let pools = GatewayPools(limits: limits)
             let pool = Self.pool(pools)
             var counts: [[Int]] = []
             func note() {
@@ -46,9 +47,9 @@ import Testing
     func fillsUp() async throws {
         let loop = try Loop(label: "test")
         let reports = await Bench.run(on: loop) { loop in
-            var limits = EndpointPools.Limits()
+            var limits = GatewayPools.Limits()
             limits.defaultCap = 1
-            let pools = EndpointPools(limits: limits)
+            let pools = GatewayPools(limits: limits)
             let pool = Self.pool(pools)
             var (reports, counts) = (0, [Int]())
             pools.onFull = { _ in reports += 1 }
@@ -70,9 +71,9 @@ import Testing
     func use() async throws {
         let loop = try Loop(label: "test")
         let reports = await Bench.run(on: loop) { loop in
-            var limits = EndpointPools.Limits()
+            var limits = GatewayPools.Limits()
             limits.defaultCap = 1
-            let pools = EndpointPools(limits: limits)
+            let pools = GatewayPools(limits: limits)
             var (reports, counts) = (0, [Int]())
             pools.onUse = { reports += 1 }
             let pool = Self.pool(pools)
@@ -92,7 +93,7 @@ import Testing
 
     @Test("an endpoint has at least one slot, and its own cap comes before the default one")
     func caps() {
-        var limits = EndpointPools.Limits()
+        var limits = GatewayPools.Limits()
         #expect(limits.cap(for: "any") == 20)
         limits.caps = ["none": 0, "few": 3]
         limits.defaultCap = 0
@@ -105,20 +106,20 @@ import Testing
     func changedLimits() async throws {
         let loop = try Loop(label: "test")
         let (caps, taken, names) = await Bench.run(on: loop) { loop in
-            let pools = EndpointPools(limits: EndpointPools.Limits())
+            let pools = GatewayPools(limits: GatewayPools.Limits())
             for id in ["b", "a"] { _ = Self.pool(pools, id) }
-            var limits = EndpointPools.Limits()
+            var limits = GatewayPools.Limits()
             limits.defaultCap = 7
             limits.caps = ["b": 4]
-            pools.apply(limits, spares: SpareSettings(), on: loop)
+            pools.apply(limits, on: loop)
             let caps = pools.all.map(\.cap)
             var taken: [[Int]] = []
-            let keys = ["a", "b", "c"].map { EndpointKey(region: "r", id: $0) }
+            let keys = ["a", "b", "c"].map { Gateway(transport: "t", id: $0, region: "r") }
             pools.setTaken([keys[0]: (3, "a.test"), keys[2]: (1, "c.test")], on: loop)
             taken.append(pools.all.map(\.taken))
             pools.setTaken([keys[1]: (2, "b.test")], on: loop)
             taken.append(pools.all.map(\.taken))
-            return (caps, taken, pools.all.map(\.key.id))
+            return (caps, taken, pools.all.map(\.gateway.id))
         }
         #expect(caps == [7, 4])
         #expect(taken == [[3, 0, 1], [0, 2, 0]])
@@ -130,12 +131,12 @@ import Testing
         let loop = try Loop(label: "test")
         let failure = Box<Failure>()
         await Bench.run(on: loop) { loop in
-            var limits = EndpointPools.Limits()
+            var limits = GatewayPools.Limits()
             limits.defaultCap = 3
             limits.queueLength = 1
-            let pools = EndpointPools(limits: limits)
+            let pools = GatewayPools(limits: limits)
             let pool = Self.pool(pools)
-            pools.setTaken([pool.key: (2, "one.test")], on: loop)
+            pools.setTaken([pool.gateway: (2, "one.test")], on: loop)
             for _ in 0..<3 {
                 _ = pool.request(priority: .normal, key: "a", on: loop) { result in
                     if case .failure(let why) = result { failure.value = why }
@@ -237,12 +238,12 @@ import Testing
             try await bench.waitForStates(.init(repeating: .open, count: count))
         }
         let pools = await bench.onControl { tables, _ in
-            tables.pools.all.map { ($0.key.id, $0.inUse, $0.isCoolingDown(at: .now)) }
+            tables.pools.all.map { ($0.gateway.id, $0.inUse, $0.isCoolingDown(at: .now)) }
         }
         #expect(pools.map(\.0) == ["eice-0123", "eice-4567"])
         #expect(pools.map(\.1) == [0, 2])
         #expect(pools.map(\.2) == [true, false])
-        #expect(await bench.handles().map(\.snapshot.route?.endpoint.id) == ["eice-4567", "eice-4567"])
+        #expect(await bench.handles().map(\.snapshot.route?.path.gateway.id) == ["eice-4567", "eice-4567"])
         for client in clients { client.close() }
         #expect(try await bench.ends(2).allSatisfy { $0 == .localClosed })
     }
@@ -270,7 +271,7 @@ import Testing
         #expect(try await bench.end().failure != nil)
         let second = try await onThread { try LoopbackSocket.connect(port: port) }
         try await bench.waitForStates([.open])
-        #expect(await bench.handles().map(\.snapshot.route?.endpoint.id) == ["eice-4567"])
+        #expect(await bench.handles().map(\.snapshot.route?.path.gateway.id) == ["eice-4567"])
         #expect(requests.withLock { $0 } == 4)
         first.close()
         second.close()

@@ -1,7 +1,7 @@
 import Failures
-import InstanceConnect
 import SocketIO
 import Testing
+import Transport
 
 @testable import Tunnels
 
@@ -33,25 +33,25 @@ import Testing
 
     /// Two endpoints with one slot each, which are taken.
     private final class Scene {
-        private let pools: EndpointPools
-        private let endpoints: [Endpoint]
+        private let pools: GatewayPools
+        private let paths: [Path]
         private var holders: [Name: Ticket] = [:]
         private var search: SlotSearch?
         private var reports: [String] = []
 
         init(queueLength: Int, on loop: isolated Loop) {
-            var limits = EndpointPools.Limits()
+            var limits = GatewayPools.Limits()
             limits.defaultCap = 1
             limits.queueLength = queueLength
-            pools = EndpointPools(limits: limits)
-            endpoints = Name.allCases.map { name in
-                Endpoint(id: name.rawValue, dnsName: "\(name.rawValue).test", nearness: .sameZone)
+            pools = GatewayPools(limits: limits)
+            paths = Name.allCases.map { name in
+                Path(gateway: Gateway(transport: "t", id: name.rawValue, region: "r"), nearness: .sameZone)
             }
             for name in Name.allCases { holders[name] = ask(name, on: loop) }
         }
 
-        private func pool(_ name: Name) -> EndpointPool {
-            pools.pool(EndpointKey(region: "r", id: name.rawValue), dnsName: "\(name.rawValue).test")
+        private func pool(_ name: Name) -> GatewayPool {
+            pools.pool(Gateway(transport: "t", id: name.rawValue, region: "r"), host: "\(name.rawValue).test")
         }
 
         @discardableResult
@@ -61,10 +61,10 @@ import Testing
 
         private func begin(on loop: isolated Loop) {
             search = SlotSearch(
-                endpoints, region: "r", priority: .normal, key: "ours", pools: pools, on: loop
+                paths, priority: .normal, key: "ours", pools: pools, on: loop
             ) { [weak self] result in
                 switch result {
-                case .success(let slot): self?.reports.append(slot.endpoint.id)
+                case .success(let slot): self?.reports.append(slot.path.gateway.id)
                 case .failure(let failure): self?.reports.append(failure.what)
                 }
             }

@@ -1,14 +1,14 @@
 import Failures
-import InstanceConnect
 import SocketIO
 import Testing
+import Transport
 
 @testable import Tunnels
 
 /// Several endpoints: the pools are real, the dials are the test's.
 @Suite struct SlotSearchTests {
-    private static func endpoint(_ id: String) -> Endpoint {
-        Endpoint(id: id, dnsName: "\(id).test", nearness: .sameZone)
+    private static func path(_ id: String) -> Path {
+        Path(gateway: Gateway(transport: "t", id: id, region: "r"), nearness: .sameZone)
     }
 
     /// Who got which endpoint, in order.
@@ -19,21 +19,21 @@ import Testing
 
         func got(_ name: String, _ result: Result<SlotSearch.Slot, Failure>) {
             guard case .success(let slot) = result else { return granted.append("\(name): none") }
-            granted.append("\(name): \(slot.endpoint.id)")
+            granted.append("\(name): \(slot.path.gateway.id)")
             slots[name] = slot
         }
     }
 
     private struct Scene {
-        let pools: EndpointPools
+        let pools: GatewayPools
         let record = Record()
-        let near = SlotSearchTests.endpoint("near")
-        let far = SlotSearchTests.endpoint("far")
+        let near = SlotSearchTests.path("near")
+        let far = SlotSearchTests.path("far")
 
         init(near: Int, far: Int) {
-            var limits = EndpointPools.Limits()
+            var limits = GatewayPools.Limits()
             limits.caps = ["near": near, "far": far]
-            pools = EndpointPools(limits: limits)
+            pools = GatewayPools(limits: limits)
         }
 
         func play(_ step: Step, on loop: isolated Loop) {
@@ -51,7 +51,7 @@ import Testing
             let record = record
             record.searches.append(
                 SlotSearch(
-                    [near, far], region: "r", priority: .normal, key: name, pools: pools, on: loop
+                    [near, far], priority: .normal, key: name, pools: pools, on: loop
                 ) { record.got(name, $0) })
         }
 
@@ -60,8 +60,9 @@ import Testing
             let record = record
             record.searches.append(
                 SlotSearch(
-                    returning: slot.ticket, to: slot.pool, slot.endpoint,
-                    or: [near, far].filter { $0.id != slot.endpoint.id }, priority: .normal, key: name, pools: pools,
+                    returning: slot.ticket, to: slot.pool, slot.path,
+                    or: [near, far].filter { $0.gateway != slot.path.gateway }, priority: .normal, key: name,
+                    pools: pools,
                     on: loop
                 ) { record.got(name, $0) })
         }

@@ -1,12 +1,13 @@
 import AWS
-import InstanceConnect
 import Logging
 import OpenSSL
 import SecureSocket
 import SocketIO
 import TestSupport
 import Testing
+import Transport
 
+@testable import InstanceConnect
 @testable import Tunnels
 
 /// A spare was verified by the trust roots of the dial that it was made for: it serves no dial that trusts others.
@@ -27,27 +28,25 @@ import Testing
         let contexts = try paths.map { try TLSContext(trustingFile: $0) }
         try #require(contexts.count == 2)
         let (one, other) = (contexts[0], contexts[1])
-        let relays = try RelayLoops(1)
-        let shared = await Bench.run(on: try Loop(label: "test")) { loop in
-            let pools = EndpointPools(limits: .init())
-            let services = TunnelServices(
-                router: ScriptedRouter(), resolver: Resolver(), tls: one, connectTo: nil,
-                proxies: ProxySettings { _ in nil }, timeouts: .patient,
-                userAgent: "eiced/test", relays: relays, pools: pools,
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, on: loop)
-            var others = services
-            others.tls = other
-            func endpoint(_ name: String = "a.test", port: UInt16 = 443) -> Endpoint {
-                Endpoint(id: "eice-1", dnsName: name, port: port, nearness: .sameSubnet)
+        let shared = await Bench.run(on: try Loop(label: "test")) { _ in
+            let settings = InstanceConnectTransport.Settings(
+                resolver: Resolver(), tls: one, connectTo: nil, proxies: ProxySettings { _ in nil },
+                userAgent: "eiced/test")
+            let dialer = EndpointDialer(
+                router: ScriptedRouter(), settings: settings, handshakes: Handshakes(),
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            func spares(_ name: String = "a.test", port: UInt16 = 443, trusting roots: TLSContext = one) -> Spares {
+                let endpoint = Endpoint(id: "eice-1", dnsName: name, port: port, nearness: .sameSubnet)
+                return dialer.spares(
+                    of: EndpointName(Path(through: endpoint, region: "eu-west-1")), trusting: roots)
             }
-            let pool = pools.pool(EndpointKey(region: "eu-west-1", id: "eice-1"), dnsName: "a.test")
-            let spares = pool.spares(of: endpoint(), services)
+            let first = spares()
             return Shared(
-                withItself: spares === pool.spares(of: endpoint(), services),
-                withOtherTrust: spares === pool.spares(of: endpoint(), others),
-                withOtherName: spares === pool.spares(of: endpoint("b.test"), services),
-                withOtherPort: spares === pool.spares(of: endpoint(port: 8_443), services),
-                withItselfAgain: spares === pool.spares(of: endpoint(), services))
+                withItself: first === spares(),
+                withOtherTrust: first === spares(trusting: other),
+                withOtherName: first === spares("b.test"),
+                withOtherPort: first === spares(port: 8_443),
+                withItselfAgain: first === spares())
         }
         #expect(
             shared

@@ -1,4 +1,5 @@
 import Failures
+import InstanceConnect
 import Glibc
 import SocketIO
 import Synchronization
@@ -17,11 +18,18 @@ import WebSocket
         return timeouts
     }
 
+    private func impatient(in phase: WritableKeyPath<DialTimeouts, Duration>) -> DialTimeouts {
+        var timeouts = DialTimeouts.patient
+        timeouts[keyPath: phase] = .milliseconds(200)
+        return timeouts
+    }
+
     /// Connects a client to a forward and returns why its tunnel ended, and how the client saw it.
     private func fail(
-        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = .patient, router: ScriptedRouter = .init()
+        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = .patient, phases: DialTimeouts = .patient,
+        router: ScriptedRouter = .init()
     ) async throws -> Failure {
-        let bench = try await Bench(endpoint, timeouts: timeouts, router: router)
+        let bench = try await Bench(endpoint, timeouts: timeouts, phases: phases, router: router)
         let port = try await bench.forward()
         let client = try await onThread { try LoopbackSocket.connect(port: port) }
         await #expect(throws: SystemError("read", code: ECONNRESET)) { try await onThread { try client.readToEnd() } }
@@ -92,7 +100,7 @@ import WebSocket
 
     @Test func anEndpointSilentInTLSMeetsTheDeadlineOfThatPhase() async throws {
         let endpoint = try ScriptedEndpoint { connection in _ = try connection.socket.readToEndOrReset() }
-        let failure = try await fail(endpoint, timeouts: impatient(in: \.tls))
+        let failure = try await fail(endpoint, phases: impatient(in: \.tls))
         #expect(failure.kind == .deadline)
         #expect(failure.sentence.contains("TLS handshake"))
     }
@@ -103,7 +111,7 @@ import WebSocket
             _ = try connection.request()
             _ = try connection.next()
         }
-        let failure = try await fail(endpoint, timeouts: impatient(in: \.upgrade))
+        let failure = try await fail(endpoint, phases: impatient(in: \.upgrade))
         #expect(failure.kind == .deadline)
         #expect(failure.sentence.contains("WebSocket upgrade"))
     }

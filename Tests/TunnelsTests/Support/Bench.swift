@@ -1,14 +1,15 @@
 import AWS
 import Basics
 import Failures
-import InstanceConnect
 import Logging
 import OpenSSL
 import SecureSocket
 import SocketIO
 import Synchronization
 import TestSupport
+import Transport
 
+@testable import InstanceConnect
 @testable import Tunnels
 
 /// Everything of the data path on real loops, with a scripted endpoint and a router that knows one target.
@@ -16,7 +17,8 @@ final class Bench: Sendable {
     struct Tables {
         let tunnels: TunnelTable
         let forwards: ForwardTable
-        let pools: EndpointPools
+        let pools: GatewayPools
+        let transport: InstanceConnectTransport
     }
 
     let control: Loop
@@ -29,7 +31,8 @@ final class Bench: Sendable {
     private let endpoint: ScriptedEndpoint
 
     init(
-        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = .patient, slots: Int = 20,
+        _ endpoint: ScriptedEndpoint, timeouts: TunnelTimeouts = .patient, phases: DialTimeouts = .patient,
+        slots: Int = 20,
         relays relayCount: Int = 2, spares: Int = 0, spareTimeToLive: Duration = SpareSettings().timeToLive,
         proxy: String? = nil, handshakes: Int? = nil, pace: Pace.Limits = Pace.Limits(),
         patience: Duration = PoolStateMachine.patience, router: ScriptedRouter = ScriptedRouter()
@@ -45,25 +48,30 @@ final class Bench: Sendable {
         let port = endpoint.port
         let proxies = ProxySettings { $0 == "https_proxy" ? proxy : nil }
         tables = await Self.run(on: control) { loop in
-            var limits = EndpointPools.Limits()
+            var limits = GatewayPools.Limits()
             limits.defaultCap = slots
             limits.patience = patience
-            let pools = EndpointPools(limits: limits)
+            let pools = GatewayPools(limits: limits)
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            var settings = InstanceConnectTransport.Settings(
+                resolver: Resolver(), tls: tls, connectTo: HostAndPort(host: "127.0.0.1", port: port),
+                proxies: proxies, userAgent: "eiced/test")
+            settings.timeouts = phases
+            // Each connection that an endpoint of the test sees is one that the test asked for.
+            settings.spares.count = spares
+            settings.spares.timeToLive = spareTimeToLive
+            let transport = InstanceConnectTransport(
+                router: router, settings: settings,
+                handshakes: handshakes.map { Handshakes(cores: 1, stepsPerCore: $0) } ?? Handshakes(), logger: logger,
+                on: loop)
             var services = TunnelServices(
-                router: router, resolver: Resolver(), tls: tls, connectTo: HostAndPort(host: "127.0.0.1", port: port),
-                proxies: proxies, timeouts: timeouts, userAgent: "eiced/test", relays: relays, pools: pools,
-                logger: logger, on: loop)
-            // Each connection that an endpoint of the test sees is to be one that the test asked for.
-            services.spares.count = spares
-            services.spares.timeToLive = spareTimeToLive
+                transports: [transport], timeouts: timeouts, relays: relays, pools: pools, logger: logger, on: loop)
             services.pace = pace
-            if let handshakes {
-                services.handshakes = LoopBound(Handshakes(cores: 1, stepsPerCore: handshakes), on: loop)
-            }
             let tunnels = TunnelTable(services: services)
             return LoopBound(
-                Tables(tunnels: tunnels, forwards: ForwardTable(tunnels: tunnels, logger: logger), pools: pools),
+                Tables(
+                    tunnels: tunnels, forwards: ForwardTable(tunnels: tunnels, logger: logger), pools: pools,
+                    transport: transport),
                 on: loop)
         }
         await onControl { [weak self] tables, _ in
@@ -162,7 +170,9 @@ final class Bench: Sendable {
     }
 
     func spareCount() async -> Int {
-        await onControl { tables, _ in tables.pools.all.first?.spareCount ?? 0 }
+        await onControl { tables, loop in
+            tables.pools.all.first.flatMap { tables.tunnels.reserve(of: $0, on: loop)?.ready } ?? 0
+        }
     }
 
     func states() async -> [TunnelHandle.State] {
@@ -211,7 +221,7 @@ final class Bench: Sendable {
 }
 
 /// Knows the target i-0123456789abcdef0 and signs with made-up keys. Each step can be held up or made to fail.
-final class ScriptedRouter: TunnelRouter {
+final class ScriptedRouter: InstanceConnectRouter {
     struct Script {
         var resolveFailure: Failure?
         var signFailure: Failure?
@@ -247,6 +257,8 @@ final class ScriptedRouter: TunnelRouter {
         RouteRequest(target: try Target(parsing: "i-0123456789abcdef0"), remotePort: 22)
     }
 
+    private static func path(_ endpoint: Endpoint) -> Path { Path(through: endpoint, region: "eu-west-1") }
+
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route {
         let script = script.withLock { $0 }
         if script.holdsResolve { await Self.hold() }
@@ -254,8 +266,8 @@ final class ScriptedRouter: TunnelRouter {
         return Route(
             target: request.target, remotePort: request.remotePort, instanceID: "i-0123456789abcdef0",
             address: "10.0.1.5", region: "eu-west-1", profile: nil,
-            endpoint: Endpoint(id: "eice-0123", dnsName: TestCertificates.name, nearness: .sameSubnet),
-            alternatives: script.alternatives)
+            path: Self.path(Endpoint(id: "eice-0123", dnsName: TestCertificates.name, nearness: .sameSubnet)),
+            alternatives: script.alternatives.map(Self.path))
     }
 
     func prepareToSign(_ request: RouteRequest) async throws(Failure) -> TunnelSigner? {

@@ -1,7 +1,9 @@
 import Glibc
+import InstanceConnect
 import SocketIO
 import Synchronization
 import TestSupport
+import Transport
 import Tunnels
 import WebSocket
 
@@ -39,9 +41,26 @@ extension TunnelTimeouts {
     static var patient: Self {
         var timeouts = Self()
         let steps: [WritableKeyPath<Self, Duration>] = [
-            \.resolve, \.queue, \.connect, \.proxy, \.tls, \.upgrade, \.firstBytes, \.dial,
+            \.resolve, \.queue, \.firstBytes, \.dial,
         ]
         for step in steps { timeouts[keyPath: step] *= Patience.factor }
         return timeouts
     }
+}
+
+extension DialTimeouts {
+    /// As ``TunnelTimeouts/patient``.
+    static var patient: Self {
+        var timeouts = Self()
+        let phases: [WritableKeyPath<Self, Duration>] = [\.connect, \.proxy, \.tls, \.upgrade]
+        for phase in phases { timeouts[keyPath: phase] *= Patience.factor }
+        return timeouts
+    }
+}
+
+/// Phases of a transport, for state machines alone.
+extension DialPhase {
+    static let connect = Self(id: "connect", name: "TCP connect", limit: .seconds(10))
+    static let tls = Self(id: "tls", name: "TLS handshake", limit: .seconds(8))
+    static let upgrade = Self(id: "upgrade", name: "WebSocket upgrade", limit: .seconds(11))
 }

@@ -10,8 +10,8 @@ import Testing
             limits: .init(maxDuration: maxDuration, waitsForTarget: waitsForTarget, target: "i-0:22"))
         _ = machine.started()
         _ = machine.resolved(to: "eice-0")
-        _ = machine.slotGranted()
-        _ = machine.upgraded()
+        _ = machine.slotGranted(firstPhase: .connect)
+        _ = machine.connected()
         return machine
     }
 

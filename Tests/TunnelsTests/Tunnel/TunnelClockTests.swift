@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 import WebSocket
 
+@testable import InstanceConnect
 @testable import Tunnels
 
 /// What a tunnel counts its timers from. The tests set the tunnel's instants and fire its timers by hand, so no time passes.
@@ -121,7 +122,7 @@ import WebSocket
         try await bench.visit(handle) { tunnel, _ in
             tunnel.clock.lastActivity = .now - length
             tunnel.clock.silentSince = .now - length
-            tunnel.remote?.lastHeard = .now - length
+            (tunnel.remote as? EndpointStream)?.lastHeard = .now - length
         }
     }
 
@@ -303,9 +304,9 @@ import WebSocket
         try await bench.visit(handle) { tunnel, loop in tunnel.fired(.liveness, on: loop) }
         try await eventually("the pong is noted") { handle.snapshot.answersPings }
         let (answers, noted) = try await bench.visit(handle) { tunnel, _ in
-            (tunnel.clock.liveness.answersPings, tunnel.services.pings.answers("eice-0123"))
+            (tunnel.clock.liveness.answersPings, tunnel.remote?.answersProbes)
         }
-        #expect(answers && noted)
+        #expect(answers && noted == true)
         let other = try await bench.connect(waitsForTarget: false)
         try await bench.waitForStates([.open, .open])
         #expect(
@@ -313,7 +314,7 @@ import WebSocket
             "it is the same endpoint")
         try await bench.visit(handle) { tunnel, loop in
             for silence in [30, 60] {
-                tunnel.remote?.lastHeard = .now - .seconds(silence)
+                (tunnel.remote as? EndpointStream)?.lastHeard = .now - .seconds(silence)
                 tunnel.fired(.liveness, on: loop)
             }
         }
@@ -338,9 +339,11 @@ import WebSocket
         let client = try await onThread { try LoopbackSocket.connect(port: port) }
         #expect(try await onThread { try client.read(exactly: 3) } == Array("all".utf8))
         let handle = try await bench.openTunnel()
-        let waiting = try await bench.visit(handle) { tunnel, _ in tunnel.remote?.controlFrames.count ?? 0 }
-        #expect(waiting >= RemoteConnection.mostWaitingControlBytes, "the kernel took all pongs: send more pings")
-        #expect(waiting < RemoteConnection.mostWaitingControlBytes + 2 * 131)
+        let waiting = try await bench.visit(handle) { tunnel, _ in
+            (tunnel.remote as? EndpointStream)?.controlFrames.count ?? 0
+        }
+        #expect(waiting >= EndpointStream.mostWaitingControlBytes, "the kernel took all pongs: send more pings")
+        #expect(waiting < EndpointStream.mostWaitingControlBytes + 2 * 131)
         client.close()
     }
 
@@ -385,11 +388,8 @@ import WebSocket
         #expect(router.awaitedSignatures == 0)
 
         func setCap(_ cap: Int) async {
-            var settings = SpareSettings()
-            settings.count = 0
-            let none = settings
             await bench.onControl { tables, loop in
-                for pool in tables.pools.all { pool.apply(cap: cap, queueLength: 9, spares: none, on: loop) }
+                for pool in tables.pools.all { pool.apply(cap: cap, queueLength: 9, on: loop) }
             }
         }
 
@@ -401,8 +401,11 @@ import WebSocket
             let handle = try #require(await bench.handles().last)
             let until = try await bench.visit(handle) { tunnel, _ in
                 // A slow machine must not make the other one late.
-                defer { tunnel.dial.signer?.until = isLate ? .now : .now + .seconds(3_600) }
-                return tunnel.dial.signer?.until
+                var preparation = tunnel.dial.preparation as? InstanceConnectTransport.Preparation
+                let until = preparation?.signerEnds
+                preparation?.signerEnds = isLate ? .now : .now + .seconds(3_600)
+                tunnel.dial.preparation = preparation
+                return until
             }
             let end = try #require(until)
             #expect(end >= began + .seconds(5) && end <= .now + .seconds(5))

@@ -1,5 +1,6 @@
 import Failures
 import Testing
+import Transport
 
 @testable import Tunnels
 
@@ -22,13 +23,13 @@ import Testing
 
     private func dialing(alternatives: Int = 0, waitsForTarget: Bool = false) -> TunnelStateMachine {
         var machine = queued(alternatives: alternatives, waitsForTarget: waitsForTarget)
-        _ = machine.slotGranted()
+        _ = machine.slotGranted(firstPhase: .connect)
         return machine
     }
 
     private func open() -> TunnelStateMachine {
         var machine = dialing()
-        _ = machine.upgraded()
+        _ = machine.connected()
         return machine
     }
 
@@ -38,64 +39,50 @@ import Testing
 
     // MARK: Failures of endpoints
 
-    @Test(
-        "a failure of the endpoint itself is tried at another one",
-        arguments: [
-            Failure.Kind.nameNotResolved, .cannotConnect, .connectionLost, .tls, .webSocket, .deadline,
-            .serviceUnavailable,
-        ])
-    func triedElsewhere(kind: Failure.Kind) {
+    @Test("a failure of the gateway itself is tried at another one")
+    func triedElsewhere() {
         var machine = dialing(alternatives: 1)
-        let failure = Failure(kind, "it failed")
         #expect(
-            machine.failed(failure) == [
-                .cancel(.phase), .cancel(.dial), .closeRemote, .blameEndpoint(failure), .releaseSlot, .start(.queue),
+            machine.gatewayFailed(cut) == [
+                .cancel(.phase), .cancel(.dial), .closeRemote, .blameGateway(cut), .releaseSlot, .start(.queue),
                 .requestSlot,
             ])
     }
 
-    @Test(
-        "a failure that every endpoint would repeat is not",
-        arguments: [
-            Failure.Kind.accessDenied, .expiredCredentials, .targetUnreachable, .upgradeRefused, .internal,
-            .unknownTarget,
-        ])
-    func notTriedElsewhere(kind: Failure.Kind) {
+    @Test("a failure that every gateway would repeat is not")
+    func notTriedElsewhere() {
         var machine = dialing(alternatives: 1)
-        let failure = Failure(kind, "it failed")
         #expect(
-            machine.failed(failure) == cancelled + [
+            machine.failed(cut) == cancelled + [
                 .cancel(.delivery), .cancel(.localLinger), .abortLocal, .cancel(.closeHandshake), .closeRemote,
-                .releaseSlot, .report(.failed(failure)),
+                .releaseSlot, .report(.failed(cut)),
             ])
     }
 
     @Test("a failure after the upgrade blames no endpoint")
     func failureAfterTheUpgrade() {
         var machine = dialing(alternatives: 1, waitsForTarget: true)
-        _ = machine.upgraded()
-        let actions = machine.failed(cut)
-        #expect(!actions.contains(.blameEndpoint(cut)) && !actions.contains(.requestSlot))
+        _ = machine.connected()
+        let actions = machine.gatewayFailed(cut)
+        #expect(!actions.contains(.blameGateway(cut)) && !actions.contains(.requestSlot))
         #expect(actions.last == .report(.failed(cut)))
     }
 
     // MARK: Events that come too late
 
-    @Test("refusals, stale spares and log-ins do not concern a tunnel past its upgrade")
+    @Test("refusals and log-ins do not concern a tunnel past its upgrade")
     func eventsOfTheDialAfterIt() {
         var waiting = dialing(waitsForTarget: true)
-        _ = waiting.upgraded()
+        _ = waiting.connected()
         var opened = open()
         for machine in [waiting, opened] {
             var machine = machine
             #expect(machine.refusedAsFull(full) == [])
-            #expect(machine.signatureRefused(cut) == [])
             #expect(machine.needsLogin(cut) == [])
             #expect(machine.loggedIn() == [])
-            #expect(machine.spareWasStale() == [])
             #expect(machine.resolved(to: "eice-1") == [])
         }
-        #expect(opened.upgraded() == [] && opened.targetSpoke() == [] && opened.joined() == [])
+        #expect(opened.connected() == [] && opened.targetSpoke() == [] && opened.joined() == [])
         #expect(opened.reached(.tls) == [])
     }
 
@@ -104,15 +91,6 @@ import Testing
         var machine = dialing()
         #expect(machine.reached(.tls) == [.cancel(.phase), .start(.phase)])
         #expect(machine.reached(.tls) == [])
-    }
-
-    @Test("a spare can be stale only while its answer is awaited")
-    func staleOnlyDuringTheUpgrade() {
-        for phase in [DialPhase.connect, .proxy, .tls] {
-            var machine = dialing()
-            _ = machine.reached(phase)
-            #expect(machine.spareWasStale() == [])
-        }
     }
 
     @Test("a refused tunnel that ends in the queue holds no slot any more")
@@ -162,9 +140,9 @@ import Testing
     @Test("a life of a minute starts no timer for a warning")
     func noWarning() {
         var machine = queued(maxDuration: .seconds(60))
-        _ = machine.slotGranted()
+        _ = machine.slotGranted(firstPhase: .connect)
         #expect(
-            machine.upgraded() == [
+            machine.connected() == [
                 .cancel(.phase), .cancel(.dial), .start(.maxDuration), .start(.liveness), .announceOpen,
             ])
     }
@@ -172,9 +150,9 @@ import Testing
     @Test("a warm tunnel for a silent target is ready with the upgrade, and its life begins then")
     func silentWarmTunnel() {
         var machine = queued(isWarm: true)
-        _ = machine.slotGranted()
+        _ = machine.slotGranted(firstPhase: .connect)
         #expect(
-            machine.upgraded() == [
+            machine.connected() == [
                 .cancel(.phase), .cancel(.dial), .start(.warmth), .announceWarm, .start(.maxDuration),
                 .start(.warning),
             ])
@@ -232,9 +210,9 @@ import Testing
         #expect(machine.fired(.secondLook) == [.examineLocalPeer])
         _ = machine.resolved(to: "eice-0")
         #expect(machine.fired(.secondLook) == [.examineLocalPeer])
-        _ = machine.slotGranted()
+        _ = machine.slotGranted(firstPhase: .connect)
         #expect(machine.fired(.secondLook) == [.examineLocalPeer])
-        _ = machine.upgraded()
+        _ = machine.connected()
         #expect(machine.fired(.secondLook) == [])
         _ = machine.localEnded()
         #expect(machine.fired(.secondLook) == [], "the first look is not over")

@@ -1,6 +1,7 @@
 import Failures
 import TestSupport
 import Testing
+import Transport
 
 @testable import Tunnels
 
@@ -26,13 +27,13 @@ import Testing
         var machine = machine(waitsForTarget: waitsForTarget, idle: idle)
         _ = machine.started()
         _ = machine.resolved(to: "eice-0")
-        _ = machine.slotGranted()
+        _ = machine.slotGranted(firstPhase: .connect)
         return machine
     }
 
     private func open() -> TunnelStateMachine {
         var machine = dialing()
-        _ = machine.upgraded()
+        _ = machine.connected()
         return machine
     }
 
@@ -58,11 +59,11 @@ import Testing
         var machine = machine()
         #expect(machine.started() == [.start(.resolve), .resolve])
         #expect(machine.resolved(to: "eice-0") == [.cancel(.resolve), .start(.queue), .requestSlot])
-        #expect(machine.slotGranted() == [.cancel(.queue), .start(.dial), .start(.phase), .dial])
+        #expect(machine.slotGranted(firstPhase: .connect) == [.cancel(.queue), .start(.dial), .start(.phase), .dial])
         #expect(machine.reached(.tls) == [.cancel(.phase), .start(.phase)])
         #expect(machine.reached(.upgrade) == [.cancel(.phase), .start(.phase)])
         #expect(
-            machine.upgraded() == [
+            machine.connected() == [
                 .cancel(.phase), .cancel(.dial), .start(.maxDuration), .start(.warning), .start(.liveness),
                 .announceOpen,
             ])
@@ -72,7 +73,7 @@ import Testing
     @Test func aTunnelThatWaitsForTheTargetIsOpenWithItsFirstBytes() {
         var machine = dialing(waitsForTarget: true, idle: .seconds(1))
         #expect(
-            machine.upgraded() == [
+            machine.connected() == [
                 .cancel(.phase), .cancel(.dial), .start(.maxDuration), .start(.warning), .start(.firstBytes),
             ])
         #expect(machine.state == .awaitingTarget)
@@ -88,7 +89,7 @@ import Testing
         let full = reports(waiting.fired(.queue)).first?.failure
         #expect(full?.kind == .endpointFull)
         #expect(full?.what == "no slot of eice-0 became free for i-0:22")
-        for (phase, limit) in [(DialPhase.connect, "10s"), (.tls, "8s"), (.upgrade, "10s")] {
+        for (phase, limit) in [(DialPhase.connect, "10s"), (.tls, "8s"), (.upgrade, "11s")] {
             var dialing = dialing()
             _ = dialing.reached(phase)
             let failure = reports(dialing.fired(.phase)).first?.failure
@@ -100,7 +101,7 @@ import Testing
         #expect(unresolved?.sentence == "cannot resolve host of eice-0: no answer within 10s")
         #expect(unresolved?.kind == .nameNotResolved)
         var silent = dialing(waitsForTarget: true)
-        _ = silent.upgraded()
+        _ = silent.connected()
         #expect(
             reports(silent.fired(.firstBytes)).first?.failure?.sentence
                 == "i-0:22 sent nothing: no byte came within 20s of the tunnel's opening")
@@ -122,9 +123,9 @@ import Testing
 
     @Test func aFailedDialGivesItsSlotBackAndResetsTheClient() {
         var machine = dialing()
-        let actions = machine.failed(cut)
+        let actions = machine.gatewayFailed(cut)
         #expect(
-            deeds(actions) == [.blameEndpoint(cut), .abortLocal, .closeRemote, .releaseSlot, .report(.failed(cut))])
+            deeds(actions) == [.blameGateway(cut), .abortLocal, .closeRemote, .releaseSlot, .report(.failed(cut))])
         #expect(machine.state == .closed)
     }
 
@@ -132,18 +133,18 @@ import Testing
         var machine = machine()
         _ = machine.started()
         _ = machine.resolved(to: "eice-0", alternatives: 1)
-        _ = machine.slotGranted()
-        #expect(deeds(machine.failed(cut)) == [.closeRemote, .blameEndpoint(cut), .releaseSlot, .requestSlot])
+        _ = machine.slotGranted(firstPhase: .connect)
+        #expect(deeds(machine.gatewayFailed(cut)) == [.closeRemote, .blameGateway(cut), .releaseSlot, .requestSlot])
         #expect(machine.state == .queued)
-        _ = machine.slotGranted()
-        #expect(reports(machine.failed(cut)) == [.failed(cut)])
+        _ = machine.slotGranted(firstPhase: .connect)
+        #expect(reports(machine.gatewayFailed(cut)) == [.failed(cut)])
     }
 
     @Test func aRefusalThatIsAboutTheTargetIsNotTriedElsewhere() {
         var machine = machine()
         _ = machine.started()
         _ = machine.resolved(to: "eice-0", alternatives: 1)
-        _ = machine.slotGranted()
+        _ = machine.slotGranted(firstPhase: .connect)
         let denied = Failure(.accessDenied, "no")
         #expect(reports(machine.failed(denied)) == [.failed(denied)])
     }
@@ -159,29 +160,6 @@ import Testing
         #expect(machine.state == .queued)
         // In the endpoint's own words.
         #expect(reports(machine.fired(.queue)) == [.failed(full)])
-    }
-
-    @Test func aStaleSpareIsReplacedByAFreshConnection() {
-        var machine = dialing()
-        _ = machine.reached(.upgrade)
-        #expect(machine.spareWasStale() == [.cancel(.phase), .closeRemote, .start(.phase), .dial])
-        #expect(machine.state == .dialing(.connect))
-    }
-
-    @Test func aRefusedSignatureIsPutRightOnceAndHoldsNoSlotMeanwhile() {
-        let refused = Failure(.accessDenied, "refused")
-        var machine = dialing()
-        _ = machine.reached(.upgrade)
-        #expect(
-            machine.signatureRefused(refused) == [
-                .cancel(.phase), .cancel(.dial), .closeRemote, .releaseSlot, .start(.resolve),
-                .correctSignature(refused),
-            ])
-        #expect(machine.state == .resolving)
-        #expect(deeds(machine.resolved(to: "eice-0")) == [.requestSlot])
-        #expect(deeds(machine.slotGranted()) == [.dial])
-        _ = machine.reached(.upgrade)
-        #expect(reports(machine.signatureRefused(refused)) == [.failed(refused)])
     }
 
     @Test func whileAPersonLogsInNoSlotIsHeld() {
@@ -201,8 +179,8 @@ import Testing
             limits: .init(maxDuration: .seconds(3_600), waitsForTarget: true, isWarm: true, target: "i-0:22"))
         _ = machine.started()
         _ = machine.resolved(to: "eice-0")
-        _ = machine.slotGranted()
-        _ = machine.upgraded()
+        _ = machine.slotGranted(firstPhase: .connect)
+        _ = machine.connected()
         return machine
     }
 
@@ -236,7 +214,7 @@ import Testing
     @Test func aSlotThatComesTooLateGoesBackAtOnce() {
         var machine = queued()
         _ = machine.localBroke()
-        #expect(machine.slotGranted() == [.releaseSlot])
+        #expect(machine.slotGranted(firstPhase: .connect) == [.releaseSlot])
     }
 
     @Test func aSlotIsReleasedOnceHoweverTheTunnelEnds() {
@@ -245,12 +223,13 @@ import Testing
         let cut = cut
         let events: [Event] = [
             { $0.localEnded() }, { $0.localPeer(is: .gone) }, { $0.localPeer(is: .halfClosed) }, { $0.localBroke() },
-            { $0.remoteEnded(.remoteClosed) }, { $0.remoteGone() }, { $0.failed(cut) }, { $0.delivered(unsent: 0) },
+            { $0.remoteEnded(.remoteClosed) }, { $0.remoteGone() }, { $0.failed(cut) }, { $0.gatewayFailed(cut) },
+            { $0.delivered(unsent: 0) },
             { $0.delivered(unsent: 9) }, { $0.localFinished() }, { $0.close(.shutdown) }, { $0.fired(.maxDuration) },
             { $0.fired(.closeHandshake) }, { $0.fired(.delivery) }, { $0.fired(.localLinger) },
             { $0.fired(.drain, silence: .seconds(99)) }, { $0.fired(.secondLook) }, { $0.fired(.phase) },
             { $0.fired(.firstBytes) },
-            { $0.upgraded() }, { $0.targetSpoke() }, { $0.slotGranted() },
+            { $0.connected() }, { $0.targetSpoke() }, { $0.slotGranted(firstPhase: .connect) },
         ]
         let beginnings: [TunnelStateMachine] = [
             dialing(), dialing(waitsForTarget: true), open(), queued(),
@@ -344,7 +323,7 @@ import Testing
 
     @Test func aClientThatLeavesWhileTheTargetIsAwaitedTellsTheEndpoint() {
         var machine = dialing(waitsForTarget: true)
-        _ = machine.upgraded()
+        _ = machine.connected()
         #expect(deeds(machine.localPeer(is: .gone)) == [.closeLocal, .sayGoodbye(.goingAway)])
     }
 
@@ -401,7 +380,7 @@ import Testing
 
     @Test func aTargetThatClosesBeforeItSpokeFailsTheWait() {
         var machine = dialing(waitsForTarget: true)
-        _ = machine.upgraded()
+        _ = machine.connected()
         #expect(
             deeds(machine.remoteEnded(.remoteClosed)) == [
                 .closeLocal, .closeRemote, .releaseSlot, .report(.remoteClosed),
@@ -420,7 +399,7 @@ import Testing
 
     @Test func anIdleTunnelEndsAndAnActiveOneGoesOn() {
         var machine = dialing(idle: .seconds(60))
-        #expect(machine.upgraded().contains(.start(.idle)))
+        #expect(machine.connected().contains(.start(.idle)))
         #expect(machine.fired(.idle, idle: .seconds(59)) == [.start(.idle)])
         #expect(
             deeds(machine.fired(.idle, idle: .seconds(60))) == [.abortLocal, .sayGoodbye(.normal)])

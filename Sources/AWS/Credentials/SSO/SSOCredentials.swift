@@ -1,3 +1,4 @@
+import Basics
 import Failures
 
 /// IAM Identity Center: the log-in that `aws sso login` has cached is exchanged for a role's credentials. In the

@@ -1,3 +1,4 @@
+import Basics
 import FoundationEssentials
 
 /// A cached log-in of IAM Identity Center, as the AWS CLI keeps it.

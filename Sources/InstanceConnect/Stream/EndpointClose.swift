@@ -1,6 +1,7 @@
 import AWS
 import Basics
 import Failures
+import Transport
 
 /// A WebSocket close frame of an endpoint (RFC 6455, section 7.4). Of its reasons only "Unable to connect to target" is known;
 /// all are kept verbatim.
@@ -33,14 +34,14 @@ public struct EndpointClose: Sendable, Hashable {
         if isTargetUnreachable {
             return Failure(
                 .targetUnreachable, "cannot reach \(route.targetDescription) port \(route.remotePort)",
-                why: "\(route.endpoint.id) says \(summary)",
+                why: "\(route.path.gateway.id) says \(summary)",
                 hint:
                     "check that the service listens on the port, that the instance's security group lets the endpoint in, "
                     + "and that the endpoint's group lets it out")
         }
         guard !isNormal else { return nil }
         return Failure(
-            .connectionLost, "endpoint \(route.endpoint.id) closed the tunnel to \(route.targetDescription)",
+            .connectionLost, "endpoint \(route.path.gateway.id) closed the tunnel to \(route.targetDescription)",
             why: summary)
     }
 }

@@ -1,4 +1,5 @@
 import AWS
+import Basics
 import Failures
 
 /// The instances that a profile sees in a region, for whoever wants to choose one. Kept for a minute, since a shell asks at

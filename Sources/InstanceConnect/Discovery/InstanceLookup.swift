@@ -1,5 +1,6 @@
 import AWS
 import Failures
+import Transport
 
 /// Finds the one instance that a target means.
 struct InstanceLookup: Sendable {

@@ -1,6 +1,4 @@
-import Basics
 import Failures
-import InstanceConnect
 import OpenSSL
 import SecureSocket
 import SocketIO
@@ -8,14 +6,10 @@ import WebSocket
 
 // A remote connection's way to an open WebSocket: TLS handshake, signed request, answer.
 
-extension RemoteConnection {
+extension EndpointStream {
     /// The signed request; sent as soon as TLS is done.
-    ///
-    /// - Parameter redaction: hides the request's secrets in the endpoint's words.
-    func setRequest(_ request: UpgradeRequest, to route: Route, redaction: Redaction, on loop: isolated Loop) {
+    func setRequest(_ request: UpgradeRequest, on loop: isolated Loop) {
         self.request = request
-        self.route = route
-        self.redaction = redaction
         if case .secured = stage { sendRequest(request, on: loop) }
     }
 
@@ -25,7 +19,7 @@ extension RemoteConnection {
         case .secured:
             waitForRequest(on: loop)
         case .upgrading: upgrade(on: loop)
-        case .open: owner?.remoteIsReady(on: loop)
+        case .open: owner?.streamIsReady(on: loop)
         case .closed: break
         }
     }
@@ -45,11 +39,11 @@ extension RemoteConnection {
     private func handsShaken(_ result: TLSConnection.FlushResult, on loop: isolated Loop) {
         switch result {
         case .blocked: break
-        case .failed(let error): fail(names.handshakeFailure(error), on: loop)
+        case .failed(let error): fail(endpoint.handshakeFailure(error), on: loop)
         case .done:
             handshake = nil
             stage = .secured
-            owner?.remoteReached(.upgrade, on: loop)
+            opener?.streamIsSecured(on: loop)
             if let request, case .secured = stage { sendRequest(request, on: loop) }
             // An end that came with the handshake's last bytes, or while they were computed, has no edge of its own any more.
             if case .secured = stage, let connection, connection.mayRead { connection.socket.callAgain(on: loop) }
@@ -67,10 +61,10 @@ extension RemoteConnection {
         case .bytes:
             fail(
                 Failure(
-                    .upgradeRefused, "\(names.endpoint) spoke before it was asked", why: "bytes before the upgrade"),
+                    .upgradeRefused, "\(endpoint.id) spoke before it was asked", why: "bytes before the upgrade"),
                 on: loop)
-        case .ended: fail(names.connectionLost("before the upgrade"), on: loop)
-        case .failed(let error): fail(names.connectionLost("before the upgrade", error), on: loop)
+        case .ended: fail(endpoint.connectionLost("before the upgrade"), on: loop)
+        case .failed(let error): fail(endpoint.connectionLost("before the upgrade", error), on: loop)
         }
     }
 
@@ -81,7 +75,7 @@ extension RemoteConnection {
         self.request = nil
         let sent = request.bytes.withUnsafeBytes { connection.write($0, on: loop) }
         if case .failed(let error) = sent {
-            fail(names.connectionLost("during the upgrade", error), on: loop)
+            fail(endpoint.connectionLost("during the upgrade", error), on: loop)
             return
         }
         if connection.mayRead { upgrade(on: loop) }
@@ -90,7 +84,7 @@ extension RemoteConnection {
     private func upgrade(on loop: isolated Loop) {
         guard let connection else { return }
         if case .failed(let error) = connection.flush(on: loop) {
-            fail(names.connectionLost("during the upgrade", error), on: loop)
+            fail(endpoint.connectionLost("during the upgrade", error), on: loop)
             return
         }
         let buffer = loop.buffers.borrow()
@@ -112,7 +106,7 @@ extension RemoteConnection {
                 loop.buffers.giveBack(buffer)
                 var error: TransportError?
                 if case .failed(let reason) = result { error = reason }
-                fail(names.connectionLost("during the upgrade", error), on: loop)
+                fail(endpoint.connectionLost("during the upgrade", error), on: loop)
                 return
             }
             stage = .upgrading(parser)
@@ -123,17 +117,17 @@ extension RemoteConnection {
                 // What follows the head in the same bytes is WebSocket already.
                 buffer.start = leftover
                 keepOrGiveBack(buffer, on: loop)
-                owner?.remoteUpgraded(requestID: head.headers["x-amzn-RequestId"], on: loop)
+                opener?.streamIsUpgraded(requestID: head.headers["x-amzn-RequestId"], on: loop)
                 return
             case .refused(let head, let body):
                 loop.buffers.giveBack(buffer)
-                owner?.remoteRefused(head, body: body, on: loop)
+                opener?.streamWasRefused(head, body: body, on: loop)
                 return
             case .violation(let sentence):
                 loop.buffers.giveBack(buffer)
                 fail(
                     Failure(
-                        .upgradeRefused, "\(names.endpoint) answered the upgrade with something else", why: sentence),
+                        .upgradeRefused, "\(endpoint.id) answered the upgrade with something else", why: sentence),
                     on: loop)
                 return
             }

@@ -1,6 +1,6 @@
 import Failures
-import InstanceConnect
 import Logging
+import OpenSSL
 import SecureSocket
 import SocketIO
 import WebSocket
@@ -8,8 +8,10 @@ import WebSocket
 /// The spares of one endpoint name: connections with TLS done, bound to no target, in no slot, so that a dial costs one
 /// round trip. Confined to the control loop.
 final class Spares {
-    private let endpoint: Endpoint
-    private var services: TunnelServices
+    private let endpoint: EndpointName
+    private let roots: TLSContext
+    private var settings: InstanceConnectTransport.Settings
+    private let logger: Logger
     private(set) var policy: SparePolicy
     private var ready: [Spare] = []
     private var underWay: Spare?
@@ -23,10 +25,15 @@ final class Spares {
     /// How long an endpoint is without spares while memory is given back, which takes milliseconds.
     private static let renewalDelay = Duration.milliseconds(500)
 
-    init(_ endpoint: Endpoint, services: TunnelServices) {
+    init(
+        _ endpoint: EndpointName, trusting roots: TLSContext, settings: InstanceConnectTransport.Settings,
+        logger: Logger
+    ) {
         self.endpoint = endpoint
-        self.services = services
-        policy = SparePolicy(wanted: services.spares.count, timeToLive: services.spares.timeToLive)
+        self.roots = roots
+        self.settings = settings
+        self.logger = logger
+        policy = SparePolicy(wanted: settings.spares.count, timeToLive: settings.spares.timeToLive)
     }
 
     var count: Int { ready.count }
@@ -37,7 +44,7 @@ final class Spares {
     }
 
     /// The freshest one, which is the least likely to be stale; nil when there is none. Another one is made.
-    func take(on loop: isolated Loop) -> RemoteConnection? {
+    func take(on loop: isolated Loop) -> EndpointStream? {
         lastUse = .now
         let spare = ready.popLast()
         guard let spare else {
@@ -56,7 +63,7 @@ final class Spares {
         for spare in ready where spare.age(at: now) >= policy.timeToLive { drop(spare, on: loop) }
         while ready.count > target { ready.removeFirst().close(on: loop) }
         if ready.count < target, underWay == nil {
-            underWay = Spare(endpoint, services: services, on: loop) { [weak self] spare, event in
+            underWay = Spare(endpoint, trusting: roots, settings, logger, on: loop) { [weak self] spare, event in
                 self?.noticed(spare, event, on: loop)
             }
         }
@@ -88,10 +95,11 @@ final class Spares {
     }
 
     /// Takes over changed settings; those that are too many or too old are closed.
-    func apply(_ settings: SpareSettings, on loop: isolated Loop) {
-        guard settings != services.spares else { return }
-        services.spares = settings
-        policy.apply(wanted: settings.count, timeToLive: settings.timeToLive)
+    func apply(_ fresh: InstanceConnectTransport.Settings, on loop: isolated Loop) {
+        let old = settings.spares
+        settings = fresh
+        guard fresh.spares != old else { return }
+        policy.apply(wanted: fresh.spares.count, timeToLive: fresh.spares.timeToLive)
         keepUp(on: loop)
     }
 
@@ -101,7 +109,7 @@ final class Spares {
         ready = []
         underWay?.close(on: loop)
         underWay = nil
-        services.resolver.forget(endpoint.dnsName)
+        settings.resolver.forget(endpoint.host.host)
         keepUp(on: loop)
     }
 
@@ -137,28 +145,31 @@ final class Spares {
 }
 
 /// One spare, from its connect to the moment it is given to a tunnel.
-private final class Spare: RemoteConnectionOwner {
+private final class Spare: EndpointStreamOpener {
     enum Event { case ready, failed }
 
     private(set) var born = ContinuousClock.now
     private var connect: HostConnect?
-    private var remote: RemoteConnection?
+    private var stream: EndpointStream?
     private var deadline: Deadline?
-    private let endpoint: Endpoint
-    private let services: TunnelServices
+    private let endpoint: EndpointName
+    private let roots: TLSContext
+    private let logger: Logger
     private var onEvent: ((Spare, Event) -> Void)?
 
     init(
-        _ endpoint: Endpoint, services: TunnelServices, on loop: isolated Loop,
-        onEvent: @escaping (Spare, Event) -> Void
+        _ endpoint: EndpointName, trusting roots: TLSContext, _ settings: InstanceConnectTransport.Settings,
+        _ logger: Logger, on loop: isolated Loop, onEvent: @escaping (Spare, Event) -> Void
     ) {
         self.endpoint = endpoint
-        self.services = services
+        self.roots = roots
+        self.logger = logger
         self.onEvent = onEvent
-        deadline = loop.schedule(after: services.timeouts.dial) { [weak self] in
-            self?.tell(.failed)
+        let timeouts = settings.timeouts
+        deadline = loop.schedule(after: timeouts.connect + timeouts.proxy + timeouts.tls) { [weak self] in
+            self?.report(.failed)
         }
-        connect = HostConnect(endpoint, services: services, on: loop) { [weak self] event in
+        connect = HostConnect(to: endpoint, trusting: roots, settings, on: loop) { [weak self] event in
             if case .done(let result) = event { self?.connected(result, on: loop) }
         }
     }
@@ -166,10 +177,10 @@ private final class Spare: RemoteConnectionOwner {
     func age(at now: ContinuousClock.Instant) -> Duration { born.duration(to: now) }
 
     /// The connection, for its new owner.
-    func give() -> RemoteConnection? {
+    func give() -> EndpointStream? {
         onEvent = nil
-        defer { remote = nil }
-        return remote
+        defer { stream = nil }
+        return stream
     }
 
     func close(on loop: isolated Loop) {
@@ -177,42 +188,38 @@ private final class Spare: RemoteConnectionOwner {
         if let deadline { loop.cancel(deadline) }
         connect?.cancel(on: loop)
         connect = nil
-        remote?.close(on: loop)
-        remote = nil
+        stream?.close(on: loop)
+        stream = nil
     }
 
     private func connected(_ result: Result<HostPath, Failure>, on loop: isolated Loop) {
         connect = nil
         do throws(Failure) {
-            let names = RemoteNames(endpoint)
-            remote = try RemoteConnection(
-                try result.get(), context: services.tls, names: names,
-                // Nobody waits for it; and where all spares are renewed, so that memory can be given back (decision 16), one
-                // after the other leaves less between their parts.
-                handshakes: nil, owner: self, on: loop)
+            stream = try EndpointStream(
+                try result.get(), context: roots, endpoint: endpoint,
+                // No client waits for it. If all spares are renewed, so that memory can be given back (decision 16), one
+                // handshake after the other leaves less between their parts.
+                handshakes: nil, opener: self, on: loop)
         } catch {
-            tell(.failed)
+            report(.failed)
         }
     }
 
-    private func tell(_ event: Event) { onEvent?(self, event) }
+    private func report(_ event: Event) { onEvent?(self, event) }
 
-    func remoteReached(_ phase: DialPhase, on loop: isolated Loop) {
-        guard phase == .upgrade else { return }
+    func streamIsSecured(on loop: isolated Loop) {
         if let deadline { loop.cancel(deadline) }
         deadline = nil
         born = .now
-        tell(.ready)
+        report(.ready)
     }
 
-    func remoteFailed(_ failure: Failure, on loop: isolated Loop) {
-        services.logger.debug("a spare ended: \(failure.sentence)", metadata: ["endpoint": "\(endpoint.id)"])
-        tell(.failed)
+    func streamFailed(_ failure: Failure, on loop: isolated Loop) {
+        logger.debug("a spare ended: \(failure.sentence)", metadata: ["endpoint": "\(endpoint.id)"])
+        report(.failed)
     }
 
     // Nothing was asked of the endpoint, so these do not come.
-    func remoteUpgraded(requestID: String?, on loop: isolated Loop) {}
-    func remoteIsReady(on loop: isolated Loop) {}
-    func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {}
-    func remoteAnswered(on loop: isolated Loop) {}
+    func streamIsUpgraded(requestID: String?, on loop: isolated Loop) {}
+    func streamWasRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop) {}
 }

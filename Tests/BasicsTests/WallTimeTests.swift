@@ -1,6 +1,6 @@
 import Testing
 
-@testable import AWS
+@testable import Basics
 
 @Suite struct WallTimeTests {
     @Test(

@@ -1,8 +1,7 @@
-import AWS
 import Failures
 import Testing
 
-@testable import InstanceConnect
+@testable import Transport
 
 @Suite struct TargetTests {
     @Test(arguments: [

@@ -1,5 +1,7 @@
 import AWS
+import Basics
 import Failures
+import Transport
 
 /// The presigned address of one tunnel: `GET /openTunnel?…` at the endpoint's DNS name. It is signed afresh for every
 /// connection and good for 60 seconds. `pathAndQuery` is a secret; the description is not.
@@ -22,11 +24,11 @@ public struct OpenTunnelURL: Sendable {
     public static let lifetime = 60
 
     /// `maxDuration` is in seconds and is always sent, since policies test it; it is brought into the service's range.
-    public init(route: Route, through endpoint: Endpoint, maxDuration: Int, credentials: Credentials, at time: WallTime)
-    {
+    public init(route: Route, maxDuration: Int, credentials: Credentials, at time: WallTime) {
         let range = ServiceLimits.tunnelSeconds
         let duration = min(max(maxDuration, range.lowerBound), range.upperBound)
-        let host = endpoint.port == 443 ? endpoint.dnsName : "\(endpoint.dnsName):\(endpoint.port)"
+        let endpoint = EndpointName(route.path)
+        let host = endpoint.host.port == 443 ? endpoint.host.host : "\(endpoint.host.host):\(endpoint.host.port)"
         let signer = RequestSigner(credentials: credentials, region: route.region, service: "ec2-instance-connect")
         let query = signer.presignedQuery(
             host: host,
@@ -39,18 +41,13 @@ public struct OpenTunnelURL: Sendable {
             ],
             lifetime: Self.lifetime,
             at: time)
-        self.host = endpoint.dnsName
-        port = endpoint.port
+        self.host = endpoint.host.host
+        port = endpoint.host.port
         signedAt = time
         pathAndQuery = "\(Self.path)?\(query)"
         summary =
             "wss://\(host)\(Self.path) to \(route.address):\(route.remotePort) through \(endpoint.id) "
             + "for at most \(duration) s, signed with \(credentials.shortKeyID)"
-    }
-
-    /// With the first endpoint of the route.
-    public init(route: Route, maxDuration: Int, credentials: Credentials, at time: WallTime) {
-        self.init(route: route, through: route.endpoint, maxDuration: maxDuration, credentials: credentials, at: time)
     }
 
     /// The Host header, as it was signed.

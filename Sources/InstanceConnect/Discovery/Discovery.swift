@@ -1,6 +1,7 @@
 import AWS
 import Basics
 import Failures
+import Transport
 
 /// From what a user named to a route: target → instance → endpoint.
 ///
@@ -72,7 +73,7 @@ public actor Discovery {
                 target: request.target, remotePort: request.remotePort,
                 address: try endpoint.first(of: [address], for: request.target).description,
                 region: Region.resolve(region).region, profile: request.profile, environment: request.environment,
-                endpoint: endpoint.endpoint)
+                path: Path(through: endpoint.endpoint, region: Region.resolve(region).region))
         }
         let instance = try await instance(request, region, margin)
         let addresses = try addresses(of: instance, request.target)
@@ -251,11 +252,12 @@ public actor Discovery {
     private func route(
         _ request: RouteRequest, _ region: String, _ instance: Instance, _ address: String, _ candidates: [Endpoint]
     ) -> Route {
-        Route(
+        let region = Region.resolve(region).region
+        let paths = candidates.map { Path(through: $0, region: region) }
+        return Route(
             target: request.target, remotePort: request.remotePort, instanceID: instance.id,
-            address: address, region: Region.resolve(region).region, profile: request.profile,
-            environment: request.environment, zone: instance.zone,
-            subnetID: instance.subnetID, vpcID: instance.vpcID, endpoint: candidates[0],
-            alternatives: Array(candidates.dropFirst()))
+            address: address, region: region, profile: request.profile, environment: request.environment,
+            zone: instance.zone, subnetID: instance.subnetID, vpcID: instance.vpcID, path: paths[0],
+            alternatives: Array(paths.dropFirst()))
     }
 }

@@ -1,4 +1,3 @@
-import AWS
 import Basics
 import Failures
 
@@ -34,60 +33,7 @@ public struct RouteRequest: Sendable, Hashable {
     }
 }
 
-/// An endpoint that a tunnel can be opened through.
-public struct Endpoint: Sendable, Hashable {
-    /// Why it stands where it stands among the candidates.
-    public enum Nearness: Sendable, Hashable {
-        /// Named by the user: never left for another.
-        case pinned
-        case sameSubnet
-        case sameZone
-        /// Another Availability Zone of the VPC: the traffic between zones is billed.
-        case otherZone
-    }
-
-    public let id: String
-    /// As the API gave it, or the user, without a dot at its end.
-    public let dnsName: String
-    public let port: UInt16
-    public let zone: String?
-    public let subnetID: String?
-    public let nearness: Nearness
-    /// The target's address that is asked for through it, where that is not the route's.
-    public let targetAddress: String?
-
-    /// Whether this is how an endpoint's id is written.
-    public static func isID(_ text: String) -> Bool { Identifier.isEndpoint(text) }
-
-    public init(
-        id: String,
-        dnsName: String,
-        port: UInt16 = 443,
-        zone: String? = nil,
-        subnetID: String? = nil,
-        nearness: Nearness,
-        targetAddress: String? = nil
-    ) {
-        self.id = id
-        self.dnsName = String(dnsName.withoutFinalDot)
-        self.port = port
-        self.zone = zone
-        self.subnetID = subnetID
-        self.nearness = nearness
-        self.targetAddress = targetAddress
-    }
-}
-
-extension Failure {
-    /// The text is no endpoint's id.
-    public static func noEndpointID(_ text: String) -> Failure {
-        Failure(
-            .usage, "invalid endpoint \"\(ForeignText.excerpt(text, limit: 60))\"",
-            why: "expected an id such as eice-0123456789abcdef0", hint: "eicectl endpoints lists them")
-    }
-}
-
-/// Where a target is and how it is reached: all that a dial needs, credentials apart.
+/// Where a target is and the paths to it: all that a dial needs, except credentials.
 public struct Route: Sendable, Hashable {
     /// What the user typed.
     public let target: Target
@@ -103,9 +49,9 @@ public struct Route: Sendable, Hashable {
     public let zone: String?
     public let subnetID: String?
     public let vpcID: String?
-    /// The endpoint to use first, and those that can stand in for it, nearest first.
-    public let endpoint: Endpoint
-    public let alternatives: [Endpoint]
+    /// The path to use first, and those that can replace it, nearest first.
+    public let path: Path
+    public let alternatives: [Path]
 
     public init(
         target: Target,
@@ -118,8 +64,8 @@ public struct Route: Sendable, Hashable {
         zone: String? = nil,
         subnetID: String? = nil,
         vpcID: String? = nil,
-        endpoint: Endpoint,
-        alternatives: [Endpoint] = []
+        path: Path,
+        alternatives: [Path] = []
     ) {
         self.target = target
         self.remotePort = remotePort
@@ -131,22 +77,20 @@ public struct Route: Sendable, Hashable {
         self.zone = zone
         self.subnetID = subnetID
         self.vpcID = vpcID
-        self.endpoint = endpoint
+        self.path = path
         self.alternatives = alternatives
     }
 
-    /// The same target through another of its endpoints; those that remain can stand in for that one.
-    public func through(_ chosen: Endpoint) -> Route {
+    /// The same target by another of its paths; the rest can replace that one.
+    public func by(_ chosen: Path) -> Route {
         Route(
             target: target, remotePort: remotePort, instanceID: instanceID, address: chosen.targetAddress ?? address,
             region: region, profile: profile, environment: environment, zone: zone, subnetID: subnetID, vpcID: vpcID,
-            endpoint: chosen, alternatives: candidates.filter { $0.id != chosen.id })
+            path: chosen, alternatives: candidates.filter { $0.gateway != chosen.gateway })
     }
 
-    /// All endpoints in the order in which they should be tried.
-    public var candidates: [Endpoint] { [endpoint] + alternatives }
-    public var endpointID: String { endpoint.id }
-    public var endpointDNSName: String { endpoint.dnsName }
+    /// All paths in the order in which they should be tried.
+    public var candidates: [Path] { [path] + alternatives }
 
     /// `web-1 (i-0123456789abcdef0, 10.0.1.5)`, for messages.
     public var targetDescription: String {

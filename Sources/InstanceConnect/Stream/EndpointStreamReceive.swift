@@ -1,11 +1,10 @@
 import Failures
-import InstanceConnect
 import SocketIO
 import WebSocket
 
 // A byte's way, step 4 of 5, from the endpoint: decrypted and taken out of its frames. The pump writes it.
 
-extension RemoteConnection {
+extension EndpointStream {
     /// Payload that is not consumed yet: of one or more frames, joined. Valid until the next `consume` or `fill`.
     var payload: UnsafeRawBufferPointer {
         guard let plain, !received.isEmpty else { return UnsafeRawBufferPointer(start: nil, count: 0) }
@@ -44,10 +43,10 @@ extension RemoteConnection {
                 lastHeard = loop.now
             case .wouldBlock: return false
             case .ended:
-                fail(sendFailure ?? names.connectionLost("without a WebSocket close"), on: loop)
+                fail(sendFailure ?? endpoint.connectionLost("without a WebSocket close"), on: loop)
                 return true
             case .failed(let error):
-                fail(sendFailure ?? names.connectionLost("without a WebSocket close", error), on: loop)
+                fail(sendFailure ?? endpoint.connectionLost("without a WebSocket close", error), on: loop)
                 return true
             }
         }
@@ -64,7 +63,7 @@ extension RemoteConnection {
             switch event {
             case .data(let range, .binary, _): received.join(range, in: bytes)
             case .data(_, .text, _):
-                fail(names.violation("a text message, which the tunnel's protocol does not have"), on: loop)
+                fail(endpoint.violation("a text message, which the tunnel's protocol does not have"), on: loop)
                 sendControl(
                     webSocket.close(.unsupportedData, reason: "only binary messages", maskingKey: maskingKeys.draw()),
                     on: loop)
@@ -73,21 +72,16 @@ extension RemoteConnection {
                 if controlFrames.count < Self.mostWaitingControlBytes {
                     sendControl(webSocket.pong(for: payload, maskingKey: maskingKeys.draw()), on: loop)
                 }
-            case .pong: owner?.remoteAnswered(on: loop)
+            case .pong: ponged(on: loop)
             case .close(let frame):
-                ended(meaning(of: frame))
+                endpointClosed(frame)
                 sendControl(webSocket.closeReply(maskingKey: maskingKeys.draw()), on: loop)
             case .violation(let error):
-                fail(names.violation(error.sentence), on: loop)
+                fail(endpoint.violation(error.sentence), on: loop)
                 sendControl(
                     webSocket.close(error.closeCode, reason: error.sentence, maskingKey: maskingKeys.draw()), on: loop)
             }
         }
-    }
-
-    private func meaning(of frame: CloseFrame) -> End {
-        let close = EndpointClose(code: frame.code?.rawValue, reason: frame.reason, redaction: redaction)
-        return route.flatMap { close.failure(route: $0) }.map(End.failed) ?? .finished
     }
 
     func giveBackEmptyBuffer(on loop: isolated Loop) {

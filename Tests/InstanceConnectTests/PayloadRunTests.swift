@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-@testable import Tunnels
+@testable import InstanceConnect
 
 @Suite("Payload is joined across frames' headers")
 struct PayloadRunTests {

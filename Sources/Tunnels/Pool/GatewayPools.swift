@@ -1,9 +1,10 @@
 import Bounds
 import Failures
 import SocketIO
+import Transport
 
 /// All endpoints that were used within a day. Confined to the control loop.
-public final class EndpointPools {
+public final class GatewayPools {
     /// How many slots an endpoint has, as far as we are concerned.
     public struct Limits: Hashable, Sendable {
         public var defaultCap = ServiceLimits.connectionsPerEndpoint
@@ -20,11 +21,11 @@ public final class EndpointPools {
     }
 
     private(set) var limits: Limits
-    private var pools = Recent<EndpointKey, EndpointPool> { $0.isAtRest }
+    private var pools = Recent<Gateway, GatewayPool> { $0.isAtRest }
     private let now: () -> ContinuousClock.Instant
     private let tickets = TicketCounter()
     /// To be told when an endpoint has no slot for someone who asked: at most once for each time it fills up.
-    public var onFull: ((EndpointPool) -> Void)?
+    public var onFull: ((GatewayPool) -> Void)?
 
     /// To be told when the slots that we hold are others. Set before the first pool.
     public var onUse: (() -> Void)?
@@ -35,42 +36,44 @@ public final class EndpointPools {
     }
 
     /// By region and id.
-    public var all: [EndpointPool] {
+    public var all: [GatewayPool] {
         pools.forgetUnused(at: now())
-        return pools.values.sorted { ($0.key.region, $0.key.id) < ($1.key.region, $1.key.id) }
+        return pools.values.sorted { ($0.gateway.region, $0.gateway.id) < ($1.gateway.region, $1.gateway.id) }
     }
 
-    func pool(_ key: EndpointKey, dnsName: String) -> EndpointPool {
+    /// - Parameters:
+    ///   - host: the gateway's host name, if it has one.
+    ///   - isUnlimited: the transport knows no limit of slots (``TransportLimits/capacity``).
+    func pool(_ gateway: Gateway, host: String?, isUnlimited: Bool = false) -> GatewayPool {
         let now = now()
-        if let pool = pools.use(key, at: now) {
-            pool.dnsName = dnsName
+        if let pool = pools.use(gateway, at: now) {
+            if let host { pool.host = host }
             return pool
         }
-        let pool = EndpointPool(
-            key: key, dnsName: dnsName, cap: limits.cap(for: key.id), queueLength: limits.queueLength,
+        let pool = GatewayPool(
+            gateway, host: host, cap: isUnlimited ? nil : limits.cap(for: gateway.id), queueLength: limits.queueLength,
             patience: limits.patience, tickets: tickets, pools: self)
-        pools.set(pool, for: key, at: now)
+        pools.set(pool, for: gateway, at: now)
         return pool
     }
 
     /// Nil for an endpoint that was not used within a day.
-    func existing(_ key: EndpointKey) -> EndpointPool? { pools.peek(key) }
+    func existing(_ key: Gateway) -> GatewayPool? { pools.peek(key) }
 
     /// So many slots are held by other processes of ours now; none of endpoints that are not named.
     ///
-    /// - Parameter taken: by endpoint, with the DNS name by which it was dialed.
-    public func setTaken(_ taken: [EndpointKey: (count: Int, dnsName: String)], on loop: isolated Loop) {
-        // So that `status` has them, although nobody dials here yet.
-        for (key, slots) in taken where pools.peek(key) == nil { _ = pool(key, dnsName: slots.dnsName) }
-        for pool in pools.values { pool.setTaken(taken[pool.key]?.count ?? 0, on: loop) }
+    /// - Parameter taken: by gateway, with the host name by which it was dialed.
+    public func setTaken(_ taken: [Gateway: (count: Int, host: String?)], on loop: isolated Loop) {
+        // So that `status` has them before this process dials.
+        for (gateway, slots) in taken where pools.peek(gateway) == nil { _ = pool(gateway, host: slots.host) }
+        for pool in pools.values { pool.setTaken(taken[pool.gateway]?.count ?? 0, on: loop) }
     }
 
     /// Takes over changed limits; who waits gets what a higher cap gives.
-    public func apply(_ limits: Limits, spares: SpareSettings, on loop: isolated Loop) {
+    public func apply(_ limits: Limits, on loop: isolated Loop) {
         self.limits = limits
         for pool in pools.values {
-            pool.apply(
-                cap: limits.cap(for: pool.key.id), queueLength: limits.queueLength, spares: spares, on: loop)
+            pool.apply(cap: limits.cap(for: pool.gateway.id), queueLength: limits.queueLength, on: loop)
         }
     }
 }

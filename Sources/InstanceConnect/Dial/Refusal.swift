@@ -1,6 +1,7 @@
 import AWS
 import Basics
 import Failures
+import Transport
 
 /// What an endpoint says when it refuses an upgrade: an HTTP status and, mostly, a JSON body with `ErrorCode` and `Message`.
 /// Few codes are published; unknown ones are shown as they are.
@@ -74,8 +75,8 @@ public struct Refusal: Sendable, Hashable {
     }
 
     /// The refusal as people read it.
-    public func failure(route: Route, endpoint: Endpoint? = nil, credentials: Credentials) -> Failure {
-        let endpoint = (endpoint ?? route.endpoint).id
+    public func failure(route: Route, credentials: Credentials) -> Failure {
+        let endpoint = route.path.gateway.id
         let what = "endpoint \(endpoint) refused a tunnel to \(route.targetDescription) port \(route.remotePort)"
         switch classification {
         case .full:

@@ -1,6 +1,7 @@
 import AWS
 import Basics
 import Failures
+import Transport
 
 /// Which endpoints serve an instance, nearest first. Pure.
 struct EndpointChoice {
@@ -76,13 +77,13 @@ struct EndpointChoice {
         }
     }
 
-    private func nearness(of endpoint: InstanceConnectEndpoint) -> Endpoint.Nearness {
+    private func nearness(of endpoint: InstanceConnectEndpoint) -> Path.Nearness {
         if let subnet = instance.subnetID, endpoint.subnetID == subnet { return .sameSubnet }
         if let zone = instance.zone, endpoint.zone == zone { return .sameZone }
         return .otherZone
     }
 
-    private static func rank(_ nearness: Endpoint.Nearness) -> Int {
+    private static func rank(_ nearness: Path.Nearness) -> Int {
         switch nearness {
         case .pinned: 0
         case .sameSubnet: 1

@@ -1,26 +1,23 @@
-// A byte's way, step 4 of 5: framed, masked and encrypted, or the other way round (RemoteReceive). Next: StreamSocket
-// (5), in SocketIO.
+// A byte's way, step 4 of 5: framed, masked and encrypted, or the other way round (EndpointStreamReceive). Next:
+// StreamSocket (5), in SocketIO.
 
 import Basics
 import Failures
-import InstanceConnect
 import OpenSSL
 import SecureSocket
 import SocketIO
+import Transport
 import WebSocket
 
-/// Receives the reports of a ``RemoteConnection``: every step of the dial, and afterwards only that there is work.
-protocol RemoteConnectionOwner: AnyObject {
-    func remoteReached(_ phase: DialPhase, on loop: isolated Loop)
-    func remoteUpgraded(requestID: String?, on loop: isolated Loop)
-    /// The dial failed.
-    func remoteFailed(_ failure: Failure, on loop: isolated Loop)
+/// Receives the reports of an ``EndpointStream`` until it is open.
+protocol EndpointStreamOpener: AnyObject {
+    /// TLS is done: a request can be sent.
+    func streamIsSecured(on loop: isolated Loop)
+    func streamIsUpgraded(requestID: String?, on loop: isolated Loop)
+    /// The connection failed.
+    func streamFailed(_ failure: Failure, on loop: isolated Loop)
     /// The endpoint answered the upgrade with another status than 101.
-    func remoteRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop)
-    /// The open connection has received bytes, ended, or can send again.
-    func remoteIsReady(on loop: isolated Loop)
-    /// The endpoint answered a probe.
-    func remoteAnswered(on loop: isolated Loop)
+    func streamWasRefused(_ head: HTTPResponseHead, body: [UInt8], on loop: isolated Loop)
 }
 
 /// The connection to the endpoint from the dial on: socket, TLS, upgrade, WebSocket.
@@ -28,7 +25,7 @@ protocol RemoteConnectionOwner: AnyObject {
 /// An open connection does nothing by itself. The tunnel calls `fill` when the client can take bytes, and `send` when
 /// the client has some: that is the backpressure. `end` says how the endpoint's bytes ended. Confined to the loop of
 /// its socket.
-final class RemoteConnection: StreamSocketOwner {
+final class EndpointStream: RemoteStream, StreamSocketOwner {
     enum Stage {
         case handshaking
         /// TLS is done, the signed request is not there yet.
@@ -38,22 +35,23 @@ final class RemoteConnection: StreamSocketOwner {
         case closed
     }
 
-    /// How the endpoint's bytes ended.
-    enum End {
-        /// In order: the target closed.
-        case finished
-        /// The connection broke, or broke a rule, or the endpoint's Close names a failure.
-        case failed(Failure)
+    /// What an open stream needs to say how it ended.
+    private struct Tunnel {
+        let route: Route
+        let redaction: Redaction
+        let pings: PingKnowledge
     }
 
-    /// Bytes that `send` needs before the payload.
     var headroom: Int { FrameHeader.maximumLength }
-    /// The most payload in one `send`. The AWS CLI sends no larger frames, so this is what the service is known to
-    /// take.
+    /// The AWS CLI sends no larger frames, so this is what the service is known to take.
     var largestPayload: Int { 65_000 }
     static let mostWaitingControlBytes = 4_096
 
-    weak var owner: (any RemoteConnectionOwner)?
+    weak var owner: (any RemoteStreamOwner)?
+    /// Until it is open.
+    weak var opener: (any EndpointStreamOpener)?
+    private var tunnel: Tunnel?
+    private var hasAnsweredPing = false
     /// Where the handshake is done if it is one of several; nil for on the loop.
     let handshakes: Handshakes?
     /// As long as the handshake lasts.
@@ -61,18 +59,15 @@ final class RemoteConnection: StreamSocketOwner {
     /// When the endpoint's last bytes came.
     var lastHeard = ContinuousClock.now
     /// Set as soon as the end is known; `payload` may still hold bytes from before it.
-    private(set) var end: End?
+    private(set) var end: RemoteEnd?
     /// The connection can neither send nor receive any more.
     private var isBroken = false
     /// The endpoint has answered the upgrade, if only with a byte.
     var hasAnswered = false
-    let names: RemoteNames
+    let endpoint: EndpointName
     var connection: TLSConnection?
     var stage = Stage.handshaking
     var request: UpgradeRequest?
-    /// For the sentences of failures after the dial.
-    var route: Route?
-    var redaction = Redaction.none
     var webSocket = WebSocketStateMachine(role: .client)
     var maskingKeys = MaskingKeySource()
     /// Control frames that wait for the bytes before them to leave.
@@ -89,15 +84,16 @@ final class RemoteConnection: StreamSocketOwner {
 
     /// Begins the TLS handshake on a connection that leads to the endpoint.
     init(
-        _ path: HostPath, context: TLSContext, names: RemoteNames, handshakes: Handshakes?,
-        owner: any RemoteConnectionOwner, on loop: isolated Loop
+        _ path: HostPath, context: TLSContext, endpoint: EndpointName, handshakes: Handshakes?,
+        opener: any EndpointStreamOpener, on loop: isolated Loop
     ) throws(Failure) {
         self.handshakes = handshakes
         handshake = handshakes?.begin()
-        self.owner = owner
-        self.names = names
+        self.opener = opener
+        self.endpoint = endpoint
+        let host = endpoint.host
         do {
-            let session = try TLSSession(context: context, serverName: names.host, port: names.port)
+            let session = try TLSSession(context: context, serverName: host.host, port: host.port)
             switch path {
             case .socket(let descriptor):
                 let socket = try StreamSocket(descriptor, owner: self, on: loop)
@@ -109,11 +105,11 @@ final class RemoteConnection: StreamSocketOwner {
                 outer.socket.callAgain(on: loop)
             }
         } catch let error as TLSError {
-            throw Failure(.tls, "cannot start TLS with \(names.host)", why: error.reason)
+            throw Failure(.tls, "cannot start TLS with \(host.host)", why: error.reason)
         } catch let error as SystemError {
-            throw Failure(.internal, "cannot watch the connection to \(names.host)", why: error.description)
+            throw Failure(.internal, "cannot watch the connection to \(host.host)", why: error.description)
         } catch {
-            throw Failure(.internal, "cannot start TLS with \(names.host)", why: "\(error)")
+            throw Failure(.internal, "cannot start TLS with \(host.host)", why: "\(error)")
         }
     }
 
@@ -148,7 +144,7 @@ final class RemoteConnection: StreamSocketOwner {
     }
 
     private func sendingFailed(_ error: TransportError, on loop: isolated Loop) {
-        let failure = names.connectionLost("while sending", error)
+        let failure = endpoint.connectionLost("while sending", error)
         switch error {
         case .tls: fail(failure, on: loop)
         case .socket:
@@ -158,6 +154,29 @@ final class RemoteConnection: StreamSocketOwner {
         }
         // The tunnel finds the end by reading. No edge may come for that any more.
         callAgain(on: loop)
+    }
+
+    /// WebSocket has no half-close: a Close ends both directions (RFC 6455, section 7.1.4).
+    var canHalfClose: Bool { false }
+    func finishSending(on loop: isolated Loop) {}
+
+    /// The upgrade is done: from here on it is a tunnel's stream.
+    ///
+    /// - Parameters:
+    ///   - redaction: hides the secrets of the requests that opened it.
+    ///   - pings: keeps which endpoints answer pings.
+    func opened(to route: Route, hiding redaction: Redaction, _ pings: PingKnowledge) {
+        tunnel = Tunnel(route: route, redaction: redaction, pings: pings)
+        opener = nil
+    }
+
+    /// Whether this endpoint has answered a ping, on this stream or one before it.
+    var answersProbes: Bool { hasAnsweredPing || tunnel?.pings.answers(endpoint.gateway) == true }
+
+    func ponged(on loop: isolated Loop) {
+        hasAnsweredPing = true
+        tunnel?.pings.note(endpoint.gateway)
+        owner?.streamAnswered(on: loop)
     }
 
     /// Asks whether the endpoint is alive (RFC 6455, section 5.5.2).
@@ -193,6 +212,13 @@ final class RemoteConnection: StreamSocketOwner {
 
     // MARK: Ends
 
+    /// The endpoint sent its Close.
+    func endpointClosed(_ frame: CloseFrame) {
+        guard let tunnel else { return }
+        let close = EndpointClose(code: frame.code?.rawValue, reason: frame.reason, redaction: tunnel.redaction)
+        ended(close.failure(route: tunnel.route).map(RemoteEnd.failed) ?? .finished)
+    }
+
     /// Closes the socket, after a close_notify if TLS is up. The owner hears nothing more. `payload` stays until it is
     /// consumed.
     func close(on loop: isolated Loop) {
@@ -204,6 +230,7 @@ final class RemoteConnection: StreamSocketOwner {
         stage = .closed
         handshake = nil
         owner = nil
+        opener = nil
         connection.close(on: loop)
         self.connection = nil
         if let plain { decoded = plain.end }
@@ -212,24 +239,21 @@ final class RemoteConnection: StreamSocketOwner {
 
     func fail(_ failure: Failure, on loop: isolated Loop) {
         switch stage {
-        case .handshaking, .secured, .upgrading: owner?.remoteFailed(failure, on: loop)
+        case .handshaking, .secured, .upgrading: opener?.streamFailed(failure, on: loop)
         case .open:
             isBroken = true
-            ended(.failed(redaction.failure(failure)))
+            ended(.failed(tunnel?.redaction.failure(failure) ?? failure))
         case .closed: break
         }
     }
 
     /// Ignores bytes that follow the end, even if they are here already.
-    func ended(_ end: End) {
+    private func ended(_ end: RemoteEnd) {
         if self.end == nil { self.end = end }
         if let plain { decoded = plain.end }
     }
 
     // MARK: Moving
-
-    /// A spare gets the tunnel that it is for.
-    func give(to owner: any RemoteConnectionOwner) { self.owner = owner }
 
     /// Leaves its loop, for `attach` on another.
     func detach(on loop: isolated Loop) { connection?.socket.detach(on: loop) }

@@ -1,27 +1,16 @@
-import AWS
+import Basics
 import Failures
-import InstanceConnect
 import SocketIO
+import Transport
 
-/// An endpoint as its slots are counted: whoever asks, by whatever profile.
-public struct EndpointKey: Hashable, Sendable {
-    public let region: String
-    public let id: String
-
-    public init(region: String, id: String) {
-        self.region = region
-        self.id = id
-    }
-}
-
-/// One endpoint's slots and queue. Confined to the control loop.
-public final class EndpointPool {
+/// One gateway's slots and queue. Confined to the control loop.
+public final class GatewayPool {
     typealias Completion = (Result<Void, Failure>) -> Void
 
-    public let key: EndpointKey
-    /// The DNS name that was dialed last.
-    public internal(set) var dnsName: String
-    /// What failed last, at this endpoint.
+    public let gateway: Gateway
+    /// The gateway's host name that was dialed last, if it has one.
+    public internal(set) var host: String?
+    /// The gateway's own last failure.
     public internal(set) var lastFailure: Failure?
     /// Since when the service has refused more than ``effectiveCap``.
     public private(set) var refusedSince: WallTime?
@@ -30,6 +19,11 @@ public final class EndpointPool {
     /// and dials that the service refused since the endpoint was full.
     public private(set) var totals = (waited: 0, turnedAway: 0, refusedAsFull: 0)
 
+    /// Whether the gateway has as many slots as anybody asks for.
+    public let isUnlimited: Bool
+    /// More tunnels than a process can have.
+    private static let unlimited = Int(Int32.max)
+
     private var machine: PoolStateMachine
     private var coolDown = CoolDown()
     private var waiting: [Ticket: Completion] = [:]
@@ -37,27 +31,21 @@ public final class EndpointPool {
     private var wake: Deadline?
     private let tickets: TicketCounter
     /// Told when someone has to wait, once for each time that happens, and when ``inUse`` has changed.
-    private weak var pools: EndpointPools?
+    private weak var pools: GatewayPools?
     private var saidFull = false
     private var told = 0
-    /// By DNS name, since FIPS and dual-stack names lead to other addresses, and by who was trusted when they were made.
-    private var spareSets: [SpareKey: Spares] = [:]
-
-    private struct SpareKey: Hashable {
-        let host: String
-        let port: UInt16
-        let trust: ObjectIdentifier
-    }
 
     init(
-        key: EndpointKey, dnsName: String, cap: Int, queueLength: Int, patience: Duration, tickets: TicketCounter,
-        pools: EndpointPools
+        _ gateway: Gateway, host: String?, cap: Int?, queueLength: Int, patience: Duration, tickets: TicketCounter,
+        pools: GatewayPools
     ) {
-        self.key = key
-        self.dnsName = dnsName
+        self.gateway = gateway
+        self.host = host
         self.tickets = tickets
         self.pools = pools
-        machine = PoolStateMachine(cap: cap, queueLength: queueLength, patience: patience)
+        isUnlimited = cap == nil
+        machine = PoolStateMachine(
+            cap: cap ?? Self.unlimited, queueLength: queueLength, patience: patience)
     }
 
     /// The configured cap.
@@ -70,8 +58,8 @@ public final class EndpointPool {
     public var queued: Int { machine.queued }
     public var warm: Int { machine.warmCount }
 
-    /// No connection holds a slot of it or waits for one, and none is kept ready.
-    var isAtRest: Bool { inUse == 0 && taken == 0 && queued == 0 && waiting.isEmpty && spareCount == 0 }
+    /// No connection holds a slot of it or waits for one.
+    var isAtRest: Bool { inUse == 0 && taken == 0 && queued == 0 && waiting.isEmpty }
 
     /// A dial would begin at once, and the endpoint is not known to fail.
     func isInviting(at now: ContinuousClock.Instant) -> Bool { machine.hasFreeSlot && !isCoolingDown(at: now) }
@@ -171,42 +159,11 @@ public final class EndpointPool {
         evictions.giveBackRoom()
     }
 
-    // MARK: Spares
-
-    func spares(of endpoint: Endpoint, _ services: TunnelServices) -> Spares {
-        // Its spares keep the context alive, so that no other one gets its identity.
-        let key = SpareKey(host: endpoint.dnsName, port: endpoint.port, trust: ObjectIdentifier(services.tls))
-        if let spares = spareSets[key] { return spares }
-        spareSets = spareSets.filter { !$0.value.isAtRest(at: .now) }
-        let spares = Spares(endpoint, services: services)
-        spareSets[key] = spares
-        return spares
-    }
-
-    /// Connections that are ready for a next tunnel.
-    public var spareCount: Int { spareSets.values.reduce(0) { $0 + $1.count } }
-
-    /// How much longer none are made, since the service closes them too soon to be of use; nil while they are made.
-    public func sparePause(at now: ContinuousClock.Instant) -> Duration? {
-        let latest = spareSets.values.compactMap(\.policy.pausedUntil).max()
-        return latest.flatMap { $0 > now ? now.duration(to: $0) : nil }
-    }
-
-    func replaceSpares(on loop: isolated Loop) {
-        for spares in spareSets.values { spares.replaceAll(on: loop) }
-    }
-
-    /// See ``Spares/renew(on:)``.
-    func renewSpares(on loop: isolated Loop) {
-        for spares in spareSets.values { spares.renew(on: loop) }
-    }
-
     // MARK: Limits
 
-    func apply(cap: Int, queueLength: Int, spares: SpareSettings, on loop: isolated Loop) {
+    func apply(cap: Int, queueLength: Int, on loop: isolated Loop) {
         machine.queueLength = queueLength
-        for set in spareSets.values { set.apply(spares, on: loop) }
-        run(machine.setCap(cap, at: .now), on: loop)
+        run(isUnlimited ? [] : machine.setCap(cap, at: .now), on: loop)
     }
 
     func setTaken(_ count: Int, on loop: isolated Loop) {
@@ -247,7 +204,7 @@ public final class EndpointPool {
 
     private func refuse(_ ticket: Ticket, on loop: isolated Loop) {
         let failure = Failure(
-            .endpointFull, "\(key.id) is full",
+            .endpointFull, "\(gateway.id) is full",
             why: "\(inUse + taken) of \(effectiveCap) slots are in use and \(queued) connections wait already",
             hint: "see who holds the slots: eicectl status")
         loop.soon { [self] in waiting.removeValue(forKey: ticket)?(.failure(failure)) }
