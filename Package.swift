@@ -132,7 +132,7 @@ let package = Package(
         // The seam: what a way to reach targets offers to tunnels. It knows none of them.
         .target(name: "Transport", dependencies: ["Basics", "Failures", "SocketIO"], swiftSettings: strict),
         .testTarget(
-            name: "TransportTests", dependencies: ["Transport", "Basics", "Failures"], swiftSettings: strict),
+            name: "TransportTests", dependencies: ["Transport", "Failures"], swiftSettings: strict),
 
         // The way through EC2 Instance Connect Endpoints.
         .target(
@@ -352,6 +352,7 @@ if Context.environment["EICED_BENCHMARKS"] != nil {
             name: "Benchmark",
             dependencies: [
                 "AWS",
+                "Basics",
                 "CLinux",
                 "ControlProtocol",
                 "Failures",
@@ -360,6 +361,7 @@ if Context.environment["EICED_BENCHMARKS"] != nil {
                 "SecureSocket",
                 "SocketIO",
                 "TestSupport",
+                "Transport",
                 "Tunnels",
                 "WebSocket",
                 argumentParser,

@@ -22,10 +22,15 @@ public struct DialOptions: Sendable {
     public var tunnel: String
     /// ``ResolvedRoute/preparation`` of the look-up before.
     public var preparation: (any Sendable)?
+    /// Gives the dial's slot back; for a connection that keeps it (``OpenedStream/keepsSlot``). From any thread. Nil if the
+    /// dial has no slot, because it joins a connection that is open already (``Transport/carries(_:on:)``).
+    public var releaseSlot: (@Sendable () -> Void)?
 
     public init(
-        request: RouteRequest, maxDuration: Duration, tunnel: String, preparation: (any Sendable)? = nil
+        request: RouteRequest, maxDuration: Duration, tunnel: String, preparation: (any Sendable)? = nil,
+        releaseSlot: (@Sendable () -> Void)? = nil
     ) {
+        self.releaseSlot = releaseSlot
         self.request = request
         self.maxDuration = maxDuration
         self.tunnel = tunnel
@@ -62,8 +67,12 @@ public struct OpenedStream {
     public let stream: any RemoteStream
     /// When the service began to count the tunnel's life.
     public let began: ContinuousClock.Instant
+    /// The connection below carries other tunnels as well: it keeps the dial's slot, and gives it back by
+    /// ``DialOptions/releaseSlot`` when it ends.
+    public let keepsSlot: Bool
 
-    public init(_ stream: any RemoteStream, began: ContinuousClock.Instant) {
+    public init(_ stream: any RemoteStream, began: ContinuousClock.Instant, keepsSlot: Bool = false) {
+        self.keepsSlot = keepsSlot
         self.stream = stream
         self.began = began
     }

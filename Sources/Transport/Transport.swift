@@ -21,6 +21,8 @@ public protocol Transport: Sendable {
     /// Drops what is known of a target: the next `resolve` looks it up again.
     func forget(_ request: RouteRequest) async
 
+    /// Whether a dial by this path joins a connection that is open already, and so needs no slot of its own.
+    func carries(_ path: Path, on loop: isolated Loop) -> Bool
     /// Opens a connection to the target by the route's path. Reports each phase, then `.opened` or `.refused` once, always
     /// after this method has returned; nothing after ``Dial/cancel(on:)``.
     func dial(
@@ -38,7 +40,7 @@ public protocol Transport: Sendable {
 
 /// The properties of a transport that tunnels ask for instead of assuming them.
 public struct TransportLimits: Hashable, Sendable {
-    /// Slots of one gateway; nil if there is no limit.
+    /// Slots of one gateway, each for one connection to it; nil if there is no limit.
     public var capacity: Int?
     /// How long a tunnel may live; nil if there is no limit.
     public var maxDuration: Duration?
@@ -55,7 +57,8 @@ public struct TransportLimits: Hashable, Sendable {
 /// The result of a look-up.
 public struct ResolvedRoute: Sendable {
     public let route: Route
-    /// The transport's own, for a dial that follows soon (``DialOptions/preparation``).
+    /// The transport's own, for the dials that follow (``DialOptions/preparation``). The first one may come after a long wait for a
+    /// slot.
     public let preparation: (any Sendable)?
 
     public init(_ route: Route, preparation: (any Sendable)? = nil) {
@@ -74,4 +77,11 @@ public struct GatewayReserve: Hashable, Sendable {
         self.ready = ready
         self.pausedFor = pausedFor
     }
+}
+
+extension Transport {
+    public func carries(_ path: Path, on loop: isolated Loop) -> Bool { false }
+    public func reserve(of gateway: Gateway, on loop: isolated Loop) -> GatewayReserve? { nil }
+    public func disturbed(on loop: isolated Loop) {}
+    public func renewReserves(on loop: isolated Loop) {}
 }

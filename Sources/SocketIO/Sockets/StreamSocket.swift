@@ -1,4 +1,4 @@
-// A byte's way, step 5 of 5: the kernel's end. Before it: RemoteConnection (4) on one side, Tunnel (2) on the other.
+// A byte's way, step 5 of 5: the kernel's end. Before it: EndpointStream (4) on one side, Tunnel (2) on the other.
 
 import CLinux
 import Glibc

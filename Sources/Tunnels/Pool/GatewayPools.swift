@@ -41,18 +41,20 @@ public final class GatewayPools {
         return pools.values.sorted { ($0.gateway.region, $0.gateway.id) < ($1.gateway.region, $1.gateway.id) }
     }
 
-    /// - Parameters:
-    ///   - host: the gateway's host name, if it has one.
-    ///   - isUnlimited: the transport knows no limit of slots (``TransportLimits/capacity``).
-    func pool(_ gateway: Gateway, host: String?, isUnlimited: Bool = false) -> GatewayPool {
+    /// Whether a gateway has as many slots as anybody asks for (``TransportLimits/capacity``). Set once, before the first
+    /// pool.
+    var isUnlimited: (Gateway) -> Bool = { _ in false }
+
+    /// - Parameter host: the gateway's host name, if it has one.
+    func pool(_ gateway: Gateway, host: String?) -> GatewayPool {
         let now = now()
         if let pool = pools.use(gateway, at: now) {
             if let host { pool.host = host }
             return pool
         }
         let pool = GatewayPool(
-            gateway, host: host, cap: isUnlimited ? nil : limits.cap(for: gateway.id), queueLength: limits.queueLength,
-            patience: limits.patience, tickets: tickets, pools: self)
+            gateway, host: host, cap: isUnlimited(gateway) ? nil : limits.cap(for: gateway.id),
+            queueLength: limits.queueLength, patience: limits.patience, tickets: tickets, pools: self)
         pools.set(pool, for: gateway, at: now)
         return pool
     }

@@ -121,6 +121,7 @@ final class Tunnel: StreamSocketOwner, RemoteStreamOwner {
             let handle = handle
             let tell = tell
             services.control.submit { loop in tell(handle, .expiring(in: left), loop) }
+        case .finishSending: remote?.finishSending(on: loop)
         case .sayGoodbye(let goodbye): remote?.sayGoodbye(goodbye, on: loop)
         case .finishLocal: finishLocal(on: loop)
         case .abortLocal: closeLocal(aborting: true, on: loop)

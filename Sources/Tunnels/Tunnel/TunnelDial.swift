@@ -9,7 +9,7 @@ struct TunnelDial {
     /// The asynchronous step that the tunnel waits for.
     fileprivate var work: Task<Void, Never>?
     fileprivate var dial: (any Dial)?
-    /// What the look-up left for the dial. Internal because tests move time.
+    /// What the look-up left for each dial that follows it. Internal because tests move time.
     var preparation: (any Sendable)?
 }
 
@@ -85,9 +85,7 @@ extension Tunnel {
         guard let route else { return }
         let options = DialOptions(
             request: handle.request.route, maxDuration: handle.request.maxDuration, tunnel: handle.name,
-            preparation: dial.preparation)
-        // For this dial alone: what it contains is soon out of date.
-        dial.preparation = nil
+            preparation: dial.preparation, releaseSlot: slotRelease)
         dial.dial = services.transport(of: route.path.gateway).dial(route, options, on: loop) {
             [weak self] event in self?.dialReported(event, on: loop)
         }
@@ -127,7 +125,8 @@ extension Tunnel {
         clock.restart()
         clock.liveness = Liveness(answersPings: stream.answersProbes)
         slotAccepted(on: loop)
-        run(machine.connected(), on: loop)
+        if opened.keepsSlot { leaveSlot() }
+        run(machine.connected(canHalfClose: stream.canHalfClose), on: loop)
         // Otherwise the tunnel is on its way to another loop by now.
         if handle.request.waitsForTarget { awaitTarget(on: loop) }
     }

@@ -30,6 +30,9 @@ public struct TunnelServices: Sendable {
         self.timeouts = timeouts
         self.control = control
         self.relays = relays
+        pools.isUnlimited = { gateway in
+            transports.first { $0.kind == gateway.transport }?.limits(on: control).capacity == nil
+        }
         self.pools = LoopBound(pools, on: control)
         self.logger = logger
     }

@@ -16,6 +16,8 @@ struct TunnelSlot {
     fileprivate var held: Held?
     /// Gateways that failed on this tunnel.
     fileprivate var failed: Set<Gateway> = []
+    /// An open connection had no room for the tunnel.
+    fileprivate var wasRefusedByCarrier = false
     /// The pool counts the tunnel as one whose client has sent nothing.
     fileprivate var isSilent = false
 }
@@ -34,6 +36,12 @@ extension Tunnel {
     func requestSlot(on loop: isolated Loop) {
         guard let route else { return }
         let pools = services.pools.get(on: loop)
+        if !slot.wasRefusedByCarrier,
+            let path = route.candidates.first(where: { services.transport(of: $0.gateway).carries($0, on: loop) })
+        {
+            dialWithoutSlot(by: path, on: loop)
+            return
+        }
         let untried = route.candidates.filter { !slot.failed.contains($0.gateway) }
         let candidates = untried.isEmpty ? route.candidates : untried
         guard !handle.request.isWarm else {
@@ -43,6 +51,18 @@ extension Tunnel {
         slot.search = SlotSearch(
             candidates, priority: handle.request.priority, key: handle.request.turnKey, pools: pools, on: loop
         ) { [weak self] result in self?.searchEnded(result, on: loop) }
+    }
+
+    private func dialWithoutSlot(by path: Path, on loop: isolated Loop) {
+        choose(path)
+        let limits = services.transport(of: path.gateway).limits(on: loop)
+        run(machine.slotGranted(firstPhase: limits.firstPhase), on: loop)
+    }
+
+    private func choose(_ path: Path) {
+        guard let chosen = route?.by(path) else { return }
+        route = chosen
+        handle.update { $0.route = chosen }
     }
 
     /// For a warm tunnel: only a slot that no waiting tunnel needs.
@@ -72,10 +92,7 @@ extension Tunnel {
         switch result {
         case .success((let held, let path)):
             slot.held = held
-            if let chosen = route?.by(path) {
-                route = chosen
-                handle.update { $0.route = chosen }
-            }
+            choose(path)
             let limits = services.transport(of: held.gateway).limits(on: loop)
             run(machine.slotGranted(firstPhase: limits.firstPhase), on: loop)
         case .failure(let failure): run(machine.failed(failure), on: loop)
@@ -89,15 +106,30 @@ extension Tunnel {
 
     /// Gives the slot back, from whatever loop the tunnel lives on.
     func releaseSlot(on loop: isolated Loop) {
-        guard let held = slot.held else { return }
+        slotRelease?()
         slot.held = nil
-        let pools = services.pools
-        services.control.submit { loop in pools.get(on: loop).existing(held.gateway)?.release(held.ticket, on: loop) }
     }
+
+    /// What gives the slot back, from any thread; nil if the tunnel holds none.
+    var slotRelease: (@Sendable () -> Void)? {
+        guard let held = slot.held else { return nil }
+        let (pools, control) = (services.pools, services.control)
+        return {
+            control.submit { loop in pools.get(on: loop).existing(held.gateway)?.release(held.ticket, on: loop) }
+        }
+    }
+
+    /// The connection to the gateway carries other tunnels as well and keeps the slot.
+    func leaveSlot() { slot.held = nil }
 
     /// The gateway has no room. If no other gateway has, this connection is served next there.
     func queueAgain(on loop: isolated Loop) {
-        guard let (pool, ticket) = heldPlace(on: loop), let route else { return }
+        guard let (pool, ticket) = heldPlace(on: loop), let route else {
+            // The open connection takes no more tunnels: this one needs another.
+            slot.wasRefusedByCarrier = true
+            requestSlot(on: loop)
+            return
+        }
         slot.held = nil
         guard !handle.request.isWarm else {
             // A warm tunnel takes no turn from those who wait.

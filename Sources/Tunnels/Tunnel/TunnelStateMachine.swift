@@ -75,6 +75,8 @@ struct TunnelStateMachine {
         /// Tell that the tunnel ends in so long.
         case announceExpiry(Duration)
         case sayGoodbye(Goodbye)
+        /// Tell the target that the client sends no more.
+        case finishSending
         /// Everything is delivered: send the local client its end of file.
         case finishLocal
         /// The local client is to notice that the stream was cut.
@@ -104,6 +106,7 @@ struct TunnelStateMachine {
     private var localToRemote = Direction.open
     private var remoteToLocal = Direction.open
     private var localIsClosed = false
+    private var canHalfClose = false
     /// Endpoints that were not tried yet.
     private var alternatives = 0
     /// Why a person has to log in before it goes on.
@@ -202,8 +205,11 @@ struct TunnelStateMachine {
     }
 
     /// The stream to the target is open.
-    mutating func connected() -> [Action] {
+    ///
+    /// - Parameter canHalfClose: the target can learn that the client sends no more.
+    mutating func connected(canHalfClose: Bool = false) -> [Action] {
         guard case .dialing = state else { return [] }
+        self.canHalfClose = canHalfClose
         let dialed: [Action] = [.cancel(.phase), .cancel(.dial)]
         if limits.waitsForTarget {
             state = .awaitingTarget
@@ -274,8 +280,8 @@ struct TunnelStateMachine {
             case .closed: return [.start(.secondLook)]
             case .draining:
                 localToRemote = .closed
-                // The wire has no half-close, so the target does not learn of this one.
-                return [.start(.drain), .start(.secondLook)]
+                // Without a half-close the target does not learn of this one, so its silence has a limit.
+                return canHalfClose ? [.finishSending, .start(.secondLook)] : [.start(.drain), .start(.secondLook)]
             }
         case .draining, .closed: return []
         }

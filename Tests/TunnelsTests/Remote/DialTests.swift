@@ -1,6 +1,6 @@
 import Failures
-import InstanceConnect
 import Glibc
+import InstanceConnect
 import SocketIO
 import Synchronization
 import TestSupport

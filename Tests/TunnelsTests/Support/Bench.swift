@@ -35,7 +35,8 @@ final class Bench: Sendable {
         slots: Int = 20,
         relays relayCount: Int = 2, spares: Int = 0, spareTimeToLive: Duration = SpareSettings().timeToLive,
         proxy: String? = nil, handshakes: Int? = nil, pace: Pace.Limits = Pace.Limits(),
-        patience: Duration = PoolStateMachine.patience, router: ScriptedRouter = ScriptedRouter()
+        patience: Duration = PoolStateMachine.patience, router: ScriptedRouter = ScriptedRouter(),
+        fake: (nature: FakeTransport.Nature, port: UInt16)? = nil
     ) async throws {
         guard let authority = TestCertificates.authority else { throw TestFailure("no authority") }
         self.endpoint = endpoint
@@ -65,7 +66,8 @@ final class Bench: Sendable {
                 handshakes: handshakes.map { Handshakes(cores: 1, stepsPerCore: $0) } ?? Handshakes(), logger: logger,
                 on: loop)
             var services = TunnelServices(
-                transports: [transport], timeouts: timeouts, relays: relays, pools: pools, logger: logger, on: loop)
+                transports: fake.map { [FakeTransport($0.nature, port: $0.port, on: loop)] } ?? [transport],
+                timeouts: timeouts, relays: relays, pools: pools, logger: logger, on: loop)
             services.pace = pace
             let tunnels = TunnelTable(services: services)
             return LoopBound(
