@@ -88,7 +88,7 @@ final class Daemon {
         watchdog = settings.service.watchdogInterval.map {
             Watchdog(interval: $0, relays: relays.all, on: loop) { notifier.watchdog() }
         }
-        var endpoints = InstanceConnectTransport.Settings(
+        var endpoints = InstanceConnectSettings(
             resolver: resolver, tls: trust.system, connectTo: settings.connectTo, proxies: context.proxies,
             userAgent: "eiced/\(EICEDVersion.current)")
         endpoints.timeouts = settings.configuration.timeouts.dial

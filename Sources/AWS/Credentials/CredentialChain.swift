@@ -184,7 +184,7 @@ public actor CredentialChain {
             if life == 0 { self.refused.set(nil, for: identity, at: instant()) }
             guard refused.mayOutliveEnd, error.kind != .expiredCredentials, !Task.isCancelled else { throw error }
             // Why the source has no others explains less than what the service said.
-            throw Self.expired(refused, why: [why, error.sentence].filter { !$0.isEmpty }.joined(separator: "; "))
+            throw Failure.expired(refused, why: [why, error.sentence].filter { !$0.isEmpty }.joined(separator: "; "))
         }
     }
 
@@ -237,7 +237,7 @@ public actor CredentialChain {
             if let refused = refused.use(identity, at: instant()), refused.credentials == credentials,
                 refused.until > now || refused.credentials.sessionToken == nil
             {
-                throw Self.expired(credentials, why: refused.why)
+                throw Failure.expired(credentials, why: refused.why)
             }
             refused.set(nil, for: identity, at: instant())
             note(identity, nil)
@@ -273,7 +273,7 @@ public actor CredentialChain {
             context.notes.ask(source)
             guard let credentials = try await source.checkedCredentials(in: context) else { continue }
             guard !credentials.isExpired(at: clock.now()) || credentials.mayOutliveEnd else {
-                throw Self.expired(credentials)
+                throw Failure.expired(credentials)
             }
             logger.debug("using \(credentials)")
             return credentials
@@ -296,11 +296,17 @@ public actor CredentialChain {
         }
         return try config.profile(name)
     }
+}
 
-    /// What is said when credentials have reached their end, on our clock or by AWS's answer.
-    public static func expired(_ credentials: Credentials, why: String = "") -> Failure {
-        Failure(
-            .expiredCredentials, "the credentials from \(credentials.origin) (\(credentials.shortKeyID)) have expired",
-            why: why, hint: credentials.renewal)
+/// The credentials of one profile, for a service.
+struct ProfileCredentials: CredentialProvider {
+    let chain: CredentialChain
+    /// Nil for the default one.
+    let profile: String?
+
+    func credentials() async throws(Failure) -> Credentials { try await chain.credentials(profile: profile) }
+
+    func replace(_ refused: Credentials, why: String) async throws(Failure) {
+        _ = try await chain.replace(refused, profile: profile, why: why)
     }
 }

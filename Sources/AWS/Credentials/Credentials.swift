@@ -1,6 +1,7 @@
-/// What a request is signed with. Its descriptions show a shortened key id and never a secret.
 import Basics
+import Failures
 
+/// What a request is signed with. Its descriptions show a shortened key id and never a secret.
 public struct Credentials: Sendable, Hashable {
     public let accessKeyID: String
     public let secretAccessKey: String
@@ -50,4 +51,13 @@ extension Credentials: CustomStringConvertible, CustomDebugStringConvertible, Cu
     public var debugDescription: String { description }
     /// `dump` and string interpolation of an enclosing value reflect: they must not find the secrets either.
     public var customMirror: Mirror { Mirror(self, children: ["accessKeyID": shortKeyID, "origin": origin]) }
+}
+
+extension Failure {
+    /// Credentials have reached their end, by our clock or by AWS's answer.
+    public static func expired(_ credentials: Credentials, why: String = "") -> Failure {
+        Failure(
+            .expiredCredentials, "the credentials from \(credentials.origin) (\(credentials.shortKeyID)) have expired",
+            why: why, hint: credentials.renewal)
+    }
 }

@@ -15,7 +15,7 @@ public struct AWSContext: Sendable {
     public let logger: Logger
     private let sources: [any CredentialSource]?
     private let onLoginChange: CredentialChain.LoginObserver?
-    private let derived = DerivedContexts()
+    private let derived = DerivedContexts<AWSContext>()
     private let ownRegion = ExpiringCache<String, String>(timeToLive: .seconds(3_600))
 
     /// - Parameter sources: nil for the standard ones. The context of a shell then gets its own, since sources remember

@@ -1,10 +1,10 @@
 import Basics
 import Synchronization
 
-/// The contexts of the shells that requests came from (``AWSContext/under(_:)``).
-final class DerivedContexts: Sendable {
+/// What belongs to each of the shells that requests came from (``AWSContext/under(_:)``).
+final class DerivedContexts<Context: Sendable>: Sendable {
     private struct Entry {
-        var context: AWSContext
+        var context: Context
         var lastUse: Int
     }
 
@@ -14,12 +14,12 @@ final class DerivedContexts: Sendable {
     }
 
     /// More shells than a person has. Dropping a context costs its next request new credentials.
-    private static let capacity = 64
+    private static var capacity: Int { 64 }
 
     private let state = Mutex(State())
 
     /// The context for `overlay`, made by `make` at its first use. The least recently used one makes room.
-    func context(_ overlay: EnvironmentOverlay, _ make: () -> AWSContext) -> AWSContext {
+    func context(_ overlay: EnvironmentOverlay, _ make: () -> Context) -> Context {
         state.withLock { state in
             state.uses += 1
             if let known = state.entries[overlay] {

@@ -60,7 +60,7 @@ public struct EC2: Sendable {
     ) async throws(Failure) -> [Item] {
         let client = QueryClient(
             call: try await context.call(profile: profile), service: .ec2, version: "2016-11-15", region: region,
-            authorization: .chain(context.credentials, profile: profile))
+            authorization: .renewed(ProfileCredentials(chain: context.credentials, profile: profile)))
         var items: [Item] = []
         var token: String?
         for _ in 0..<Self.largestPageCount {

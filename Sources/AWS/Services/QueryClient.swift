@@ -1,14 +1,23 @@
 import Basics
 import Failures
 
+/// Gives a service its credentials, so that the service does not know where they come from.
+protocol CredentialProvider: Sendable {
+    func credentials() async throws(Failure) -> Credentials
+    /// AWS refused these: the next ``credentials()`` are others.
+    /// - Throws: why there are no others.
+    func replace(_ refused: Credentials, why: String) async throws(Failure)
+}
+
 /// Calls of AWS's query protocols (EC2, STS): form in, XML out, signed by headers.
 ///
 /// Throttling, 5xx answers and lost connections are tried again with growing random pauses; a wrong clock is corrected once by
 /// the answer's Date; credentials that AWS calls expired are read anew once.
 struct QueryClient: Sendable {
-    /// With whose credentials calls are signed.
+    /// What calls are signed with.
     enum Authorization: Sendable {
-        case chain(CredentialChain, profile: String?)
+        /// Credentials that are asked for again once AWS has refused them.
+        case renewed(any CredentialProvider)
         case fixed(Credentials)
         case unsigned
     }
@@ -93,8 +102,8 @@ struct QueryClient: Sendable {
             }
         case .credentials where excuses.credentials:
             excuses.credentials = false
-            guard case .chain(let chain, let profile) = authorization, let credentials else { throw failure }
-            _ = try await chain.replace(credentials, profile: profile, why: error.summary)
+            guard case .renewed(let provider) = authorization, let credentials else { throw failure }
+            try await provider.replace(credentials, why: error.summary)
             return .again
         default: break
         }
@@ -106,7 +115,7 @@ struct QueryClient: Sendable {
 
     private func credentials() async throws(Failure) -> Credentials? {
         switch authorization {
-        case .chain(let chain, let profile): try await chain.credentials(profile: profile)
+        case .renewed(let provider): try await provider.credentials()
         case .fixed(let credentials): credentials
         case .unsigned: nil
         }

@@ -107,9 +107,9 @@ public struct ServiceError: Error, Sendable, Hashable {
         let why = summary
         return switch classification {
         case .expiredCredentials:
-            credentials.map { CredentialChain.expired($0, why: why) } ?? Failure(.expiredCredentials, what, why: why)
+            credentials.map { Failure.expired($0, why: why) } ?? Failure(.expiredCredentials, what, why: why)
         case .clockSkew where meansExpiredToken(of: credentials):
-            credentials.map { CredentialChain.expired($0, why: why) } ?? Failure(.expiredCredentials, what, why: why)
+            credentials.map { Failure.expired($0, why: why) } ?? Failure(.expiredCredentials, what, why: why)
         case .clockSkew:
             Failure(.accessDenied, what, why: why, hint: "check this machine's clock: timedatectl status")
         case .accessDenied: Failure(.accessDenied, what, why: why, hint: hintOfDenial(credentials))

@@ -5,9 +5,9 @@ import SecureSocket
 import SocketIO
 
 extension HostConnect {
-    /// Connects to an endpoint, or to what replaces it (``InstanceConnectTransport/Settings/connectTo``).
+    /// Connects to an endpoint, or to what replaces it (``InstanceConnectSettings/connectTo``).
     convenience init(
-        to endpoint: EndpointName, trusting roots: TLSContext, _ settings: InstanceConnectTransport.Settings,
+        to endpoint: EndpointName, trusting roots: TLSContext, _ settings: InstanceConnectSettings,
         on loop: isolated Loop, onEvent: @escaping (Event) -> Void
     ) {
         // Every way to a name checks it.

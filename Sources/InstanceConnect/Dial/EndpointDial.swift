@@ -26,7 +26,7 @@ final class EndpointDial: Dial, EndpointStreamOpener {
     private var connect: HostConnect?
     private var stream: EndpointStream?
     /// Signs the first request without waiting, if it comes soon.
-    private var preparation: InstanceConnectTransport.Preparation?
+    private var preparation: DialPreparation?
     private var signed: SignedTunnel? { didSet { if let signed { redaction.add(signed.secrets) } } }
     /// Hides the secrets of all requests that this dial has signed: the endpoint may repeat one in the reason of a close
     /// that comes an hour later.
@@ -45,7 +45,7 @@ final class EndpointDial: Dial, EndpointStreamOpener {
         self.options = options
         self.report = report
         endpoint = EndpointName(route.path)
-        preparation = options.preparation as? InstanceConnectTransport.Preparation
+        preparation = options.preparation as? DialPreparation
         trust = preparation?.trust ?? dialer.settings.tls
         loop.soon { self.begin(on: loop) }
     }

@@ -1,17 +1,15 @@
 import Basics
-import Bounds
 import Failures
 import Logging
 import OpenSSL
 import SecureSocket
 import SocketIO
-import Synchronization
 import Transport
 
 /// What dials to endpoints share. Confined to the control loop.
 final class EndpointDialer {
     let router: any InstanceConnectRouter
-    private(set) var settings: InstanceConnectTransport.Settings
+    private(set) var settings: InstanceConnectSettings
     let logger: Logger
     /// Where TLS handshakes are computed if there are several.
     let handshakes: Handshakes
@@ -27,7 +25,7 @@ final class EndpointDialer {
     }
 
     init(
-        router: any InstanceConnectRouter, settings: InstanceConnectTransport.Settings, handshakes: Handshakes,
+        router: any InstanceConnectRouter, settings: InstanceConnectSettings, handshakes: Handshakes,
         logger: Logger
     ) {
         self.router = router
@@ -74,12 +72,4 @@ final class EndpointDialer {
     func renewSpares(on loop: isolated Loop) {
         for spares in spareSets.values { spares.renew(on: loop) }
     }
-}
-
-/// Which endpoints have answered a ping: only for these does silence mean something. From any thread.
-final class PingKnowledge: Sendable {
-    private let answering = Mutex(Recent<Gateway, Bool>())
-
-    func answers(_ gateway: Gateway) -> Bool { answering.withLock { $0.use(gateway, at: .now) } ?? false }
-    func note(_ gateway: Gateway) { answering.withLock { $0.set(true, for: gateway, at: .now) } }
 }

@@ -86,7 +86,7 @@ public struct Refusal: Sendable, Hashable {
         case .failing: return Failure(.serviceUnavailable, what, why: summary)
         case .clockSkew:
             return Failure(.accessDenied, what, why: summary, hint: "check this machine's clock: timedatectl status")
-        case .expiredCredentials: return CredentialChain.expired(credentials, why: summary)
+        case .expiredCredentials: return Failure.expired(credentials, why: summary)
         case .accessDenied:
             return Failure(
                 .accessDenied, what, why: summary,

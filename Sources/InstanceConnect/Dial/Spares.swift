@@ -10,7 +10,7 @@ import WebSocket
 final class Spares {
     private let endpoint: EndpointName
     private let roots: TLSContext
-    private var settings: InstanceConnectTransport.Settings
+    private var settings: InstanceConnectSettings
     private let logger: Logger
     private(set) var policy: SparePolicy
     private var ready: [Spare] = []
@@ -26,7 +26,7 @@ final class Spares {
     private static let renewalDelay = Duration.milliseconds(500)
 
     init(
-        _ endpoint: EndpointName, trusting roots: TLSContext, settings: InstanceConnectTransport.Settings,
+        _ endpoint: EndpointName, trusting roots: TLSContext, settings: InstanceConnectSettings,
         logger: Logger
     ) {
         self.endpoint = endpoint
@@ -95,7 +95,7 @@ final class Spares {
     }
 
     /// Takes over changed settings; those that are too many or too old are closed.
-    func apply(_ fresh: InstanceConnectTransport.Settings, on loop: isolated Loop) {
+    func apply(_ fresh: InstanceConnectSettings, on loop: isolated Loop) {
         let old = settings.spares
         settings = fresh
         guard fresh.spares != old else { return }
@@ -158,7 +158,7 @@ private final class Spare: EndpointStreamOpener {
     private var onEvent: ((Spare, Event) -> Void)?
 
     init(
-        _ endpoint: EndpointName, trusting roots: TLSContext, _ settings: InstanceConnectTransport.Settings,
+        _ endpoint: EndpointName, trusting roots: TLSContext, _ settings: InstanceConnectSettings,
         _ logger: Logger, on loop: isolated Loop, onEvent: @escaping (Spare, Event) -> Void
     ) {
         self.endpoint = endpoint

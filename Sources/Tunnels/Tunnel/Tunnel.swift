@@ -30,7 +30,7 @@ final class Tunnel: StreamSocketOwner, RemoteStreamOwner {
     var dial = TunnelDial()
 
     private var client: (any TunnelClient)?
-    private let tell: @Sendable (TunnelHandle, TunnelNews, isolated Loop) -> Void
+    private let report: @Sendable (TunnelHandle, TunnelEvent, isolated Loop) -> Void
     /// Nil once the tunnel is open.
     private var timings: DialTimings? = DialTimings()
     /// Decided and not performed yet, in the order of the decisions.
@@ -39,12 +39,12 @@ final class Tunnel: StreamSocketOwner, RemoteStreamOwner {
 
     init(
         _ handle: TunnelHandle, services: TunnelServices, client: (any TunnelClient)?,
-        tell: @escaping @Sendable (TunnelHandle, TunnelNews, isolated Loop) -> Void
+        report: @escaping @Sendable (TunnelHandle, TunnelEvent, isolated Loop) -> Void
     ) {
         self.handle = handle
         self.services = services
         self.client = client
-        self.tell = tell
+        self.report = report
         let request = handle.request
         pace = Pace(services.pace, at: .now)
         machine = TunnelStateMachine(
@@ -119,8 +119,8 @@ final class Tunnel: StreamSocketOwner, RemoteStreamOwner {
             run(machine.localPeer(is: LocalPeer.examine(socket)), on: loop)
         case .announceExpiry(let left):
             let handle = handle
-            let tell = tell
-            services.control.submit { loop in tell(handle, .expiring(in: left), loop) }
+            let report = report
+            services.control.submit { loop in report(handle, .expiring(in: left), loop) }
         case .finishSending: remote?.finishSending(on: loop)
         case .sayGoodbye(let goodbye): remote?.sayGoodbye(goodbye, on: loop)
         case .finishLocal: finishLocal(on: loop)
@@ -164,13 +164,13 @@ final class Tunnel: StreamSocketOwner, RemoteStreamOwner {
             Task { await transport.forget(request) }
         }
         let handle = handle
-        let tell = tell
+        let report = report
         if let client {
             // A client is only kept until the tunnel is open, and until then this is the control loop.
             self.client = nil
             client.tunnelFailed(reason, on: loop)
         }
-        services.control.submit { loop in tell(handle, .ended(reason), loop) }
+        services.control.submit { loop in report(handle, .ended(reason), loop) }
     }
 
     private func publish() {
@@ -225,7 +225,7 @@ final class Tunnel: StreamSocketOwner, RemoteStreamOwner {
             ])
         publish()
         measure()
-        tell(handle, .opened(timings ?? DialTimings()), loop)
+        report(handle, .opened(timings ?? DialTimings()), loop)
         timings = nil
     }
 

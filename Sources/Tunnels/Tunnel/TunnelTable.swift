@@ -11,14 +11,6 @@ public struct EndedTunnel: Sendable {
     public let at: WallTime
 }
 
-/// What a tunnel tells its table, on the control loop.
-enum TunnelNews: Sendable {
-    case opened(DialTimings)
-    /// Its time is over soon.
-    case expiring(in: Duration)
-    case ended(CloseReason)
-}
-
 /// All live tunnels, and the last that failed. Confined to the control loop.
 public final class TunnelTable {
     /// Failed tunnels that `status` can still tell of.
@@ -86,10 +78,10 @@ public final class TunnelTable {
         reclaimMemory(on: loop)
         unconnected.insert(handle.id)
         let heard = LoopBound((table: self, whenOpened: whenOpened), on: loop)
-        let tunnel = Tunnel(handle, services: services, client: client) { handle, news, loop in
+        let tunnel = Tunnel(handle, services: services, client: client) { handle, event, loop in
             let (table, whenOpened) = heard.get(on: loop)
-            table.hear(news, of: handle, on: loop)
-            if case .opened = news { whenOpened?() }
+            table.note(event, of: handle, on: loop)
+            if case .opened = event { whenOpened?() }
         }
         tunnel.start(local: local, on: loop)
         return handle
@@ -146,8 +138,8 @@ public final class TunnelTable {
         if live.isEmpty { completion() } else { whenEmpty.append(completion) }
     }
 
-    private func hear(_ news: TunnelNews, of handle: TunnelHandle, on loop: isolated Loop) {
-        switch news {
+    private func note(_ event: TunnelEvent, of handle: TunnelHandle, on loop: isolated Loop) {
+        switch event {
         case .opened(let timings):
             unconnected.remove(handle.id)
             onOpen?(handle, timings)

@@ -54,7 +54,7 @@ import Testing
 
     @Test("contexts of shells that are not used any more make room")
     func bounded() {
-        let contexts = DerivedContexts()
+        let contexts = DerivedContexts<AWSContext>()
         func made(_ number: Int) -> Bool {
             var isNew = false
             _ = contexts.context(EnvironmentOverlay(values: ["AWS_CA_BUNDLE": "\(number)"])) {

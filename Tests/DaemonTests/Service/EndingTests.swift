@@ -48,7 +48,7 @@ import Tunnels
             var timeouts = TunnelTimeouts()
             timeouts.resolve = .seconds(3_600)
             timeouts.dial = .seconds(3_600)
-            let settings = InstanceConnectTransport.Settings(
+            let settings = InstanceConnectSettings(
                 resolver: Resolver(), tls: TLSContext(), connectTo: nil, proxies: ProxySettings { _ in nil },
                 userAgent: "eiced/test")
             let transport = InstanceConnectTransport(

@@ -29,7 +29,7 @@ import Transport
         try #require(contexts.count == 2)
         let (one, other) = (contexts[0], contexts[1])
         let shared = await Bench.run(on: try Loop(label: "test")) { _ in
-            let settings = InstanceConnectTransport.Settings(
+            let settings = InstanceConnectSettings(
                 resolver: Resolver(), tls: one, connectTo: nil, proxies: ProxySettings { _ in nil },
                 userAgent: "eiced/test")
             let dialer = EndpointDialer(

@@ -54,7 +54,7 @@ final class Bench: Sendable {
             limits.patience = patience
             let pools = GatewayPools(limits: limits)
             let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-            var settings = InstanceConnectTransport.Settings(
+            var settings = InstanceConnectSettings(
                 resolver: Resolver(), tls: tls, connectTo: HostAndPort(host: "127.0.0.1", port: port),
                 proxies: proxies, userAgent: "eiced/test")
             settings.timeouts = phases
