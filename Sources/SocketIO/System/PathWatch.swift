@@ -43,9 +43,11 @@ public final class PathWatch: ReadinessHandler {
     /// Watches the folder that has the path now; to be called when it may be another one.
     public func watchFolder() {
         guard let notify else { return }
-        if watched >= 0 { inotify_rm_watch(notify.raw, watched) }
         let events = IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF
-        watched = folder.withSystemString { inotify_add_watch(notify.raw, $0, UInt32(events)) }
+        // The same number again if it is the same folder (inotify_add_watch(2)). To remove a watch is an event itself.
+        let fresh = folder.withSystemString { inotify_add_watch(notify.raw, $0, UInt32(events)) }
+        if watched >= 0, watched != fresh { inotify_rm_watch(notify.raw, watched) }
+        watched = fresh
     }
 
     public func isReady(_ readiness: Readiness, on loop: isolated Loop) {
