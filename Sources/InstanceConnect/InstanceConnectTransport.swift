@@ -47,7 +47,7 @@ public struct InstanceConnectTransport: Transport {
         let route = try await router.resolve(request)
         let signer = try await router.prepareToSign(request)
         let preparation = DialPreparation(
-            trust: try await router.trust(request), signer: signer, signerEnds: .now + Self.signerTimeToLive)
+            trust: try await router.trust(request), signer: signer, until: .now + Self.signerTimeToLive)
         return ResolvedRoute(route, preparation: preparation)
     }
 

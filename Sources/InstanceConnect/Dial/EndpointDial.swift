@@ -25,13 +25,9 @@ final class EndpointDial: Dial, EndpointStreamOpener {
     private var work: Task<Void, Never>?
     private var connect: HostConnect?
     private var stream: EndpointStream?
-    /// Signs the first request without waiting, if it comes soon.
-    private var preparation: DialPreparation?
-    private var signed: SignedTunnel? { didSet { if let signed { redaction.add(signed.secrets) } } }
-    /// Hides the secrets of all requests that this dial has signed: the endpoint may repeat one in the reason of a close
-    /// that comes an hour later.
-    private var redaction = Redaction.none
-    private var hasCorrectedSignature = false
+    private let preparation: DialPreparation
+    private var signed: SignedTunnel? { didSet { if let signed { preparation.hide(signed.secrets) } } }
+    private var isCorrecting = false
     /// When the request could be sent: the service counts the tunnel's life from it.
     private var requested = ContinuousClock.now
 
@@ -45,8 +41,9 @@ final class EndpointDial: Dial, EndpointStreamOpener {
         self.options = options
         self.report = report
         endpoint = EndpointName(route.path)
-        preparation = options.preparation as? DialPreparation
-        trust = preparation?.trust ?? dialer.settings.tls
+        preparation =
+            options.preparation as? DialPreparation ?? DialPreparation(trust: nil, signer: nil, until: .now)
+        trust = preparation.trust ?? dialer.settings.tls
         loop.soon { self.begin(on: loop) }
     }
 
@@ -114,6 +111,12 @@ final class EndpointDial: Dial, EndpointStreamOpener {
     var awaited: AwaitedPart? { connect?.unresolved.map { AwaitedPart(name: $0, isHelper: false) } }
 
     func phaseTimedOut(on loop: isolated Loop) -> Bool {
+        if isCorrecting {
+            let awaited = dialer.router.awaited(by: options.request)
+            let subject = "\(route.target):\(route.remotePort)"
+            end(.failed(.lookUpTookTooLong(subject, timeouts.correctionPhase.limit, awaited: awaited)), on: loop)
+            return true
+        }
         // Its path died silently, for example because a router forgot it.
         guard isOnSilentSpare else { return false }
         replaceStaleSpare(on: loop)
@@ -159,9 +162,7 @@ final class EndpointDial: Dial, EndpointStreamOpener {
         let router = dialer.router
         let route = route
         let seconds = Int(options.maxDuration.components.seconds)
-        let prepared = preparation
-        preparation = nil
-        if let prepared, loop.now < prepared.signerEnds, let signed = prepared.signer?(route, seconds) {
+        if let signed = preparation.takeSigner(at: loop.now)?(route, seconds) {
             self.signed = signed
             return
         }
@@ -172,7 +173,7 @@ final class EndpointDial: Dial, EndpointStreamOpener {
             case .success(let signed):
                 dial.signed = signed
                 dial.sendRequestIfReady(on: loop)
-            case .failure(let failure): dial.fail(failure, on: loop)
+            case .failure(let failure): dial.identityFailed(failure, on: loop)
             }
         }
     }
@@ -200,8 +201,8 @@ final class EndpointDial: Dial, EndpointStreamOpener {
         self.stream = nil
         // Secret, and not needed any more.
         signed = nil
-        stream.opened(to: route, hiding: redaction, dialer.pings)
-        report(.answered(serviceID: redaction.requestID(requestID)))
+        stream.opened(to: route, hiding: preparation.redaction, dialer.pings)
+        report(.answered(serviceID: preparation.redaction.requestID(requestID)))
         report(.opened(OpenedStream(stream, began: requested)))
     }
 
@@ -209,7 +210,7 @@ final class EndpointDial: Dial, EndpointStreamOpener {
         guard let signed else { return }
         let refusal = Refusal(
             status: head.status, headers: head.headers.fields.map { ($0.name, $0.value) }, body: body,
-            redaction: redaction)
+            redaction: preparation.redaction)
         report?(.answered(serviceID: refusal.requestID))
         let failure = refusal.failure(route: route, credentials: signed.credentials)
         switch refusal.classification {
@@ -219,43 +220,50 @@ final class EndpointDial: Dial, EndpointStreamOpener {
                 metadata: ["endpoint": "\(endpoint.id)", "tunnel": "\(options.tunnel)"])
             end(.full(failure), on: loop)
         default:
-            guard !hasCorrectedSignature, refusal.flaw(of: signed.credentials, signedAt: signed.url.signedAt) != nil
+            guard refusal.flaw(of: signed.credentials, signedAt: signed.url.signedAt) != nil,
+                preparation.takeCorrection()
             else { return fail(failure, on: loop) }
             correctSignature(refusal, of: signed, failure, on: loop)
         }
     }
 
-    /// Corrects what the endpoint refused, and dials again.
+    /// Corrects what the endpoint refused, looks the target up again (most of that is cached, and AWS's answer corrects a
+    /// clock that is in doubt), and dials again.
     private func correctSignature(
         _ refusal: Refusal, of signed: SignedTunnel, _ failure: Failure, on loop: isolated Loop
     ) {
-        hasCorrectedSignature = true
+        isCorrecting = true
         closeConnection(on: loop)
         usesSpare = false
-        report?(.reached(timeouts.connectPhase))
+        report?(.reached(timeouts.correctionPhase))
         let router = dialer.router
         let request = options.request
         self.await(on: loop) { () throws(Failure) in
             guard try await router.correct(refusal, of: signed, for: request) else { throw failure }
+            _ = try await router.resolve(request)
         } then: { dial, result, loop in
+            dial.isCorrecting = false
             switch result {
-            case .success: dial.begin(on: loop)
-            case .failure(let failure): dial.fail(failure, on: loop)
+            case .success:
+                dial.report?(.reached(dial.timeouts.connectPhase))
+                dial.begin(on: loop)
+            case .failure(let failure): dial.identityFailed(failure, on: loop)
             }
         }
     }
 
     func streamFailed(_ failure: Failure, on loop: isolated Loop) {
         guard !isOnSilentSpare else { return replaceStaleSpare(on: loop) }
-        fail(redaction.failure(failure), on: loop)
+        fail(preparation.redaction.failure(failure), on: loop)
     }
 
     private func fail(_ failure: Failure, on loop: isolated Loop) {
-        if failure.kind == .needsLogin {
-            end(.needsLogin(failure), on: loop)
-        } else {
-            end(failure.concernsTheEndpoint ? .gatewayFailed(failure) : .failed(failure), on: loop)
-        }
+        end(failure.concernsTheEndpoint ? .gatewayFailed(failure) : .failed(failure), on: loop)
+    }
+
+    /// Credentials, or what asks for them, failed: no endpoint is blamed for that.
+    private func identityFailed(_ failure: Failure, on loop: isolated Loop) {
+        end(failure.kind == .needsLogin ? .needsLogin(failure) : .failed(failure), on: loop)
     }
 
     private func end(_ refusal: DialRefusal, on loop: isolated Loop) {

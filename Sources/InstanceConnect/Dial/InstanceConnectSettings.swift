@@ -3,6 +3,7 @@ import Failures
 import OpenSSL
 import SecureSocket
 import SocketIO
+import Synchronization
 import Transport
 
 /// How connections to endpoints are made.
@@ -49,6 +50,8 @@ public struct DialTimeouts: Hashable, Sendable {
     var connectPhase: DialPhase { DialPhase(id: "connect", name: "TCP connect", limit: connect) }
     var proxyPhase: DialPhase { DialPhase(id: "proxy", name: "proxy's CONNECT", limit: proxy) }
     var tlsPhase: DialPhase { DialPhase(id: "tls", name: "TLS handshake", limit: tls) }
+    /// The look-up's name in metrics: it asks what the look-up asked.
+    var correctionPhase: DialPhase { DialPhase(id: "resolve", name: "correction of the signature", limit: connect) }
     var upgradePhase: DialPhase { DialPhase(id: "upgrade", name: "WebSocket upgrade", limit: upgrade) }
 }
 
@@ -60,11 +63,50 @@ public struct SpareSettings: Hashable, Sendable {
     public init() {}
 }
 
-/// What a look-up leaves for the dial that follows.
-struct DialPreparation: Sendable {
-    /// Trust roots for the dial; nil means the daemon's default.
+/// What the dials of one tunnel share, beginning with what its look-up prepared.
+final class DialPreparation: Sendable {
+    private struct State {
+        var signer: TunnelSigner?
+        var signerEnds: ContinuousClock.Instant
+        var redaction = Redaction.none
+        var mayCorrectSignature = true
+    }
+
+    /// Trust roots; nil means the daemon's default.
     let trust: TLSContext?
-    let signer: TunnelSigner?
-    /// After a longer wait for a slot, credentials are asked for again.
-    var signerEnds: ContinuousClock.Instant
+    private let state: Mutex<State>
+
+    /// - Parameters:
+    ///   - signer: signs without waiting. Used once: it keeps the secrets of the credentials.
+    ///   - signerEnds: after that, credentials are asked for again.
+    init(trust: TLSContext?, signer: TunnelSigner?, until signerEnds: ContinuousClock.Instant) {
+        self.trust = trust
+        state = Mutex(State(signer: signer, signerEnds: signerEnds))
+    }
+
+    /// Settable because tests move time.
+    var signerEnds: ContinuousClock.Instant {
+        get { state.withLock(\.signerEnds) }
+        set { state.withLock { $0.signerEnds = newValue } }
+    }
+
+    func takeSigner(at now: ContinuousClock.Instant) -> TunnelSigner? {
+        state.withLock { state in
+            defer { state.signer = nil }
+            return now < state.signerEnds ? state.signer : nil
+        }
+    }
+
+    /// Hides the secrets of all requests that were signed for the tunnel: the endpoint may repeat one in the reason of a
+    /// close that comes an hour later.
+    var redaction: Redaction { state.withLock(\.redaction) }
+    func hide(_ secrets: [String?]) { state.withLock { $0.redaction.add(secrets) } }
+
+    /// True once.
+    func takeCorrection() -> Bool {
+        state.withLock { state in
+            defer { state.mayCorrectSignature = false }
+            return state.mayCorrectSignature
+        }
+    }
 }

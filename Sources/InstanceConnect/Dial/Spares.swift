@@ -40,7 +40,8 @@ final class Spares {
 
     /// There are none, and none are wanted.
     func isAtRest(at now: ContinuousClock.Instant) -> Bool {
-        ready.isEmpty && underWay == nil && policy.target(lastUse: lastUse, at: now) == 0 && policy.pausedUntil == nil
+        ready.isEmpty && underWay == nil && policy.target(lastUse: lastUse, at: now) == 0
+            && policy.pausedUntil.map { $0 <= now } ?? true
     }
 
     /// The freshest one, which is the least likely to be stale; nil when there is none. Another one is made.

@@ -116,6 +116,8 @@ extension Tunnel {
 
     private func streamOpened(_ opened: OpenedStream, on loop: isolated Loop) {
         dial.dial = nil
+        // An open tunnel keeps nothing that can sign.
+        dial.preparation = nil
         let stream = opened.stream
         stream.owner = self
         remote = stream

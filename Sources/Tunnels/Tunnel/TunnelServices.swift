@@ -31,7 +31,9 @@ public struct TunnelServices: Sendable {
         self.control = control
         self.relays = relays
         pools.isUnlimited = { gateway in
-            transports.first { $0.kind == gateway.transport }?.limits(on: control).capacity == nil
+            // A newer process may have handed over slots of a transport that is unknown here.
+            guard let transport = transports.first(where: { $0.kind == gateway.transport }) else { return false }
+            return transport.limits(on: control).capacity == nil
         }
         self.pools = LoopBound(pools, on: control)
         self.logger = logger

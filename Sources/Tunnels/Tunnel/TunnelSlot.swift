@@ -37,7 +37,9 @@ extension Tunnel {
         guard let route else { return }
         let pools = services.pools.get(on: loop)
         if !slot.wasRefusedByCarrier,
-            let path = route.candidates.first(where: { services.transport(of: $0.gateway).carries($0, on: loop) })
+            let path = route.candidates.first(where: {
+                !slot.failed.contains($0.gateway) && services.transport(of: $0.gateway).carries($0, on: loop)
+            })
         {
             dialWithoutSlot(by: path, on: loop)
             return
@@ -146,12 +148,12 @@ extension Tunnel {
     }
 
     func blameGateway(_ failure: Failure, on loop: isolated Loop) {
-        guard let held = slot.held else { return }
-        slot.failed.insert(held.gateway)
+        guard let gateway = slot.held?.gateway ?? route?.path.gateway else { return }
+        slot.failed.insert(gateway)
         heldPlace(on: loop)?.pool.failed(failure)
         services.logger.debug(
             "the endpoint fails: \(failure.sentence)",
-            metadata: ["endpoint": "\(held.gateway.id)", "tunnel": "\(handle.name)"])
+            metadata: ["endpoint": "\(gateway.id)", "tunnel": "\(handle.name)"])
     }
 
     // MARK: After the dial
@@ -168,7 +170,9 @@ extension Tunnel {
 
     /// Keeps the warm tunnel's slot for a connection that joins. False if the slot was taken away already.
     func useWarmSlot(on loop: isolated Loop) -> Bool {
-        heldPlace(on: loop).map { $0.pool.useWarm($0.ticket) } ?? false
+        // On a shared connection it has none that could be taken away.
+        guard slot.held != nil else { return true }
+        return heldPlace(on: loop).map { $0.pool.useWarm($0.ticket) } ?? false
     }
 
     /// The tunnel is open. While its client sends nothing, the pool may give its slot to a waiting tunnel.

@@ -173,6 +173,7 @@ import WebSocket
             return client
         }
         #expect(router.signatures == 2)
+        #expect(router.resolutions == 2, "AWS's answer corrects a clock that is in doubt")
         #expect(bench.ends.isEmpty)
         client.close()
         #expect(try await bench.end() == .localClosed)
@@ -194,6 +195,24 @@ import WebSocket
         let cause = Failure(.expiredCredentials, "the credentials have expired")
         let broken = ScriptedRouter(.init(correction: .failure(cause)))
         #expect(try await fail(skewed(refusing: 9), router: broken) == cause)
+    }
+
+    @Test("no endpoint is blamed for a correction that fails, whatever its kind")
+    func correctionFails() async throws {
+        let cause = Failure(.connectionLost, "STS is away")
+        var script = ScriptedRouter.Script(correction: .failure(cause))
+        script.alternatives = [Endpoint(id: "eice-4567", dnsName: TestCertificates.name, nearness: .sameZone)]
+        let router = ScriptedRouter(script)
+        let bench = try await Bench(skewed(refusing: 9), router: router)
+        let port = try await bench.forward()
+        let client = try await onThread { try LoopbackSocket.connect(port: port) }
+        #expect(try await bench.end().failure == cause)
+        #expect(router.signatures == 1)
+        let coolingDown = await bench.onControl { tables, _ in
+            tables.pools.all.map { $0.isCoolingDown(at: .now) }
+        }
+        #expect(!coolingDown.contains(true))
+        client.close()
     }
 
     @Test func aRefusalWhoseBodyEndsWithTheConnectionIsStillARefusal() async throws {

@@ -238,6 +238,7 @@ final class ScriptedRouter: InstanceConnectRouter {
         /// Other endpoints that lead to the target, by the same connection.
         var alternatives: [Endpoint] = []
         var signatures = 0
+        var resolutions = 0
         /// Signatures that a tunnel had to wait for.
         var awaitedSignatures = 0
         /// Trust roots of dials; nil for the bench's own.
@@ -252,6 +253,9 @@ final class ScriptedRouter: InstanceConnectRouter {
     /// How many requests were signed.
     var signatures: Int { script.withLock(\.signatures) }
 
+    /// How often a target was looked up.
+    var resolutions: Int { script.withLock(\.resolutions) }
+
     /// How many requests a tunnel waited to have signed.
     var awaitedSignatures: Int { script.withLock(\.awaitedSignatures) }
 
@@ -262,7 +266,10 @@ final class ScriptedRouter: InstanceConnectRouter {
     private static func path(_ endpoint: Endpoint) -> Path { Path(through: endpoint, region: "eu-west-1") }
 
     func resolve(_ request: RouteRequest) async throws(Failure) -> Route {
-        let script = script.withLock { $0 }
+        let script = script.withLock {
+            $0.resolutions += 1
+            return $0
+        }
         if script.holdsResolve { await Self.hold() }
         if let failure = script.resolveFailure { throw failure }
         return Route(

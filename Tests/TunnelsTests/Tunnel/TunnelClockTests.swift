@@ -401,10 +401,9 @@ import WebSocket
             let handle = try #require(await bench.handles().last)
             let until = try await bench.visit(handle) { tunnel, _ in
                 // A slow machine must not make the other one late.
-                var preparation = tunnel.dial.preparation as? DialPreparation
+                let preparation = tunnel.dial.preparation as? DialPreparation
                 let until = preparation?.signerEnds
                 preparation?.signerEnds = isLate ? .now : .now + .seconds(3_600)
-                tunnel.dial.preparation = preparation
                 return until
             }
             let end = try #require(until)
