@@ -14,9 +14,11 @@ public enum Identifier {
 
     /// A host's name in DNS: letters, digits, hyphens and dots (RFC 1123, section 2.1), at most 253 of them and a final dot.
     public static func isHostName(_ text: String) -> Bool {
-        guard !text.isEmpty, text.withoutFinalDot.utf8.count <= 253, !text.hasPrefix("."), !text.contains("..") else {
-            return false
-        }
+        // Pairs of bytes, since a search for text brings a parser of regular expressions into `eicectl proxy`.
+        let dot = UInt8(ascii: ".")
+        guard !text.isEmpty, text.withoutFinalDot.utf8.count <= 253, text.utf8.first != dot,
+            !zip(text.utf8, text.utf8.dropFirst()).contains(where: { $0 == dot && $1 == dot })
+        else { return false }
         return text.utf8.allSatisfy {
             isSmallOrDigit($0) || isSmallOrDigit($0 | 0x20) && $0 >= UInt8(ascii: "A") || "-.".utf8.contains($0)
         }
