@@ -4,8 +4,8 @@ import Failures
 
 /// The options of a tunnel, for the argument parser: one for each row of the table of settings.
 ///
-/// The argument parser finds a command's options by a mirror of it, and gives their values back by decoding. Both are done
-/// by hand here, since there is no property for each option.
+/// The argument parser finds a command's options by a mirror of it, and gives their values back by decoding. This type
+/// does both by hand, because it has no property for each option.
 struct TunnelFlags: ParsableArguments, CustomReflectable {
     private var flags: [String: Option<String?>] = [:]
 

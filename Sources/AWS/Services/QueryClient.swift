@@ -14,7 +14,7 @@ protocol CredentialProvider: Sendable {
 /// Throttling, 5xx answers and lost connections are tried again with growing random pauses; a wrong clock is corrected once by
 /// the answer's Date; credentials that AWS calls expired are read anew once.
 struct QueryClient: Sendable {
-    /// What calls are signed with.
+    /// The credentials that sign calls.
     enum Authorization: Sendable {
         /// Credentials that are asked for again once AWS has refused them.
         case renewed(any CredentialProvider)

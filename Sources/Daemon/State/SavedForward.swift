@@ -11,7 +11,7 @@ import Tunnels
 /// here too, and raises ``ForwardsFile/version``: an older daemon would lose it. A setting raises it by its row in the table.
 @dynamicMemberLookup
 struct SavedForward: Hashable, Sendable {
-    /// What is no setting of a tunnel.
+    /// The fields of a forward beside the settings of its tunnels.
     struct Place: Codable, Hashable, Sendable {
         var name: String
         var target: String

@@ -37,7 +37,7 @@ public struct Endpoint: Sendable, Hashable {
 }
 
 extension Failure {
-    /// The text is no endpoint's id.
+    /// An id with another form than `eice-…`.
     public static func noEndpointID(_ text: String) -> Failure {
         Failure(
             .usage, "invalid endpoint \"\(ForeignText.excerpt(text, limit: 60))\"",

@@ -51,8 +51,8 @@ public struct ForwardSpecification: Hashable, Sendable {
         }
     }
 
-    /// Whether a new forward may have the name: 1 to 64 ASCII letters, digits, dots, underscores and hyphens, of which the
-    /// first is no dot (`.` and `..` are folders) and no hyphen (which begins an option of a command).
+    /// Whether a new forward may have the name: 1 to 64 ASCII letters, digits, dots, underscores and hyphens. It must not
+    /// begin with a dot (`.` and `..` are folders) or with a hyphen (commands would take it for an option).
     public static func isAcceptableName(_ name: String) -> Bool {
         isValidName(name) && !name.hasPrefix("-") && !name.hasPrefix(".")
     }

@@ -16,7 +16,7 @@ public final class GatewayPools {
 
         public init() {}
 
-        /// At least 1: with none, nobody could ever be served.
+        /// At least 1, because every tunnel needs a slot.
         func cap(for id: String) -> Int { max(1, caps[id] ?? defaultCap) }
     }
 

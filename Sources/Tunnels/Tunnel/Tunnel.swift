@@ -130,7 +130,7 @@ final class Tunnel: StreamSocketOwner, RemoteStreamOwner {
             cancelDial(on: loop)
             remote?.close(on: loop)
             switch machine.state {
-            // The dial begins anew.
+            // The next dial brings another stream.
             case .resolving, .queued, .dialing: remote = nil
             // It still has the payload that is to be delivered.
             default: break
