@@ -1,6 +1,7 @@
 import SocketIO
 import TestSupport
 import Testing
+import Transport
 
 @testable import Tunnels
 
@@ -103,5 +104,46 @@ import Testing
         late.close()
         #expect(try await bench.ends(4).allSatisfy { $0 == .localClosed })
         try await bench.waitForSlots(.init())
+    }
+
+    @Test("slots that a newer process holds of a transport that is unknown here have a limit")
+    func unknownTransport() async throws {
+        let server = try LoopbackServer.echo()
+        let bench = try await bench(.init(), server)
+        let unlimited = await bench.onControl { tables, loop in
+            let taken = ["fake", "newer"].map { Gateway(transport: $0, id: $0, region: "here") }
+            tables.pools.setTaken([taken[0]: (1, nil), taken[1]: (1, nil)], on: loop)
+            return tables.pools.all.map { "\($0.gateway.id) \($0.isUnlimited)" }
+        }
+        #expect(unlimited == ["fake true", "newer false"])
+    }
+
+    @Test("a warm tunnel on a shared connection, which has no slot of its own, is joined by the next client")
+    func warmOnSharedCarrier() async throws {
+        // A warm tunnel to port 22 is warm once the server's banner is there.
+        let server = try LoopbackServer { connection in
+            try connection.write("hello")
+            while true {
+                let bytes = try connection.read()
+                if bytes.isEmpty { return }
+                try connection.write(bytes)
+            }
+        }
+        let bench = try await bench(.init(capacity: 1, tunnelsPerCarrier: 8), server, slots: 1)
+        var specification = try Bench.specification()
+        specification.warm = 1
+        let port = try #require(try await bench.add(specification).first?.port)
+        let first = try await onThread { try LoopbackSocket.connect(port: port) }
+        #expect(try await onThread { try first.read(exactly: 5) } == Array("hello".utf8))
+        let warm = try await eventually("a tunnel is warm") {
+            await bench.handles().first { $0.snapshot.state == .warm }
+        }
+        let second = try await onThread { try LoopbackSocket.connect(port: port) }
+        try await eventually("it is joined") { warm.snapshot.state == .open }
+        #expect(try await onThread { try second.read(exactly: 5) } == Array("hello".utf8))
+        #expect(try await echoed(second, "two") == "two")
+        #expect(await bench.slots() == .init(inUse: 1, queued: 0))
+        first.close()
+        second.close()
     }
 }
